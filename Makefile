@@ -1,0 +1,78 @@
+# make lab   builds .venv and opens the first lesson        make test   everything that is checked
+# make help  lists the rest
+
+PYTHON ?= python3
+JOBS ?= 2
+LAB_ARGS ?=
+TEST_ARGS ?=
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install
+LAB_READY := .venv/.lab-ready
+TEST_READY := .venv/.test-ready
+
+# One thread per test process (they run side by side), and the same for stored lessons, so that sums are added in one order.
+ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+NBVAL := --nbval --nbval-current-env --nbval-cell-timeout 60 --nbval-sanitize-with tests/notebooks/sanitize.cfg
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help lab test lint format lessons clips bench clean
+
+help:
+	@echo "make lab       build .venv (first time: minutes), open JupyterLab on the first lesson"
+	@echo "make test      lint, unit tests, lessons compared with their stored outputs, browser tests"
+	@echo "make lint      ruff alone          make format    let ruff rewrite"
+	@echo "make lessons   run all lessons and store them again"
+	@echo "make clips     make the built-in speech again (needs espeak-ng)"
+	@echo "make bench     measure what the documentation promises"
+	@echo "make clean     remove .venv and caches"
+	@echo
+	@echo "Another Python:      make lab PYTHON=python3.12"
+	@echo "More for JupyterLab: make lab LAB_ARGS='--port=9000 --ip=0.0.0.0'"
+	@echo "Some tests only:     make test TEST_ARGS='-k geometry'"
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "w2vlearn needs Python 3.11 or newer; there is no '$(PYTHON)' here. Name yours: make lab PYTHON=/path/to/python"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "w2vlearn needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Name another: make lab PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
+	  echo "'$(PYTHON)' cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+
+$(LAB_READY): requirements.txt pyproject.toml | $(BIN)/python
+	@echo "Installing requirements.txt into .venv (the first time takes some minutes) ..."
+	@$(PIP) -r requirements.txt
+	@touch $@
+
+$(TEST_READY): tests/requirements.txt $(LAB_READY)
+	@echo "Installing tests/requirements.txt into .venv ..."
+	@$(PIP) -r requirements.txt -r tests/requirements.txt
+	@touch $@
+
+lab: $(LAB_READY)
+	@$(BIN)/python tools/lab.py $(LAB_ARGS)
+
+lint: $(TEST_READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: $(TEST_READY)
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+test: lint
+	@$(ONE_THREAD) $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -rsfE --durations=10 $(NBVAL) $(TEST_ARGS)
+
+lessons: $(TEST_READY)
+	@$(ONE_THREAD) $(BIN)/python tools/lessons.py
+
+clips: $(LAB_READY)
+	@$(BIN)/python tools/make_clips.py
+
+bench: $(TEST_READY)
+	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,50 @@
+"""Open JupyterLab on the first lesson (``make lab``). Arguments are handed on to JupyterLab."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FIRST_LESSON = "notebooks/00_the_question.ipynb"
+
+
+def has_screen() -> bool:
+    """Whether a browser window could open here."""
+    if os.environ.get("CI") or os.environ.get("SSH_CONNECTION"):
+        return False
+    if sys.platform in ("darwin", "win32"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def command(arguments: list[str]) -> list[str]:
+    """The command line of JupyterLab, for this machine and this user."""
+    line = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}"]
+    line += [f"--LabApp.app_settings_dir={ROOT / 'tools' / 'lab_settings'}"]  # no news, no update check
+    if (ROOT / FIRST_LESSON).is_file():
+        line += [f"--LabApp.default_url=/lab/tree/{FIRST_LESSON}"]
+    # Without this the server drops uploads above 10 MB (a minute of stereo at 44.1 kHz) and says nothing.
+    line += ['--ServerApp.tornado_settings={"websocket_max_message_size": 209715200}']
+    if hasattr(os, "geteuid") and os.geteuid() == 0:  # in a container; JupyterLab refuses root otherwise
+        line += ["--allow-root"]
+    if not has_screen():
+        line += ["--no-browser"]
+    return line + arguments
+
+
+def main() -> None:
+    """Replace this process by JupyterLab, so that Ctrl-C reaches it."""
+    if not has_screen():
+        print("No screen here: open the address that JupyterLab prints below (it ends in ?token=...).", flush=True)
+    line = command(sys.argv[1:])
+    if os.name == "nt":
+        import subprocess
+
+        raise SystemExit(subprocess.call(line))
+    os.execv(line[0], line)
+
+
+if __name__ == "__main__":
+    main()
