@@ -1,1 +1,39 @@
-"""Learn how wav2vec 2.0 turns waveforms of any length into frames of 768 features."""
+"""Learn how wav2vec 2.0 turns waveforms of any length into frames of 768 features.
+
+Three roads lead to every shape: derive it (:class:`FrameGeometry`), observe it (:func:`trace`), prove it (:func:`symbolic_trace`).
+Names load when first used, so ``import w2vlearn`` costs little more than ``import torch``.
+"""
+
+from importlib import import_module
+
+_ROOMS = {
+    "Wav2Vec2Config": "w2vlearn.config",
+    "FrameGeometry": "w2vlearn.geometry",
+    "read_audio": "w2vlearn.audio",
+    "pad": "w2vlearn.batch",
+    "Wav2Vec2Model": "w2vlearn.model",
+    "Wav2Vec2ForCTC": "w2vlearn.model",
+    "Wav2Vec2ForPreTraining": "w2vlearn.model",
+    "load": "w2vlearn.checkpoint",
+    "trace": "w2vlearn.tracing",
+    "Trace": "w2vlearn.tracing",
+    "symbolic_trace": "w2vlearn.tracing",
+    "padding_leak": "w2vlearn.tracing",
+    "receptive_field": "w2vlearn.tracing",
+    "transcribe": "w2vlearn.transcribe",
+    "explore": "w2vlearn.explore",
+}
+
+__all__ = list(_ROOMS)
+
+
+def __getattr__(name: str):
+    if name not in _ROOMS:
+        raise AttributeError(f"w2vlearn has no {name!r}; it has {', '.join(__all__)}")
+    value = getattr(import_module(_ROOMS[name]), name)
+    globals()[name] = value  # the next look-up does not come here
+    return value
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,250 @@
+"""What the architecture fixes, whatever the clips: channels, features, depth, kernels, strides.
+
+Field names are those of Hugging Face's ``config.json``, so a checkpoint's file can be read as it is. Nothing here
+depends on a clip's length: that is the point of the course.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["PRESETS", "Wav2Vec2Config"]
+
+PRESETS = ("base", "large", "large_lv60", "tiny")
+
+
+@dataclass(frozen=True)
+class Wav2Vec2Config:
+    """Sizes and switches of one wav2vec 2.0 model; the defaults are BASE.
+
+    Attributes
+    ----------
+    conv_dim, conv_kernel, conv_stride : tuple of int
+        Channels, kernel sizes (in positions of the layer's input) and strides of the feature encoder's convolutions.
+        ``conv_dim[-1]`` is C = 512.
+    feat_extract_norm : {"group", "layer"}
+        "group": one GroupNorm after the first convolution, over each channel's whole time axis (BASE, LARGE).
+        "layer": LayerNorm over the channels of each position, after every convolution (LARGE_LV60).
+    hidden_size, num_hidden_layers, num_attention_heads, intermediate_size : int
+        D = 768, depth, H heads, feed-forward width.
+    do_stable_layer_norm : bool
+        False: LayerNorm after each residual sum (post-norm). True: before each sub-layer (pre-norm, "stable").
+    num_conv_pos_embeddings : int
+        Kernel of the positional convolution, in frames (128 frames = 2.56 s).
+    vocab_size, pad_token_id : int
+        V, and the id that CTC uses as its blank.
+    attn_implementation : {"sdpa", "eager"}
+        Fused attention, or every step as its own line (the (B, H, T, T) weights then exist as a tensor).
+
+    Raises
+    ------
+    ValueError
+        If the numbers cannot make a model: tables of different length, heads that do not divide D, a stride of 0.
+
+    Notes
+    -----
+    Source: wav2vec 2.0 paper, sections 2, 4.2 and table of appendix A; Hugging Face
+    ``configuration_wav2vec2.py`` (``Wav2Vec2Config``); fairseq ``wav2vec2.py`` (``Wav2Vec2Config``).
+    """
+
+    # feature encoder
+    conv_dim: tuple[int, ...] = (512,) * 7
+    conv_kernel: tuple[int, ...] = (10, 3, 3, 3, 3, 2, 2)
+    conv_stride: tuple[int, ...] = (5, 2, 2, 2, 2, 2, 2)
+    conv_bias: bool = False
+    feat_extract_norm: str = "group"
+    # Transformer
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    do_stable_layer_norm: bool = False
+    num_conv_pos_embeddings: int = 128
+    num_conv_pos_embedding_groups: int = 16
+    layer_norm_eps: float = 1e-5
+    attn_implementation: str = "sdpa"
+    # regularisation, active in train mode only
+    feat_proj_dropout: float = 0.0
+    hidden_dropout: float = 0.1
+    activation_dropout: float = 0.1
+    attention_dropout: float = 0.1
+    final_dropout: float = 0.1
+    layerdrop: float = 0.1
+    # time and feature masks (SpecAugment, pre-training)
+    apply_spec_augment: bool = True
+    mask_time_prob: float = 0.05
+    mask_time_length: int = 10
+    mask_time_min_masks: int = 2
+    mask_feature_prob: float = 0.0
+    mask_feature_length: int = 10
+    mask_feature_min_masks: int = 0
+    # quantizer and contrastive loss (pre-training)
+    num_codevectors_per_group: int = 320
+    num_codevector_groups: int = 2
+    codevector_dim: int = 256
+    proj_codevector_dim: int = 256
+    feat_quantizer_dropout: float = 0.0
+    num_negatives: int = 100
+    contrastive_logits_temperature: float = 0.1
+    diversity_loss_weight: float = 0.1
+    # CTC head
+    vocab_size: int = 32
+    pad_token_id: int = 0
+    ctc_loss_reduction: str = "sum"
+    ctc_zero_infinity: bool = False
+    # classification head
+    classifier_proj_size: int = 256
+    num_labels: int = 2
+    # adapter: strided convolutions after the Transformer
+    add_adapter: bool = False
+    adapter_kernel_size: int = 3
+    adapter_stride: int = 2
+    num_adapter_layers: int = 3
+    output_hidden_size: int | None = None
+
+    def __post_init__(self):
+        for name in ("conv_dim", "conv_kernel", "conv_stride"):
+            object.__setattr__(self, name, tuple(int(size) for size in getattr(self, name)))
+        if self.output_hidden_size is None:
+            object.__setattr__(self, "output_hidden_size", self.hidden_size)
+        self._check_feature_encoder()
+        self._check_transformer()
+
+    def _check_feature_encoder(self):
+        sizes = {name: len(getattr(self, name)) for name in ("conv_dim", "conv_kernel", "conv_stride")}
+        if len(set(sizes.values())) != 1 or not self.conv_dim:
+            raise ValueError(
+                f"each convolution needs a channel count, a kernel and a stride, but the tables have {sizes} entries; "
+                "make conv_dim, conv_kernel and conv_stride equally long"
+            )
+        for name in ("conv_dim", "conv_kernel", "conv_stride"):
+            if min(getattr(self, name)) < 1:
+                raise ValueError(f"{name} must hold numbers of at least 1, found {getattr(self, name)}")
+        if self.feat_extract_norm not in ("group", "layer"):
+            raise ValueError(
+                f'feat_extract_norm is "group" (BASE, LARGE) or "layer" (LARGE_LV60), found {self.feat_extract_norm!r}'
+            )
+
+    def _check_transformer(self):
+        for name in ("hidden_size", "num_attention_heads", "intermediate_size", "num_conv_pos_embeddings"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
+        for part, name in (
+            (self.num_attention_heads, "num_attention_heads"),
+            (self.num_conv_pos_embedding_groups, "num_conv_pos_embedding_groups"),
+        ):
+            if part < 1 or self.hidden_size % part:
+                raise ValueError(
+                    f"{name} = {part} must divide hidden_size = {self.hidden_size}; each part gets an equal share"
+                )
+        if self.attn_implementation not in ("sdpa", "eager"):
+            raise ValueError(f'attn_implementation is "sdpa" or "eager", found {self.attn_implementation!r}')
+
+    @classmethod
+    def base(cls) -> Wav2Vec2Config:
+        """BASE: 12 layers, D = 768, group norm, post-norm (paper, section 4.2; 95 M parameters)."""
+        return cls()
+
+    @classmethod
+    def large(cls) -> Wav2Vec2Config:
+        """LARGE trained on LibriSpeech: 24 layers, D = 1024, group norm, post-norm."""
+        return cls(
+            hidden_size=1024,
+            num_hidden_layers=24,
+            num_attention_heads=16,
+            intermediate_size=4096,
+            codevector_dim=768,
+            proj_codevector_dim=768,
+        )
+
+    @classmethod
+    def large_lv60(cls) -> Wav2Vec2Config:
+        """LARGE trained on Libri-Light: layer norm in the feature encoder, convolutions with bias, pre-norm."""
+        return dataclasses.replace(cls.large(), feat_extract_norm="layer", conv_bias=True, do_stable_layer_norm=True)
+
+    @classmethod
+    def tiny(cls) -> Wav2Vec2Config:
+        """TINY: BASE's geometry (400 samples, hop 320) with 24 channels, D = 48 and 2 layers; runs in milliseconds."""
+        return cls(
+            conv_dim=(24,) * 7,
+            hidden_size=48,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=96,
+            num_codevectors_per_group=20,
+            codevector_dim=16,
+            proj_codevector_dim=16,
+            num_negatives=10,
+            classifier_proj_size=16,
+        )
+
+    @classmethod
+    def from_preset(cls, name: str) -> Wav2Vec2Config:
+        """The preset called ``name``, one of :data:`PRESETS`; upper or lower case."""
+        key = str(name).lower()
+        if key not in PRESETS:
+            raise ValueError(f"unknown preset {name!r}: choose one of {', '.join(PRESETS)}")
+        return getattr(cls, key)()
+
+    @classmethod
+    def from_dict(cls, values: dict) -> Wav2Vec2Config:
+        """Build from the dictionary of a Hugging Face ``config.json``; keys that do not shape the model are ignored.
+
+        Raises
+        ------
+        ValueError
+            If the dictionary describes another architecture (``model_type``), or a part that this model lacks.
+        """
+        model_type = values.get("model_type", "wav2vec2")
+        if model_type != "wav2vec2":
+            raise ValueError(
+                f"this is a {model_type!r} model, w2vlearn's own model reads 'wav2vec2' configs only; "
+                "trace(model, batch) works on other models as their own library loads them"
+            )
+        for key in ("hidden_act", "feat_extract_activation"):
+            if values.get(key, "gelu") != "gelu":
+                raise ValueError(f"{key} = {values[key]!r} is not part of this model: wav2vec 2.0 uses 'gelu'")
+        if values.get("adapter_attn_dim") is not None:
+            raise ValueError(
+                f"adapter_attn_dim = {values['adapter_attn_dim']}: attention adapters (as in MMS) are not part of this "
+                "model; load the checkpoint with transformers and trace it"
+            )
+        if "id2label" in values and "num_labels" not in values:
+            values = {**values, "num_labels": len(values["id2label"])}
+        known = {field.name for field in dataclasses.fields(cls)}
+        return cls(**{key: value for key, value in values.items() if key in known and value is not None})
+
+    @classmethod
+    def from_json(cls, path: str | Path) -> Wav2Vec2Config:
+        """Read a Hugging Face ``config.json``, or the folder that holds one.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file is not JSON, or :meth:`from_dict` refuses it.
+        """
+        path = Path(path)
+        if path.is_dir():
+            path = path / "config.json"
+        if not path.is_file():
+            raise FileNotFoundError(f"no config at {path}: give a config.json or the folder that holds it")
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path} is not JSON ({error}); expected a Hugging Face config.json") from error
+        if not isinstance(values, dict):
+            raise ValueError(f"{path} holds a {type(values).__name__}, expected a JSON object with the config's fields")
+        return cls.from_dict(values)
+
+    def to_dict(self) -> dict:
+        """The fields as a dictionary that Hugging Face's ``Wav2Vec2Config(**…)`` takes too; tuples become lists."""
+        values = {
+            key: list(value) if isinstance(value, tuple) else value for key, value in dataclasses.asdict(self).items()
+        }
+        values.pop("attn_implementation")
+        return {"model_type": "wav2vec2", **values}
