@@ -1,6 +1,7 @@
 """Learn how wav2vec 2.0 turns waveforms of any length into frames of 768 features.
 
-Three roads lead to every shape: derive it (:class:`FrameGeometry`), observe it (:func:`trace`), prove it (:func:`symbolic_trace`).
+Three roads lead to every shape: derive it (:class:`FrameGeometry`), observe it (:func:`trace`), prove it
+(:func:`symbolic_trace`).
 Names load when first used, so ``import w2vlearn`` costs little more than ``import torch``.
 """
 

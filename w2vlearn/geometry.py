@@ -160,7 +160,7 @@ class FrameGeometry:
         return range(shortest, shortest + self.hop)
 
     def unread(self, samples: int) -> range:
-        """Samples at the clip's end that no frame reads: up to ``hop - 1`` of them, or the whole clip if it is too short."""
+        """Samples at the clip's end that no frame reads: at most ``hop - 1``, or the whole clip if it is too short."""
         frames = self.frame_count(samples)
         return range(self.span(frames - 1).stop if frames else 0, samples)
 

@@ -56,7 +56,8 @@ def frame_lengths(lengths: Tensor, kernels: Sequence[int], strides: Sequence[int
 
     Notes
     -----
-    Source: Hugging Face ``modeling_wav2vec2.py`` (``_get_feat_extract_output_lengths``); the clamp at 0 is torchaudio's.
+    Source: Hugging Face ``modeling_wav2vec2.py`` (``_get_feat_extract_output_lengths``). The clamp at 0 is
+    torchaudio's.
     """
     for kernel, stride in zip(kernels, strides, strict=True):
         lengths = torch.div(lengths - kernel, stride, rounding_mode="floor") + 1

@@ -1,6 +1,7 @@
 """The annotated model. Read the files in the paper's order:
 
-``feature_encoder`` -> ``feature_projection`` -> ``positional_embedding`` -> ``attention`` -> ``encoder`` -> ``wav2vec2`` -> ``ctc``.
+``feature_encoder`` -> ``feature_projection`` -> ``positional_embedding`` -> ``attention`` -> ``encoder`` ->
+``wav2vec2`` -> ``ctc``.
 """
 
 from w2vlearn.model.ctc import Wav2Vec2ForCTC

@@ -15,7 +15,7 @@ __all__ = ["Wav2Vec2Attention", "eager_attention"]
 
 
 def eager_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: float = 0.0) -> Tensor:
-    """Attention step by step; ``scaled_dot_product_attention`` computes the same without storing the (B, H, T, T) weights.
+    """Attention step by step; ``scaled_dot_product_attention`` does the same without storing the (B, H, T, T) weights.
 
     Shapes: query, key, value (B, H, T, d); mask (B, 1, T, T) bool, True = attend -> (B, H, T, d).
     """
