@@ -1,7 +1,7 @@
 """The boundary: what a model is handed is checked once, here, and nowhere in the layers.
 
-Checks that look at values (NaN, a mask with holes) wait for a GPU and break ``torch.export``, so they run only where values
-can be read: not while exporting or compiling, not on the meta device, not on fake tensors.
+Checks that look at values (NaN, a mask with holes) wait for a GPU and break ``torch.export``, so they run only where
+values can be read: not while exporting or compiling, not on the meta device, not on fake tensors.
 """
 
 from __future__ import annotations
@@ -85,23 +85,19 @@ def check_sample_mask(attention_mask: Tensor, input_values: Tensor, geometry: Fr
 
 
 def _check_values(given: Tensor, mask: Tensor, geometry: FrameGeometry) -> None:
-    if (
-        not given.dtype.is_floating_point
-        and given.dtype != torch.bool
-        and not bool(((given == 0) | (given == 1)).all())
-    ):
+    if not bool(((given == 0) | (given == 1)).all()):
         raise ValueError(f"attention_mask must hold 0 (padding) and 1 (real) only, found {int(given.max())} in it")
     for clip, row in enumerate(mask):
         real = int(row.sum())
         if not bool(row[0]):
             raise ValueError(
-                f"clip {clip}: the first sample is marked as padding. True means real here; if your mask says True = padding "
-                "(fairseq, key_padding_mask), pass ~mask. Left padding is not supported: pad at the right"
+                f"clip {clip}: the first sample is marked as padding. True means real here; if your mask says "
+                "True = padding (fairseq, key_padding_mask), pass ~mask. Padding goes to the right, never to the left"
             )
         if not bool(row[:real].all()):
             raise ValueError(
-                f"clip {clip}: the mask has a hole at sample {int((~row).nonzero()[0])}; real samples must come first and "
-                "padding after them, without gaps"
+                f"clip {clip}: the mask has a hole at sample {int((~row).nonzero()[0])}; real samples must come first "
+                "and padding after them, without gaps"
             )
         if real < geometry.receptive_field:
             raise ValueError(

@@ -92,5 +92,6 @@ def _check_labels(labels: Tensor, logits: Tensor) -> None:
     wrong = (labels >= vocabulary) | ((labels < 0) & (labels != -100))
     if bool(wrong.any()):
         raise ValueError(
-            f"labels must be 0 … {vocabulary - 1} (V = {vocabulary}), or -100 to fill a row up, found {int(labels[wrong][0])}"
+            f"labels must be 0 … {vocabulary - 1} (V = {vocabulary}), or -100 to fill a row up, "
+            f"found {int(labels[wrong][0])}"
         )

@@ -36,8 +36,10 @@ class Wav2Vec2Output:
 
 @dataclass
 class CTCOutput:
-    """Output of :class:`~w2vlearn.model.Wav2Vec2ForCTC`: ``logits`` (B, T, V), ``loss`` () if labels were given, the rest as in
-    :class:`Wav2Vec2Output`."""
+    """Output of :class:`~w2vlearn.model.Wav2Vec2ForCTC`.
+
+    ``logits`` (B, T, V), ``loss`` () if labels were given, the rest as in :class:`Wav2Vec2Output`.
+    """
 
     logits: Tensor
     last_hidden_state: Tensor
