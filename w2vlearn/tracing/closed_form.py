@@ -119,7 +119,9 @@ def growth(expression: Expression, by: int, letter: str = "L") -> int | None:
             still = [a for a, g in zip(args, parts, strict=True) if not g]
             if not moving:
                 return 0
-            return moving[0][1] * math.prod(still) if len(moving) == 1 and all(isinstance(a, int) for a in still) else None
+            return (
+                moving[0][1] * math.prod(still) if len(moving) == 1 and all(isinstance(a, int) for a in still) else None
+            )
         if op in ("//", "%") and isinstance(args[1], int):
             whole, left = divmod(parts[0], args[1])
             return None if left else (whole if op == "//" else 0)

@@ -160,7 +160,9 @@ def _normal(tree):
         inner = _normal(args[0])
         return (not inner) if isinstance(inner, bool) else ("not", inner)
     if op not in _FLAT or not args:
-        raise ValueError(f"unknown operator or number of operands in {tree!r}; operators: + * // % max min and comparisons")
+        raise ValueError(
+            f"unknown operator or number of operands in {tree!r}; operators: + * // % max min and comparisons"
+        )
     flat = []
     for arg in map(_normal, args):
         flat.extend(arg[1:] if isinstance(arg, tuple) and arg[0] == op else [arg])
@@ -276,9 +278,13 @@ def compile_expressions(expressions: Iterable[Expression], letters: tuple[str, .
         return names[tree]
 
     results = [emit(e.tree) for e in expressions]
-    source = f"def f({', '.join(letters)}):\n" + "\n".join([*lines, f"    return ({''.join(r + ', ' for r in results)})"])
+    source = f"def f({', '.join(letters)}):\n" + "\n".join(
+        [*lines, f"    return ({''.join(r + ', ' for r in results)})"]
+    )
     scope: dict[str, Callable] = {}
-    exec(source, {"max": max, "min": min}, scope)  # the source holds only our own operators, numbers and checked letters
+    exec(
+        source, {"max": max, "min": min}, scope
+    )  # the source holds only our own operators, numbers and checked letters
     return scope["f"]
 
 

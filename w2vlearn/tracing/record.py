@@ -56,7 +56,7 @@ class MaskSeen:
         ``"sample"`` (B, L), ``"frame"`` (B, T), ``"attention"`` (B, 1, T, T) or (B, 1, 1, T), ``"time"``
         (SpecAugment or pre-training; not a padding mask).
     form : str
-        ``"bool"``, ``"additive"``, ``"integer"``, ``"lengths"``, or ``"none"`` where the library dropped an all-true mask.
+        ``"bool"``, ``"additive"``, ``"integer"``, ``"lengths"``, ``"none"`` (an all-true mask was dropped).
     shape, dtype
         As observed; ``()`` and ``""`` for form ``"none"``.
     convention : str
