@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from torch import Tensor
+from torch.export import register_dataclass
 
 __all__ = ["CTCOutput", "Wav2Vec2Output"]
 
@@ -48,3 +49,8 @@ class CTCOutput:
     frame_lengths: Tensor
     loss: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None
+
+
+# torch.export knows tuples and dictionaries by itself; a dataclass has to be introduced
+for _output in (CTCOutput, Wav2Vec2Output):
+    register_dataclass(_output)

@@ -1,0 +1,77 @@
+"""Presets, Hugging Face's config.json in and out, and numbers that cannot make a model."""
+
+import dataclasses
+import json
+
+import pytest
+
+from w2vlearn import Wav2Vec2Config
+from w2vlearn.config import PRESETS
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_transformers_reads_our_config_and_we_read_it_back(name, tmp_path):
+    import transformers
+
+    config = Wav2Vec2Config.from_preset(name.upper())
+    values = {key: value for key, value in config.to_dict().items() if key != "model_type"}
+    transformers.Wav2Vec2Config(**values).save_pretrained(tmp_path)
+    assert Wav2Vec2Config.from_json(tmp_path) == config
+    assert Wav2Vec2Config.from_json(tmp_path / "config.json") == config
+
+
+def test_defaults_are_those_of_transformers_base():
+    import transformers
+
+    theirs = transformers.Wav2Vec2Config().to_dict()
+    ours = Wav2Vec2Config.base().to_dict()
+    shared = ours.keys() & theirs.keys()
+    assert len(shared) > 40
+    assert {key: ours[key] for key in shared} == {
+        key: list(theirs[key]) if isinstance(theirs[key], tuple) else theirs[key] for key in shared
+    }
+
+
+def test_every_preset_has_the_same_geometry():
+    tables = {(c.conv_kernel, c.conv_stride) for c in map(Wav2Vec2Config.from_preset, PRESETS)}
+    assert tables == {((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2))}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"conv_kernel": (10, 3)}, "equally long"),
+        ({"conv_stride": (5, 0, 2, 2, 2, 2, 2)}, "conv_stride must hold numbers of at least 1"),
+        ({"feat_extract_norm": "batch"}, "found 'batch'"),
+        ({"num_attention_heads": 7}, "num_attention_heads = 7 must divide hidden_size = 768"),
+        ({"num_conv_pos_embedding_groups": 5}, "num_conv_pos_embedding_groups = 5 must divide"),
+        ({"hidden_size": 0}, "hidden_size must be at least 1"),
+        ({"attn_implementation": "flash"}, "found 'flash'"),
+    ],
+)
+def test_impossible_numbers_are_refused(changes, words):
+    with pytest.raises(ValueError, match=words):
+        dataclasses.replace(Wav2Vec2Config.base(), **changes)
+
+
+def test_other_architectures_are_refused_by_name(tmp_path):
+    for values, words in [
+        ({"model_type": "whisper"}, "'whisper' model"),
+        ({"model_type": "wav2vec2-bert"}, "'wav2vec2-bert' model"),
+        ({"hidden_act": "relu"}, "hidden_act = 'relu'"),
+        ({"adapter_attn_dim": 16}, "adapter_attn_dim = 16"),
+    ]:
+        (tmp_path / "config.json").write_text(json.dumps(values))
+        with pytest.raises(ValueError, match=words):
+            Wav2Vec2Config.from_json(tmp_path)
+
+
+def test_missing_or_broken_files_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no config at"):
+        Wav2Vec2Config.from_json(tmp_path)
+    for text in ("{", "[1, 2]"):
+        (tmp_path / "config.json").write_text(text)
+        with pytest.raises(ValueError, match=r"config\.json"):
+            Wav2Vec2Config.from_json(tmp_path)
+    with pytest.raises(ValueError, match="choose one of base, large, large_lv60, tiny"):
+        Wav2Vec2Config.from_preset("huge")
