@@ -20,13 +20,18 @@ def has_screen() -> bool:
 
 
 def command(arguments: list[str]) -> list[str]:
-    """The command line of JupyterLab, for this machine and this user."""
-    line = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}"]
-    line += [f"--LabApp.app_settings_dir={ROOT / 'tools' / 'lab_settings'}"]  # no news, no update check
+    """The command line of JupyterLab for this machine and this user; what ``arguments`` set goes before our choices."""
+    ours = {
+        "--ServerApp.root_dir": str(ROOT),  # and not notebooks/: lessons link to the code that they explain
+        "--LabApp.app_settings_dir": str(ROOT / "tools" / "lab_settings"),  # no question about news, no update check
+        # Without this the server drops uploads above 10 MB (a minute of stereo at 44.1 kHz) and says nothing.
+        "--ServerApp.tornado_settings": '{"websocket_max_message_size": 209715200}',
+    }
     if (ROOT / FIRST_LESSON).is_file():
-        line += [f"--LabApp.default_url=/lab/tree/{FIRST_LESSON}"]
-    # Without this the server drops uploads above 10 MB (a minute of stereo at 44.1 kHz) and says nothing.
-    line += ['--ServerApp.tornado_settings={"websocket_max_message_size": 209715200}']
+        ours["--LabApp.default_url"] = f"/lab/tree/{FIRST_LESSON}"
+    given = {argument.partition("=")[0] for argument in arguments}
+    line = [sys.executable, "-m", "jupyterlab"]
+    line += [f"{name}={value}" for name, value in ours.items() if name not in given]
     if hasattr(os, "geteuid") and os.geteuid() == 0:  # in a container; JupyterLab refuses root otherwise
         line += ["--allow-root"]
     if not has_screen():

@@ -1,0 +1,191 @@
+"""Drive JupyterLab as a learner would: start it, open a notebook, run all cells, look at the outputs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import nbformat
+
+ROOT = Path(__file__).resolve().parents[2]
+TOKEN = "w2vlearn-test"
+CHROMIUM_ARGUMENTS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",  # a microphone that beeps
+    "--autoplay-policy=no-user-gesture-required",
+]  # fmt: skip
+
+
+class Lab:
+    """A JupyterLab server of its own, as `make lab` starts it, on a free port, settings and files in ``folder``."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.notebooks = folder / "work" / "notebooks"
+        self.log = folder / "jupyterlab.log"
+        self.url = ""
+        self._process: subprocess.Popen | None = None
+
+    def __enter__(self) -> Lab:
+        lessons = ROOT / "notebooks"
+        if lessons.is_dir():
+            shutil.copytree(lessons, self.notebooks, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+        self.notebooks.mkdir(parents=True, exist_ok=True)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        own = {
+            name: str(self.folder / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR")
+        }
+        line = [sys.executable, str(ROOT / "tools" / "lab.py"), "--no-browser", f"--ServerApp.port={port}"]
+        line += ["--ServerApp.port_retries=0", f"--IdentityProvider.token={TOKEN}", "--ServerApp.ip=127.0.0.1"]
+        line += [f"--ServerApp.root_dir={self.folder / 'work'}", "--LabApp.default_url=/lab"]
+        line += ["--LabApp.expose_app_in_browser=True"]  # window.jupyterapp, for `LabPage.prompts`
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(line, stdout=log, stderr=log, env={**os.environ, **own}, cwd=self.folder)
+        try:
+            self._wait_until_up()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self._process is not None:
+            self._process.terminate()  # the server shuts its kernels down
+            try:
+                self._process.wait(20)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+    def _wait_until_up(self, seconds: float = 60) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if self._process.poll() is not None:
+                break
+            with contextlib.suppress(OSError):
+                self.api("status")
+                return
+            time.sleep(0.1)
+        raise RuntimeError(f"JupyterLab did not come up in {seconds} s:\n{self.log.read_text()[-3000:]}")
+
+    def api(self, path: str, method: str = "GET"):
+        """What the server's REST interface answers to ``/api/path``, parsed."""
+        request = urllib.request.Request(
+            f"{self.url}/api/{path}", method=method, headers={"Authorization": f"token {TOKEN}"}
+        )
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            text = answer.read()
+        return json.loads(text) if text else None
+
+    def kernel_state(self, name: str) -> str | None:
+        """What the kernel of notebook ``name`` does ("idle", "busy", ...); None if nobody is connected to one."""
+        for session in self.api("sessions"):
+            if session["path"] == f"notebooks/{name}" and session["kernel"]["connections"]:
+                return session["kernel"]["execution_state"]
+        return None
+
+    def stop_kernels(self) -> None:
+        """End every kernel, so that the next test starts from nothing."""
+        for session in self.api("sessions"):
+            with contextlib.suppress(urllib.error.HTTPError):
+                self.api(f"sessions/{session['id']}", "DELETE")
+
+    def add(self, name: str, *cells: str) -> str:
+        """Write a notebook; a cell that starts with '#' is markdown, others are code. Returns its name."""
+        notebook = nbformat.v4.new_notebook(
+            metadata={"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}}
+        )
+        for source in cells:
+            new = nbformat.v4.new_markdown_cell if source.startswith("#") else nbformat.v4.new_code_cell
+            notebook.cells.append(new(source))
+        nbformat.write(notebook, self.notebooks / name)
+        return name
+
+
+class LabPage:
+    """One page of JupyterLab: Playwright's own page as ``.page``, and what went wrong on it."""
+
+    def __init__(self, page, lab: Lab):
+        self.page, self.lab = page, lab
+        self.name: str | None = None
+        self.console_errors: list[str] = []
+        self.outside: list[str] = []
+        page.set_default_timeout(30_000)
+        page.on("console", lambda message: message.type == "error" and self.console_errors.append(message.text))
+        page.on("pageerror", lambda error: self.console_errors.append(str(error)))
+        page.on("request", lambda request: self._note(request.url))
+        page.on("websocket", lambda socket: self._note(socket.url))
+
+    def _note(self, url: str) -> None:
+        address = urlsplit(url)
+        if address.scheme not in ("data", "blob", "about") and address.hostname not in ("127.0.0.1", "localhost"):
+            self.outside.append(url)
+
+    def open_lesson(self, name: str, seconds: float = 60) -> None:
+        """Open ``notebooks/name`` alone in a fresh workspace and wait until its kernel is idle and connected."""
+        self.name = name
+        self.page.goto(f"{self.lab.url}/lab/workspaces/auto-t{time.time_ns()}/tree/notebooks/{name}?token={TOKEN}")
+        self.page.wait_for_selector(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Cell")
+        self.wait_until_idle(seconds)
+        self.page.wait_for_timeout(500)  # the front end hears of it a little later than the server
+
+    def wait_until_idle(self, seconds: float = 60) -> None:
+        """Wait until the notebook's kernel has nothing to do."""
+        end = time.monotonic() + seconds
+        while self.lab.kernel_state(self.name) != "idle":
+            if time.monotonic() > end:
+                raise TimeoutError(f"the kernel of {self.name} is {self.lab.kernel_state(self.name)} after {seconds} s")
+            self.page.wait_for_timeout(100)
+
+    def run_all(self, seconds: float = 120) -> None:
+        """Run > Run All Cells, and wait until the last code cell has its number."""
+        self.page.get_by_role("menuitem", name="Run", exact=True).click()
+        self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        end = time.monotonic() + seconds
+        while True:
+            prompts = self.prompts()
+            if prompts and all(prompt.isdigit() for prompt in prompts):
+                break
+            if time.monotonic() > end:
+                raise TimeoutError(f"not all cells of {self.name} ran in {seconds} s: {prompts}")
+            self.page.wait_for_timeout(100)
+        self.wait_until_idle(seconds)
+        self.page.wait_for_timeout(300)  # outputs are drawn a frame after the kernel falls silent
+
+    def prompts(self) -> list[str]:
+        """What stands in the brackets beside each code cell that holds something: "", "*" or a number."""
+        return [prompt.strip("[]: ") for prompt in self.page.evaluate(_PROMPTS)]
+
+
+# JupyterLab draws only the cells in view, so this asks its model and not the page.
+_PROMPTS = """() => {
+    const panel = [...window.jupyterapp.shell.widgets('main')].find(w => w.isVisible && w.content?.model?.cells);
+    if (!panel) return [];
+    return panel.content.widgets
+        .filter(cell => cell.model.type === 'code' && cell.model.sharedModel.getSource().trim())
+        .map(cell => cell.model.executionState === 'running' ? '*' : String(cell.model.executionCount ?? ''));
+}"""
+
+
+def open_lesson(page: LabPage, name: str) -> None:
+    """Open ``notebooks/name`` and wait for its kernel."""
+    page.open_lesson(name)
+
+
+def run_all(page: LabPage) -> None:
+    """Run all cells and wait for the last."""
+    page.run_all()
