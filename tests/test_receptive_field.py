@@ -1,0 +1,87 @@
+"""Measured receptive fields against derived spans, with no tolerance."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+
+from w2vlearn import FrameGeometry, Wav2Vec2Config, Wav2Vec2ForCTC
+from w2vlearn.tracing.receptive_field import receptive_field
+
+TINY = Wav2Vec2Config.tiny()
+TINY_LAYER = dataclasses.replace(TINY, feat_extract_norm="layer", conv_bias=True, do_stable_layer_norm=True)
+
+
+@pytest.fixture(scope="module")
+def layer_norm_model():
+    torch.manual_seed(0)
+    return Wav2Vec2ForCTC(TINY_LAYER)
+
+
+def test_layer_norm_frames_depend_on_their_span_and_nothing_else(layer_norm_model):
+    geometry = FrameGeometry.from_config(TINY_LAYER)
+    for frame in range(geometry.frame_count(4000)):
+        field = receptive_field(layer_norm_model, frame)
+        assert (field.span, field.gaps, field.status) == (geometry.span(frame), 0, "exact")
+        assert field.share_inside(geometry.span(frame)) == 1.0
+
+
+@pytest.mark.parametrize("kernels, strides", [((5, 3), (2, 3)), ((4, 2, 6), (3, 1, 2)), ((3,), (7,))])
+def test_other_stacks_too(kernels, strides):
+    config = dataclasses.replace(
+        TINY_LAYER, conv_dim=(8,) * len(kernels), conv_kernel=kernels, conv_stride=strides, num_hidden_layers=1
+    )
+    torch.manual_seed(0)
+    model = Wav2Vec2ForCTC(config)
+    geometry = FrameGeometry.from_config(config)
+    for frame in (0, 1, 5):
+        assert receptive_field(model, frame, samples=200).span == geometry.span(frame)
+
+
+def test_group_norm_frames_depend_on_the_whole_clip():
+    torch.manual_seed(0)
+    field = receptive_field(Wav2Vec2ForCTC(TINY), 3)
+    assert (field.span, field.status) == (range(4000), "whole input")
+    inside = field.share_inside(FrameGeometry.from_config(TINY).span(3))
+    assert 0.5 < inside < 0.99
+    assert str(field) == (
+        "frame 3 of output of wav2vec2.feature_extractor depends on samples 0 … 3999 (4000 of 4000); "
+        "whole input: the span grows with the clip"
+    )
+
+
+def test_attention_makes_every_frame_depend_on_the_whole_clip(layer_norm_model):
+    assert receptive_field(layer_norm_model, 3, at="").status == "whole input"
+
+
+def test_a_hop_longer_than_the_kernel_leaves_gaps():
+    conv = nn.Sequential(nn.Unflatten(1, (1, -1)), nn.Conv1d(1, 1, 2, stride=5), nn.Conv1d(1, 1, 2))
+    field = receptive_field(conv, 1, samples=60)
+    assert (field.span, field.gaps) == (range(5, 12), 3)
+
+
+def test_nothing_changes_in_the_model(layer_norm_model):
+    layer_norm_model.train()
+    layer_norm_model.lm_head.eval()
+    modes = [module.training for module in layer_norm_model.modules()]
+    state = torch.get_rng_state()
+    receptive_field(layer_norm_model, 0)
+    assert [module.training for module in layer_norm_model.modules()] == modes
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(parameter.grad is None for parameter in layer_norm_model.parameters())
+    assert not any(module._forward_hooks for module in layer_norm_model.modules())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"frame": -1}, IndexError, "frame -1 does not exist"),
+        ({"frame": 12}, IndexError, "4000 samples give 12 frames here, 0 to 11"),
+        ({"at": "wav2vec2.nothing"}, ValueError, "no module 'wav2vec2.nothing'; its parts are wav2vec2"),
+        ({"samples": 399}, ValueError, "1 are missing"),
+    ],
+)
+def test_bad_input_is_answered_in_words(layer_norm_model, arguments, error, words):
+    with pytest.raises(error, match=words):
+        receptive_field(layer_norm_model, **arguments)
