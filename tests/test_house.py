@@ -1,0 +1,322 @@
+"""The rules of the house: imports are cheap and go downward, versions are pinned, names resolve, files travel well."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import w2vlearn
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "w2vlearn"
+
+# ---------------------------------------------------------------- importing is cheap
+
+HEAVY = {
+    "matplotlib", "ipywidgets", "anywidget", "IPython", "transformers", "tokenizers", "soundfile", "soxr",
+    "huggingface_hub", "safetensors", "pandas", "scipy", "tqdm", "requests", "httpx",
+    "torch._dynamo", "torch._inductor", "torch._export", "torch.export", "torch.onnx", "torchvision", "torchaudio",
+}  # fmt: skip
+EVERYDAY = "Wav2Vec2Config FrameGeometry read_audio pad Wav2Vec2Model Wav2Vec2ForCTC trace Trace"
+
+
+def loaded_by(statement: str) -> set[str]:
+    """The modules that ``statement`` loads in a fresh Python, those that ``import torch`` loads anyway left out."""
+    script = f"import sys, json, torch\nbefore = set(sys.modules)\n{statement}\n"
+    script += "print(json.dumps(sorted(set(sys.modules) - before)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def heavy(modules: set[str]) -> set[str]:
+    return {module for module in modules if any(module == name or module.startswith(f"{name}.") for name in HEAVY)}
+
+
+def test_the_measure_sees_heavy_modules():
+    """The red case: what torch's compiler and soundfile load is seen."""
+    assert heavy(loaded_by("import torch._dynamo, soundfile")) >= {"soundfile", "torch._dynamo"}
+
+
+def test_importing_w2vlearn_costs_little_more_than_importing_torch():
+    loaded = loaded_by("import w2vlearn")
+    assert "w2vlearn" in loaded
+    assert not heavy(loaded)
+    assert len(loaded) < 60, sorted(loaded)  # a module costs about a millisecond; the limit is 0.15 s
+
+
+def test_naming_what_every_lesson_uses_loads_nothing_heavy():
+    loaded = loaded_by(f"from w2vlearn import {', '.join(EVERYDAY.split())}")
+    assert {"w2vlearn.model", "w2vlearn.tracing", "w2vlearn.batch"} <= loaded
+    assert not heavy(loaded)
+
+
+# ---------------------------------------------------------------- public names
+
+
+def test_there_are_about_a_dozen_public_names():
+    assert 8 <= len(w2vlearn.__all__) <= 16
+    assert len(set(w2vlearn.__all__)) == len(w2vlearn.__all__)
+
+
+@pytest.mark.parametrize("name", w2vlearn.__all__)
+def test_every_public_name_resolves_and_is_explained(name):
+    assert (getattr(w2vlearn, name).__doc__ or "").strip(), f"{name} has no docstring"
+
+
+def test_an_unknown_name_is_refused_by_name():
+    with pytest.raises(AttributeError, match="no_such_thing"):
+        w2vlearn.no_such_thing  # noqa: B018
+
+
+# ---------------------------------------------------------------- imports go downward
+
+# Rooms from the ground up; a room may import rooms of lower floors. A new file of w2vlearn/ gets its floor here.
+FLOORS = [
+    {"config", "geometry"},
+    {"audio", "masks"},
+    {"batch"},
+    {"model"},
+    {"checkpoint_keys", "checkpoint_files", "processing"},
+    {"checkpoint"},
+    {"transcribe"},
+    {"tracing"},
+    {"show"},
+    {"explore"},
+    {"lessons"},
+    {"cli", "__main__"},
+]
+# Not even though they lie below: tracing and pictures work for any model, so they never know ours.
+STRANGERS = {(upper, lower) for upper in ("tracing", "show") for lower in ("model", "checkpoint", "transcribe")}
+WITHOUT_TORCH = {"config", "geometry", "show"}
+# A trace shows itself: print(trace) asks the floor above, when it is printed and not before.
+UPWARD_WHEN_USED = {("tracing", "show")}
+
+
+def room_of(module: str) -> str:
+    """The room of a dotted name: w2vlearn.show.text -> show."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def floor_of(room: str) -> int:
+    for floor, rooms in enumerate(FLOORS):
+        if room in rooms:
+            return floor
+    raise AssertionError(f"w2vlearn/{room} has no floor: give it one in FLOORS of {Path(__file__).name}")
+
+
+def modules(package: Path = PACKAGE) -> dict[str, Path]:
+    """Dotted name -> file, of every module of the package."""
+    found = {}
+    for file in sorted(package.rglob("*.py")):
+        parts = file.relative_to(package.parent).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    return found
+
+
+def imports(name: str, file: Path, known: set[str]) -> Iterator[tuple[str, bool]]:
+    """(imported module, whether when the file loads and not only inside a function) of one file."""
+
+    def visit(node: ast.AST, at_load: bool) -> Iterator[tuple[str, bool]]:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            return  # for type checkers: nothing is imported
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, at_load) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+                base = importlib.util.resolve_name("." * node.level + base, package)
+            for alias in node.names:
+                whole = f"{base}.{alias.name}"
+                yield (whole if whole in known else base), at_load
+        inside = at_load and not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for child in ast.iter_child_nodes(node):
+            yield from visit(child, inside)
+
+    yield from visit(ast.parse(file.read_text(encoding="utf-8")), True)
+
+
+def upward(package: Path = PACKAGE) -> list[str]:
+    """Every import that goes up, sideways or to a stranger, in words."""
+    found, complaints = modules(package), []
+    for name, file in found.items():
+        room = room_of(name)
+        if not room:
+            continue  # the package itself names everything, and loads it when used
+        for imported, at_load in imports(name, file, set(found)):
+            if imported.split(".")[0] == "torch" and room in WITHOUT_TORCH:
+                complaints.append(f"{name} imports torch")
+            if not imported.startswith("w2vlearn."):
+                if imported == "w2vlearn":
+                    complaints.append(f"{name} imports the package's front door; name the room")
+                continue
+            other = room_of(imported)
+            if other == room or ((room, other) in UPWARD_WHEN_USED and not at_load):
+                continue
+            if floor_of(other) >= floor_of(room) or (room, other) in STRANGERS:
+                complaints.append(f"{name} imports {imported}")
+    return complaints
+
+
+def circle(package: Path = PACKAGE) -> list[str]:
+    """A chain of modules that import each other when they load; empty if there is none."""
+    found = modules(package)
+    graph = {
+        name: {
+            other for other, at_load in imports(name, file, set(found)) if at_load and other in found and other != name
+        }
+        for name, file in found.items()
+    }
+    done: set[str] = set()
+
+    def walk(name: str, path: list[str]) -> list[str]:
+        if name in path:
+            return [*path[path.index(name) :], name]
+        if name not in done:
+            for other in sorted(graph[name]):
+                if ring := walk(other, [*path, name]):
+                    return ring
+            done.add(name)
+        return []
+
+    return next((ring for name in graph if (ring := walk(name, []))), [])
+
+
+def test_imports_go_downward():
+    assert upward() == []
+
+
+def test_no_circles():
+    assert circle() == []
+
+
+@pytest.mark.parametrize(
+    "file, text, words",
+    [
+        ("geometry.py", "import torch", "w2vlearn.geometry imports torch"),
+        ("model/a.py", "from w2vlearn.show import text", "w2vlearn.model.a imports w2vlearn.show"),
+        ("tracing/a.py", "from ..model import attention", "w2vlearn.tracing.a imports w2vlearn.model"),
+        ("tracing/a.py", "from w2vlearn.show import text", "w2vlearn.tracing.a imports w2vlearn.show"),
+        ("batch.py", "def f():\n    import w2vlearn.show", "w2vlearn.batch imports w2vlearn.show"),
+        ("config.py", "from .geometry import x", "w2vlearn.config imports w2vlearn.geometry"),
+        ("explore/a.py", "import w2vlearn", "front door"),
+    ],
+)
+def test_an_upward_import_is_seen(tmp_path, file, text, words):
+    (tmp_path / "w2vlearn" / file).parent.mkdir(parents=True)
+    (tmp_path / "w2vlearn" / file).write_text(text)
+    assert any(words in complaint for complaint in upward(tmp_path / "w2vlearn"))
+
+
+def test_an_import_when_used_may_go_up_to_show(tmp_path):
+    (tmp_path / "w2vlearn" / "tracing").mkdir(parents=True)
+    (tmp_path / "w2vlearn" / "tracing" / "a.py").write_text("def f():\n    from w2vlearn.show.text import table")
+    assert upward(tmp_path / "w2vlearn") == []
+
+
+def test_a_circle_is_seen(tmp_path):
+    for name, other in {"a": "b", "b": "c", "c": "a"}.items():
+        (tmp_path / "w2vlearn" / "show").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "w2vlearn" / "show" / f"{name}.py").write_text(f"from . import {other}")
+    assert circle(tmp_path / "w2vlearn") == [f"w2vlearn.show.{name}" for name in "abca"]
+
+
+# ---------------------------------------------------------------- versions
+
+
+def requirements(file: Path) -> list[str]:
+    lines = (line.partition("#")[0].strip() for line in file.read_text(encoding="utf-8").splitlines())
+    return [line for line in lines if line]
+
+
+@pytest.mark.parametrize("file", ["requirements.txt", "tests/requirements.txt"])
+def test_every_requirement_is_pinned_and_explained(file):
+    for line in (ROOT / file).read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#") and line != "-e .":
+            assert re.fullmatch(r"[A-Za-z0-9_.-]+==\d+(\.\d+)+ +# \w.{5,}", line), line
+
+
+def test_requirements_install_the_package_and_everything_it_needs():
+    pinned = requirements(ROOT / "requirements.txt")
+    assert "-e ." in pinned
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names = {line.partition("==")[0] for line in pinned}
+    for needed in project["dependencies"] + project["optional-dependencies"]["lab"]:
+        assert re.split("[<>=]", needed)[0] in names, needed
+
+
+def test_the_pinned_versions_lie_in_the_ranges_of_pyproject():
+    packaging = pytest.importorskip("packaging.requirements")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    ranges = map(packaging.Requirement, project["dependencies"] + project["optional-dependencies"]["lab"])
+    ranges = {needed.name: needed.specifier for needed in ranges}
+    for line in requirements(ROOT / "requirements.txt"):
+        name, _, version = line.partition("==")
+        if name in ranges:
+            assert version in ranges[name], f"{line} is outside {ranges[name]}"
+
+
+# ---------------------------------------------------------------- files
+
+TEXT = {".py", ".md", ".toml", ".txt", ".yml", ".json", ".ipynb", ".js", ".css", ".cfg", ".sh", ".svg", ""}
+
+
+def committed() -> list[Path]:
+    """Every text file that belongs to the project: those git knows, or all of them in a copy without git."""
+    try:
+        done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+        files = [ROOT / name for name in done.stdout.split("\0") if name]
+    except (OSError, subprocess.CalledProcessError):
+        hidden = {".venv", ".git", "__pycache__", ".pytest_cache", ".ruff_cache", ".hypothesis", "build"}
+        files = [file for file in ROOT.rglob("*") if not hidden.intersection(file.parts)]
+    return [file for file in files if file.is_file() and file.suffix in TEXT]
+
+
+def blemishes(raw: bytes) -> list[str]:
+    """What would hurt on another machine: line ends, encoding, paths of one machine, an unfinished merge."""
+    text = raw.decode("utf-8", errors="replace")
+    found = ["not UTF-8"] if "\ufffd" in text else []
+    found += ["Windows line ends"] if b"\r" in raw else []
+    found += ["no newline at the end"] if raw and not raw.endswith(b"\n") else []
+    found += ["an unfinished merge"] if re.search(r"^(<{7}|>{7})( |$)", text, flags=re.M) else []
+    return found + re.findall(r"(?<![\w.:/*])/(?:home|root|work|Users|workspace)/[\w.-]+", text)
+
+
+def test_files_travel_well():
+    files = committed()
+    assert ROOT / "README.md" in files and ROOT / "Makefile" in files
+    # The tests of these rules hold such things on purpose, to see them found.
+    ours = {Path(__file__).resolve(), ROOT / "tests" / "notebooks" / "test_hygiene.py"}
+    bad = {
+        str(file.relative_to(ROOT)): found
+        for file in files
+        if file not in ours and (found := blemishes(file.read_bytes()))
+    }
+    assert not bad
+
+
+@pytest.mark.parametrize(
+    "raw, words",
+    [
+        (b"a\r\n", "Windows line ends"),
+        (b"a", "no newline at the end"),
+        (b"\xff\xfe\n", "not UTF-8"),
+        (b"<<<<<<< HEAD\n", "an unfinished merge"),
+        (b"read('/home/me/x.wav')\n", "/home/me"),
+    ],
+)
+def test_a_file_that_travels_badly_is_seen(raw, words):
+    assert words in blemishes(raw)
+
+
+def test_good_text_has_no_blemish():
+    assert blemishes("See https://example.org/home/me, src/work/a.py · 25 ms\n".encode()) == []
