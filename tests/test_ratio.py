@@ -1,0 +1,63 @@
+"""The ruler of the benchmarks, with a clock that tests wind by hand."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
+
+from benchmarks.ratio import compare
+
+
+class Clock:
+    """Time that passes only when work is done, on a machine of changing speed."""
+
+    def __init__(self, slowness=lambda: 1.0):
+        self.now, self.slowness = 0.0, slowness
+
+    def __call__(self) -> float:
+        return self.now
+
+    def work(self, seconds: float):
+        def run():
+            self.now += seconds * self.slowness()
+
+        return run
+
+
+def test_a_ratio_is_found():
+    clock = Clock()
+    measured = compare(clock.work(0.010), clock.work(0.012), clock=clock)
+    assert measured.ratio == pytest.approx(1.2)
+    assert measured.control == pytest.approx(1.0)
+    assert measured.low == pytest.approx(measured.high)
+    assert measured.baseline_ms == pytest.approx(10) and measured.candidate_ms == pytest.approx(12)
+    assert "1.200" in str(measured) and "A/A control 1.000" in str(measured)
+
+
+def test_a_machine_that_slows_down_does_not_matter():
+    count = itertools.count()
+    clock = Clock(lambda: 1 + next(count) // 3 * 0.5)  # each round half again as slow as the first
+    assert compare(clock.work(1), clock.work(1.1), clock=clock).ratio == pytest.approx(1.1)
+
+
+def test_noise_shows_in_the_control_and_in_the_intervals():
+    noise = random.Random(1)
+    clock = Clock(lambda: noise.lognormvariate(0, 0.2))
+    measured = compare(clock.work(1), clock.work(1), rounds=40, clock=clock)
+    assert measured.control_high - measured.control_low > 0.02
+    assert measured.low < 1 < measured.high
+    assert measured.control_low < 1 < measured.control_high
+
+
+def test_the_order_within_a_round_changes():
+    """A slot in the round that is always slow (the first, say) must not fall to one of them alone."""
+    order = []
+    compare(lambda: order.append("A"), lambda: order.append("B"), rounds=30, warmup=0)
+    assert {order[3 * n : 3 * n + 3].index("B") for n in range(30)} == {0, 1, 2}
+
+
+def test_too_few_rounds():
+    with pytest.raises(ValueError, match="at least 5"):
+        compare(lambda: 0, lambda: 0, rounds=4)
