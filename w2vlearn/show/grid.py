@@ -124,9 +124,7 @@ def grid(
             )
     body = [row for row in cells if row is not None]
     if align is None:
-        align = "".join(
-            "r" if body and all(_is_number(row[index]) for row in body) else "l" for index in range(columns)
-        )
+        align = "".join("r" if body and all(is_number(row[index]) for row in body) else "l" for index in range(columns))
     if len(align) != columns or set(align) - set("lrc"):
         raise ValueError(f"wanted align as {columns} letters out of l, r, c, found {align!r}")
     if not columns:
@@ -145,7 +143,8 @@ def grid(
     return "\n".join(line.replace("\u00a0", " ").rstrip() for line in lines)
 
 
-def _is_number(cell: str) -> bool:
+def is_number(cell: str) -> bool:
+    """True for what a column of numbers may hold: ``"1,024"``, ``"-3.5"``, ``"12 %"``, and "–" for nothing."""
     stripped = cell.replace(",", "").replace("\u202f", "").strip().lstrip("-+").rstrip("%")
     if stripped in ("", "–", "—"):
         return True

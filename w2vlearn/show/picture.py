@@ -1,0 +1,182 @@
+"""A picture with words: what a notebook displays as an image and prints as text, and the SVG canvas that draws it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from xml.sax.saxutils import escape, quoteattr
+
+from w2vlearn.show.palette import svg_pattern
+
+_FONT = "font-family=\"system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif\""
+SMALLEST_TEXT = 13  # px at normal size; the design asks for 12 or more
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Something to look at, with its description and its twin in words.
+
+    Attributes
+    ----------
+    html : str
+        ``<svg role="img">`` or ``<img alt>``; inline styles only, no script.
+    alt : str
+        What the picture shows, with its numbers: the alternative text inside ``html``.
+    text : str
+        The same as plain text, good enough to learn from alone: what `print` and text/plain show.
+    """
+
+    html: str
+    alt: str
+    text: str = ""
+
+    def __str__(self) -> str:
+        return self.text or self.alt
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return {"text/plain": str(self), "text/html": self.html}
+
+
+def number(value: float) -> str:
+    """A coordinate with at most two decimals, written the same on every machine."""
+    text = f"{value:.2f}".rstrip("0").rstrip(".")
+    return "0" if text in ("-0", "") else text
+
+
+class Canvas:
+    """Collects SVG elements; `svg` wraps them with title, description and hatches, and gives ids unique to the content.
+
+    Parameters
+    ----------
+    width : float
+        Width of the drawing in its own units, one unit being one CSS pixel at normal size.
+    """
+
+    def __init__(self, width: float) -> None:
+        self.width = width
+        self.parts: list[str] = []
+        self.hatches: list[str] = []
+
+    def add(self, element: str) -> None:
+        """Append one element as it is."""
+        self.parts.append(element)
+
+    def rect(
+        self,
+        x: float,
+        y: float,
+        width: float,
+        height: float,
+        fill: str = "none",
+        opacity: float = 1,
+        stroke: str = "none",
+        radius: float = 0,
+        stroke_width: float = 1,
+    ) -> None:
+        """A rectangle; colours are ``"#rrggbb"``, ``"currentColor"`` or a hatch from `hatch`."""
+        extra = f' fill-opacity="{number(opacity)}"' if opacity != 1 else ""
+        extra += f' stroke="{stroke}" stroke-width="{number(stroke_width)}"' if stroke != "none" else ""
+        extra += f' rx="{number(radius)}"' if radius else ""
+        self.add(
+            f'<rect x="{number(x)}" y="{number(y)}" width="{number(max(0, width))}" height="{number(height)}" '
+            f'fill="{fill}"{extra}/>'
+        )
+
+    def line(self, x1: float, y1: float, x2: float, y2: float, width: float = 1, opacity: float = 1) -> None:
+        """A straight line in the theme's colour."""
+        extra = f' stroke-opacity="{number(opacity)}"' if opacity != 1 else ""
+        self.add(
+            f'<line x1="{number(x1)}" y1="{number(y1)}" x2="{number(x2)}" y2="{number(y2)}" stroke="currentColor" '
+            f'stroke-width="{number(width)}"{extra}/>'
+        )
+
+    def path(
+        self,
+        d: str,
+        fill: str = "none",
+        stroke: str = "none",
+        width: float = 1,
+        opacity: float = 1,
+        join: str = "round",
+    ) -> None:
+        """A path; ``d`` as in SVG."""
+        extra = (
+            f' stroke="{stroke}" stroke-width="{number(width)}" stroke-linejoin="{join}"' if stroke != "none" else ""
+        )
+        extra += f' fill-opacity="{number(opacity)}"' if opacity != 1 else ""
+        self.add(f'<path d="{d}" fill="{fill}"{extra}/>')
+
+    def text(self, x: float, y: float, words: str, size: float = 14, anchor: str = "start", bold: bool = False) -> None:
+        """Text in the theme's colour, its baseline at ``y``; at least 13 px."""
+        extra = f' text-anchor="{anchor}"' if anchor != "start" else ""
+        extra += ' font-weight="600"' if bold else ""
+        self.add(
+            f'<text x="{number(x)}" y="{number(y)}" font-size="{number(max(size, SMALLEST_TEXT))}" '
+            f'fill="currentColor"{extra}>{escape(words)}</text>'
+        )
+
+    def heading(self, x: float, y: float, name: str, rest: str = "", colour: str | None = None) -> None:
+        """A section's heading: its stage's colour as a square, its name in bold, then ``rest``, on one baseline."""
+        if colour is not None:
+            self.rect(x, y - 11, 12, 12, fill=colour, stroke="currentColor", stroke_width=0.8)
+        more = f'<tspan dx="14" font-size="14" font-weight="400">{escape(rest)}</tspan>' if rest else ""
+        self.add(
+            f'<text x="{number(x + 22)}" y="{number(y)}" font-size="16" font-weight="600" fill="currentColor">'
+            f"{escape(name)}{more}</text>"
+        )
+
+    def arrow(self, x1: float, x2: float, y: float) -> None:
+        """A horizontal arrow from ``x1`` to ``x2`` at height ``y``."""
+        self.line(x1, y, x2 - 1, y, 1.4)
+        self.path(f"M{number(x2 - 6)},{number(y - 4)} L{number(x2)},{number(y)} L{number(x2 - 6)},{number(y + 4)}",
+                  stroke="currentColor", width=1.4)  # fmt: skip
+
+    def lock(self, x: float, y: float, size: float = 14) -> None:
+        """A padlock whose lower left corner is (x, y): no length can move what stands beside it."""
+        body, arch = size * 0.58, size * 0.3
+        self.rect(x, y - body, size * 0.8, body, fill="currentColor", radius=size * 0.1)
+        left, right, top = x + size * 0.4 - arch * 0.8, x + size * 0.4 + arch * 0.8, y - body
+        self.path(
+            f"M{number(left)},{number(top)} v{number(-size * 0.16)} a{number(arch * 0.8)},{number(arch * 0.8)} 0 0 1 "
+            f"{number(right - left)},0 v{number(size * 0.16)}",
+            stroke="currentColor",
+            width=size * 0.12,
+        )
+
+    def hatch(self, kind: str) -> str:
+        """Fill for one of `palette.HATCHES`: ``canvas.rect(..., fill=canvas.hatch("padding"))``."""
+        if kind not in self.hatches:
+            self.hatches.append(kind)
+        return f"url(#{kind}-@ID@)"
+
+    def legend_box(self, x: float, y: float, fill: str, opacity: float = 1) -> None:
+        """A small outlined box of a legend, its lower left corner at (x, y)."""
+        self.rect(x, y - 12, 20, 13, fill=fill, opacity=opacity, stroke="currentColor", stroke_width=0.8)
+
+    def svg(self, height: float, title: str, description: str) -> str:
+        """The finished ``<svg role="img">``: scales with the page, follows the theme, says the same in words."""
+        patterns = "".join(svg_pattern(kind, f"{kind}-@ID@") for kind in self.hatches)
+        body = (
+            f'<title id="title-@ID@">{escape(title)}</title><desc id="desc-@ID@">{escape(description)}</desc>'
+            + (f"<defs>{patterns}</defs>" if patterns else "")
+            + "".join(self.parts)
+        )
+        identifier = hashlib.sha256(body.encode()).hexdigest()[:10]
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {number(self.width)} {number(height)}" role="img" '
+            f'aria-labelledby="title-{identifier} desc-{identifier}" {_FONT} '
+            f'style="width:100%;max-width:{number(self.width)}px;height:auto;display:block">'
+            + body.replace("@ID@", identifier)
+            + "</svg>"
+        )
+
+
+def image(source: str, alt: str, width: int | None = None) -> str:
+    """``<img>`` with alternative text, as wide as its page allows."""
+    size = f"width:100%;max-width:{width}px;height:auto" if width else "max-width:100%;height:auto"
+    return f'<img src="{source}" alt={quoteattr(alt)} style="{size}">'
