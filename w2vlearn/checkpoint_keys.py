@@ -1,0 +1,179 @@
+"""Which weights belong where: the names of every era, the head that a checkpoint has, and every key accounted for."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+
+from torch import Tensor
+
+from w2vlearn.checkpoint_files import CheckpointError
+
+__all__ = ["HEADS", "choose_head", "fit_keys", "refuse_strangers"]
+
+HEADS = {
+    "plain": "Wav2Vec2Model",
+    "ctc": "Wav2Vec2ForCTC",
+    "pretraining": "Wav2Vec2ForPreTraining",
+    "classification": "Wav2Vec2ForSequenceClassification",
+}
+_RETIRED = {"Wav2Vec2ForMaskedLM": "ctc"}  # the first name of the CTC class, still in old config files
+_BODY = ("feature_extractor.", "feature_projection.", "encoder.", "masked_spec_embed", "adapter.")
+_HEAD_KEYS = {"ctc": ("lm_head.",), "pretraining": ("quantizer.", "project_q.", "project_hid.")}
+_HEAD_KEYS["classification"] = ("projector.", "classifier.", "layer_weights")
+_TIME_MASK_VECTOR = "masked_spec_embed"  # stands in for masked frames: read in training only
+
+_OTHER_MODELS = {
+    "whisper": "Whisper, which reads log-mel frames and writes text with a decoder",
+    "wav2vec2-bert": "w2v-BERT 2.0, which reads log-mel frames, not waveforms",
+    "wav2vec2-conformer": "wav2vec 2.0 with Conformer layers",
+    "hubert": "HuBERT",
+    "wavlm": "WavLM",
+    "data2vec-audio": "data2vec",
+    "unispeech": "UniSpeech",
+    "unispeech-sat": "UniSpeech-SAT",
+    "sew": "SEW",
+    "sew-d": "SEW-D",
+    "speecht5": "SpeechT5",
+    "seamless_m4t": "SeamlessM4T",
+    "seamless_m4t_v2": "SeamlessM4T v2",
+    "speech-encoder-decoder": "a speech encoder with a text decoder",
+    "mctct": "M-CTC-T",
+    "encodec": "EnCodec",
+    "bert": "BERT, a model of text",
+}
+
+
+def refuse_strangers(values: dict, source: str) -> None:
+    """Raise, by name, if a ``config.json`` is that of another architecture.
+
+    Raises
+    ------
+    CheckpointError
+        Names the architecture that was found, and what reads it.
+    """
+    model_type = values.get("model_type", "wav2vec2")
+    if model_type != "wav2vec2":
+        name = _OTHER_MODELS.get(model_type, f"a {model_type!r} model")
+        raise CheckpointError(
+            f"{source} is {name}; load reads wav2vec 2.0 (model_type 'wav2vec2'). "
+            "Load it with its own library: trace(model, batch) works on any model"
+        )
+
+
+def choose_head(architectures: Iterable[str] | None, keys: Iterable[str], asked: str | None, source: str) -> str:
+    """Which of `HEADS` to build: what was asked for, else what ``config.json`` names, else what the keys show."""
+    if asked is not None:
+        if asked not in HEADS:
+            raise CheckpointError(f"head must be one of {', '.join(HEADS)}, found {asked!r}")
+        return asked
+    for name in architectures or ():
+        for head, class_name in HEADS.items():
+            if name == class_name:
+                return head
+        if name in _RETIRED:
+            return _RETIRED[name]
+        raise CheckpointError(
+            f"{source} is a {name}, a head that is not part of this model; its encoder loads with load(…, head='plain')"
+        )
+    keys = list(keys)
+    for head, prefixes in _HEAD_KEYS.items():
+        if any(key.startswith(prefixes) for key in keys):
+            return head
+    return "plain"
+
+
+def modern_name(key: str) -> str:
+    """A key as torch writes it today: until 2.1 weight norm called its parts ``weight_g`` and ``weight_v``."""
+    for old, new in (("weight_g", "weight.original0"), ("weight_v", "weight.original1")):
+        if key.endswith(f".{old}"):
+            return f"{key.removesuffix(old)}parametrizations.{new}"
+    return key
+
+
+def fit_keys(
+    weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor], head: str, source: str, drop_other_heads: bool = False
+) -> tuple[dict[str, Tensor], list[str]]:
+    """The weights under the model's own names, every key accounted for.
+
+    Parameters
+    ----------
+    weights : mapping of str to Tensor
+        As stored, names of any era, with or without the prefix ``wav2vec2.`` or ``module.``.
+    wanted : mapping of str to Tensor
+        The model's ``state_dict()``; only names and shapes are read.
+    head : str
+        A key of `HEADS`.
+    drop_other_heads : bool
+        For ``"plain"``: leave out the weights of any head instead of calling them unexpected.
+
+    Returns
+    -------
+    dict of str to Tensor, list of str
+        The weights, and in words what was left out or may be missing.
+
+    Raises
+    ------
+    CheckpointError
+        If a key is missing, unexpected, wrongly shaped, or there twice; the message lists them all.
+
+    Notes
+    -----
+    The one allowance besides: ``masked_spec_embed``, the vector that replaces masked frames in training. Checkpoints of
+    2021 lack it (facebook/wav2vec2-base-960h among them), others keep it although their config masks nothing.
+    """
+    named: dict[str, Tensor] = {}
+    notes: list[str] = []
+    dropped = []
+    parallel = bool(weights) and all(key.startswith("module.") for key in weights)  # saved from DataParallel
+    for stored, tensor in weights.items():
+        key = modern_name(stored.removeprefix("module.") if parallel else stored)
+        if head == "plain":
+            if drop_other_heads and key.startswith(tuple(itertools.chain(*_HEAD_KEYS.values()))):
+                dropped.append(key)
+                continue
+            key = key.removeprefix("wav2vec2.")
+        elif key.startswith(_BODY):
+            key = f"wav2vec2.{key}"
+        if key in named:
+            raise CheckpointError(f"{source} holds {key} twice, under an old and a new name", unexpected=[stored])
+        named[key] = tensor
+    if dropped:
+        notes.append(f"the head was left out, as asked: {', '.join(sorted(dropped))}")
+    _allow_time_mask_vector(named, wanted, notes)
+    _account(named, wanted, head, source)
+    return named, notes
+
+
+def _allow_time_mask_vector(named: dict[str, Tensor], wanted: Mapping[str, Tensor], notes: list[str]) -> None:
+    for key in {key for key in (*named, *wanted) if key.split(".")[-1] == _TIME_MASK_VECTOR}:
+        if key in wanted and key not in named:
+            named[key] = wanted[key].new_zeros(wanted[key].shape, device="cpu")
+            notes.append(f"{key} is not stored and was set to 0: only training with time masks reads it")
+        elif key in named and key not in wanted:
+            del named[key]
+            notes.append(f"{key} was left out: this config masks nothing in training")
+
+
+def _account(named: Mapping[str, Tensor], wanted: Mapping[str, Tensor], head: str, source: str) -> None:
+    missing = sorted(wanted.keys() - named.keys())
+    unexpected = sorted(named.keys() - wanted.keys())
+    misshaped = sorted(key for key in wanted.keys() & named.keys() if wanted[key].shape != named[key].shape)
+    if not (missing or unexpected or misshaped):
+        return
+    lines = [f"{source} does not fit {HEADS[head]} as its config.json describes it:"]
+    lines += [f"  missing: {key} {tuple(wanted[key].shape)}" for key in missing]
+    lines += [f"  unexpected: {key} {tuple(named[key].shape)}" for key in unexpected]
+    lines += [
+        f"  wrong shape: {key} is {tuple(named[key].shape)}, wanted {tuple(wanted[key].shape)}" for key in misshaped
+    ]
+    if any("post_extract_proj" in key for key in unexpected):
+        lines.append(
+            "  (names such as post_extract_proj are fairseq's: convert the checkpoint to Hugging Face's format)"
+        )
+    head_missing = [key for key in missing if key.startswith(_HEAD_KEYS.get(head, ()))]
+    if missing and len(head_missing) == len(missing):
+        lines.append("  (the encoder is there, this head is not: load(…, head='plain') loads the encoder alone)")
+    elif not missing and not misshaped:
+        lines.append(f"  (more is stored than {HEADS[head]} has; another head may fit: {', '.join(HEADS)})")
+    raise CheckpointError("\n".join(lines), missing=missing, unexpected=unexpected, misshaped=misshaped)
