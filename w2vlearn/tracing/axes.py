@@ -1,58 +1,92 @@
-"""Letters for derived sizes: T1 … T7 and T after the convolutions, A1 … after an adapter, ``T+1`` and the like for the rest.
+"""Letters for derived sizes: T1 … and T for the frames, A1 … for what comes after them, ``T+1`` and the like for the rest.
 
-Which size is which is read off the order in which convolutions shorten the waveform; that two sizes are the same, or one
-more than the other, is proved (`closed_form.equal_everywhere`), never guessed from an example.
+The letters are given by the same rule as in an observed trace (`labels.name_lengths`), so that both say the same. That one
+size is another plus a constant, or follows from the one before, is proved here (`closed_form`), never taken from examples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
-
-from torch import nn
 
 from w2vlearn.tracing import closed_form
 from w2vlearn.tracing.expression import Expression
+from w2vlearn.tracing.labels import frame_index, name_lengths
+from w2vlearn.tracing.observe import RawCall
 
-__all__ = ["Axes", "shrinking_convolutions"]
+__all__ = ["Axes"]
+
+_PROBES = (40_000, 57_601, 81_601, 160_160, 1_000_003)  # lengths at which sizes are told apart; equality is proved afterwards
 
 
 class Axes:
     """Knows every derived size by its label.
 
+    Parameters
+    ----------
+    calls : sequence of RawCall
+        With an `Expression` in B and L for each symbolic size.
+
     Attributes
     ----------
     letters : dict of str to Expression
-        Each letter in B and L: ``{"B": B, "L": L, "T1": L // 5 - 1, …}``.
+        Each letter in B and L: ``{"B": B, "L": L, "T1": L // 5 - 1, …, "T7": …, "T": …}``.
     labels : dict of str to Expression
         Each label that occurs in a shape, in letters: ``{"T": T, "T+1": T + 1}``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, calls: Sequence[RawCall]) -> None:
         self.letters: dict[str, Expression] = {"B": Expression("B"), "L": Expression("L")}
         self.labels: dict[str, Expression] = {}
         self._known: dict[Expression, str] = {}
+        self._name_lengths(calls)
 
-    def name(self, letter: str, size: Expression) -> None:
-        """Give a letter to a size; of several letters for one size (T7 and T) shapes show the last."""
-        self.letters[letter] = size
+    def _name_lengths(self, calls: Sequence[RawCall]) -> None:
+        first: dict[Expression, tuple[int, ...]] = {}
+        counts: Counter = Counter()
+        for call in sorted(calls, key=lambda c: c.began if c.ended is None else c.ended):
+            sizes = [d for t in call.outputs for d in t.shape if isinstance(d, Expression) and d.letters == {"L"}]
+            for size in sizes:
+                if size not in first:
+                    first[size] = tuple(size(L=n) for n in _PROBES)
+            counts.update({first[s] for s in sizes})
+        names = name_lengths(first.values(), tuple(_PROBES), counts)
+        spare = 1 + max((int(n[1:]) for n in names.values() if re.fullmatch(r"A\d+", n)), default=0)
+        for size, key in first.items():
+            name = names.get(key)
+            if name is None or not re.fullmatch(r"[TA]\d*", name):
+                continue
+            if name in self.letters and closed_form.equal_everywhere(self.letters[name], size) is None:
+                name, spare = f"A{spare}", spare + 1  # the same at all lengths tried, but not provably so: a letter of its own
+            self.letters.setdefault(name, size)
+            self._known.setdefault(size, name)
+        if "T" in self.letters:
+            frames = self.letters.pop("T")
+            if frame_index(names) > 1:
+                self.letters[f"T{frame_index(names)}"] = frames
+            later = {k: self.letters.pop(k) for k in list(self.letters) if k.startswith("A")}
+            self.letters |= {"T": frames, **later}
 
-    def label(self, size: Expression) -> int | str:
+    def label(self, size: int | Expression) -> int | str:
         """A size as it stands in a shape: a number, a letter, or a short expression in letters."""
-        if size.value is not None:
-            return size.value
-        if size not in self._known:
-            in_letters = self._in_letters(size)
-            self._known[size] = in_letters.compact()
-            self.labels[self._known[size]] = in_letters
-        return self._known[size]
+        if isinstance(size, int):
+            return size
+        name = self._known.get(size)
+        if name is None or name not in self.labels:
+            in_letters = Expression(name) if name else self._in_letters(size)
+            name = self._known[size] = in_letters.compact()
+            self.labels[name] = in_letters
+        return name
 
     def _in_letters(self, size: Expression) -> Expression:
+        """The shortest way to write a size that was proved equal to it."""
         best = self._replace(size.tree)
         for letter, known in reversed(self.letters.items()):
             if known == size:
                 return Expression(letter)
-            if letter in "BL" or size.letters != {"L"}:
+            if letter == "B" or size.letters != {"L"}:
                 continue
             found = _multiple(size, known, letter) or closed_form.step(known, size, letter)
             if found is not None and len(str(found)) < len(str(best)):
@@ -61,16 +95,12 @@ class Axes:
 
     def _replace(self, tree: Any) -> Expression:
         """The same tree with known sizes replaced by their letters wherever they stand in it."""
-        for letter, known in self.letters.items():
+        for letter, known in reversed(self.letters.items()):
             if known.tree == tree:
                 return Expression(letter)
         if isinstance(tree, tuple):
             return Expression((tree[0], *(self._replace(a).tree for a in tree[1:])))
         return Expression(tree)
-
-    def in_lengths(self, label: str) -> Expression:
-        """A label's size in B and L."""
-        return self.labels[label].substitute(**self.letters)
 
 
 def _multiple(size: Expression, known: Expression, letter: str) -> Expression | None:
@@ -79,50 +109,10 @@ def _multiple(size: Expression, known: Expression, letter: str) -> Expression | 
     if period is None:
         return None
     grown = [closed_form.growth(e, period) for e in (known, size)]
-    if not grown[0] or grown[1] is None or grown[1] % grown[0]:
+    if not grown[0] or not grown[1] or grown[1] % grown[0]:
         return None
     factor = grown[1] // grown[0]
-    if factor == 0:
-        return None
     added = size(L=0) - factor * known(L=0)
     if closed_form.equal_everywhere(known * factor + added, size) is None:
         return None
     return Expression(letter) * factor + added
-
-
-def shrinking_convolutions(calls: Iterable[Any], size: Any) -> tuple[list[Expression], list[Expression]]:
-    """Lengths after each convolution of the feature encoder, and after each of an adapter.
-
-    Parameters
-    ----------
-    calls : iterable of RawCall
-    size : callable
-        From one size of a tensor to an `Expression` in B and L.
-
-    Returns
-    -------
-    encoder, adapter : list of Expression
-        A convolution counts if it takes the length that the one before it left (the first: the waveform's). Those before
-        the first `nn.Linear` on that length belong to the feature encoder; later ones count if they leave fewer positions
-        and stand below a module called "adapter".
-    """
-    encoder: list[Expression] = []
-    adapter: list[Expression] = []
-    now, here = Expression("L"), encoder
-    for call in calls:
-        if not call.inputs or not call.outputs:
-            continue
-        before = [size(d) for d in call.inputs[0].shape]
-        if isinstance(call.module, nn.Linear) and encoder and len(before) == 3 and before[1] == now:
-            here = adapter
-        if isinstance(call.module, nn.Conv1d) and len(before) == 3 and before[-1] == now:
-            after = size(call.outputs[0].shape[-1])
-            if here is encoder or (".adapter." in f".{call.name}." and _longer(before[-1], after)):
-                here.append(after)
-                now = after
-    return encoder, adapter
-
-
-def _longer(before: Expression, after: Expression) -> bool:
-    """Whether the first is the longer one at all lengths that matter (a million samples say it)."""
-    return before(L=1_000_003) > after(L=1_000_003)

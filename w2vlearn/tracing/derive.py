@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from w2vlearn.tracing.axes import Axes, shrinking_convolutions
-from w2vlearn.tracing.export import Exported, bind, export_calls, hollow_copy, run_calls
+from w2vlearn.tracing.assemble import build_records
+from w2vlearn.tracing.axes import Axes
+from w2vlearn.tracing.export import Exported, HollowRuns, bind, export_calls, hollow_copy
 from w2vlearn.tracing.expression import Expression, compile_expressions
-from w2vlearn.tracing.observe import RawTensor
-from w2vlearn.tracing.record import LayerRecord, TensorInfo
+from w2vlearn.tracing.observe import RawCall, RawTensor
 from w2vlearn.tracing.symbolic import Range, SymbolicTrace
 
 __all__ = ["derive"]
@@ -26,19 +28,26 @@ def derive(model: nn.Module, args: tuple, kwargs: Mapping[str, Any], mask: bool,
     arguments, masked, notes = example_arguments(model, args, kwargs, mask)
     clips, samples = _sizes(arguments)
     exported = export_calls(hollow_copy(model), arguments, clips, samples)
-    axes = _letters(exported)
-    sizes = {}
+    runs = _Runs(model, arguments, exported)
+    notes += runs.leave_out_masks_made_by_export()
+    axes = Axes(exported.calls)
 
-    def label(tensor: RawTensor) -> tuple[int | str, ...]:
-        return tuple(axes.label(exported.size(d)) for d in tensor.shape)
+    def label(call: RawCall, side: str, tensor: RawTensor) -> tuple[tuple, tuple[str, ...]]:
+        shape = tuple(map(axes.label, tensor.shape))
+        return shape, tuple(map(str, shape))
 
-    records = _records(exported, label)
-    sizes = {k: axes.in_lengths(k) for k in axes.labels}
-    held = _range(exported, sizes)
+    for call in exported.calls:  # a formula holds on every device
+        for tensors in (call.inputs, call.outputs):
+            tensors[:] = [t._replace(device="any") for t in tensors]
+    records, constants = build_records(exported.calls, label)
+    held = _range(exported)
     if edges:
-        held = _edges(model, arguments, exported, held)
+        held = runs.edges(held)
+    for name in sorted({n for e in axes.labels.values() for n in e.letters} - set(axes.letters)):
+        notes.append(f"the size {name} depends on values, not on B and L alone: no formula")
+    notes += exported.notes
     return SymbolicTrace(
-        type(model).__name__, records, axes.letters, axes.labels, held, masked, exported.guards, {}, (*notes, *exported.notes)
+        type(model).__name__, records, axes.letters, axes.labels, held, masked, exported.guards, constants, tuple(notes)
     )
 
 
@@ -60,33 +69,7 @@ def _sizes(arguments: Mapping[str, Any]) -> tuple[int, int]:
     return main.shape[0], main.shape[-1]
 
 
-def _letters(exported: Exported) -> Axes:
-    """T1 … and T for the feature encoder's convolutions, A1 … for an adapter's."""
-    axes = Axes()
-    encoder, adapter = shrinking_convolutions(exported.calls, exported.size)
-    for i, length in enumerate(encoder, 1):
-        axes.name(f"T{i}", length)
-    if encoder:
-        axes.name("T", encoder[-1])
-    for i, length in enumerate(adapter, 1):
-        axes.name(f"A{i}", length)
-    return axes
-
-
-def _records(exported: Exported, label) -> tuple[LayerRecord, ...]:
-    def info(tensor: RawTensor) -> TensorInfo:
-        return TensorInfo(tensor.path, label(tensor), str(tensor.dtype).removeprefix("torch."), "any")
-
-    return tuple(
-        LayerRecord(
-            c.name, c.call, type(c.module).__name__, "", c.depth, sum(p.numel() for p in c.module.parameters()),
-            tuple(map(info, c.inputs)), tuple(map(info, c.outputs)),
-        )
-        for c in exported.calls
-    )  # fmt: skip
-
-
-def _range(exported: Exported, sizes: Mapping[str, Expression]) -> Range:
+def _range(exported: Exported) -> Range:
     """What the proof covers: torch's own bounds on its symbols, and every guard that those bounds do not imply."""
     (b_low, b_high), (l_low, l_high) = exported.ranges["B"], exported.ranges["L"]
     end = min(l_low + 4_000, l_high or l_low + 4_000)
@@ -96,60 +79,95 @@ def _range(exported: Exported, sizes: Mapping[str, Expression]) -> Range:
         holds = compile_expressions([guard], ("B", "L"))
         if not all(holds(b, n)[0] for b, n in tried):
             conditions.append(guard)
-    lengths = compile_expressions([e for e in sizes.values() if e.letters == {"L"}], ("L",))
+    sizes = {d for c in exported.calls for t in (*c.inputs, *c.outputs) for d in t.shape if isinstance(d, Expression)}
+    lengths = compile_expressions([d for d in sizes if d.letters == {"L"}], ("L",))
     minimum = l_low
     while minimum > 1 and "L" not in exported.fixed and all(n >= 1 for n in lengths(minimum - 1)):
         minimum -= 1
     return Range((b_low, b_high), (l_low, l_high), tuple(conditions), minimum)
 
 
-def _edges(model: nn.Module, arguments: Mapping[str, Any], exported: Exported, held: Range) -> Range:
-    """Run the model, without values, where export had to look away: B = 1, and lengths with a single position."""
-    b_low, l_low = held.clips[0], held.samples[0]
-    runs: list[tuple[int, int]] = []
+class _Runs:
+    """Plain runs without values, beside the proof: where export had to look away, and where it looks different."""
 
-    def agrees(points) -> str:
-        for b, n in points:
-            runs.append((b, n))
-            found = _compare_run(model, arguments, exported, b, n)
-            if found:
-                return f"differs when run at B = {b}, L = {n}: {found}"
+    def __init__(self, model: nn.Module, arguments: Mapping[str, Any], exported: Exported) -> None:
+        self.arguments, self.exported = arguments, exported
+        self.done: list[tuple[int, int]] = []
+        self.hollow = HollowRuns(model)
+
+    def calls(self, clips: int, samples: int) -> list[RawCall]:
+        b, n = _sizes(self.arguments)
+        new = {b: clips, n: samples}
+        given = {
+            k: torch.empty([new.get(d, d) for d in v.shape], dtype=v.dtype, device="meta") if isinstance(v, Tensor) else v
+            for k, v in self.arguments.items()
+        }
+        return self.hollow.run(given)
+
+    def leave_out_masks_made_by_export(self) -> list[str]:
+        """Some libraries make an all-true mask while exporting that a run without a mask does not have: take it out again."""
+        try:
+            seen = {(c.name, c.call): {t.path for t in c.inputs} for c in self.calls(*_sizes(self.arguments))}
+        except Exception as error:
+            return [f"a plain run without values was not possible, so what export adds could not be told apart: {_brief(error)}"]
+        left_out = 0
+        for call in self.exported.calls:
+            paths = seen.get((call.name, call.call))
+            extra = [t for t in call.inputs if paths is not None and t.path not in paths]
+            call.inputs[:] = [t for t in call.inputs if t not in extra]
+            call.nones += [t.path for t in extra]
+            left_out += bool(extra)
+        if not left_out:
+            return []
+        return [f"{left_out} layers are handed an all-true mask while exporting and None in a run: left out here"]
+
+    def edges(self, held: Range) -> Range:
+        """Run the model where export had to look away: B = 1, and lengths with a single position."""
+        exported, b_low, l_low = self.exported, held.clips[0], held.samples[0]
+        short = one_clip = ""
+        if held.minimum < l_low and "L" not in exported.fixed:
+            middle = (held.minimum + l_low) // 2
+            short = self.agrees([(b_low, held.minimum), (b_low, middle), (b_low, l_low - 1)])
+            if short == "agrees" and held.minimum > 1 and not self.differs(b_low, held.minimum - 1):
+                short = f"the model also runs at L = {held.minimum - 1}, where the formulas leave no position"
+        if b_low > 1 and "B" not in exported.fixed:
+            one_clip = self.agrees([(1, n) for n in (held.minimum, l_low) if n >= l_low or short == "agrees"])
+        return replace(held, short=short, one_clip=one_clip, runs=tuple(self.done))
+
+    def agrees(self, points: Sequence[tuple[int, int]]) -> str:
+        for clips, samples in points:
+            if found := self.differs(clips, samples):
+                return f"differs when run at B = {clips}, L = {samples}: {found}"
         return "agrees"
 
-    short = one_clip = ""
-    if held.minimum < l_low and "L" not in exported.fixed:
-        middle = (held.minimum + l_low) // 2
-        short = agrees([(b_low, held.minimum), (b_low, middle), (b_low, l_low - 1)])
-        if short == "agrees" and held.minimum > 1:
-            runs.append((b_low, held.minimum - 1))
-            if not _compare_run(model, arguments, exported, b_low, held.minimum - 1):
-                short = f"the model also runs at L = {held.minimum - 1}, where the formulas leave no position"
-    if b_low > 1 and "B" not in exported.fixed:
-        one_clip = agrees([(1, n) for n in (held.minimum, l_low) if n >= l_low or short == "agrees"])
-    return Range(held.clips, held.samples, held.conditions, held.minimum, short, one_clip, tuple(runs))
+    def differs(self, clips: int, samples: int) -> str:
+        """Empty if every tensor of every call has the size that the formulas say, else the first that has not."""
+        self.done.append((clips, samples))
+        try:
+            calls = self.calls(clips, samples)
+        except Exception as error:
+            return _brief(error)
+        if [(c.name, c.call) for c in calls] != [(c.name, c.call) for c in self.exported.calls]:
+            return "other layers are called"
+
+        @cache
+        def value(size: int | Expression) -> int | None:
+            if isinstance(size, int):
+                return size
+            return size(B=clips, L=samples) if size.letters <= {"B", "L"} else None
+
+        for run, proof in zip(calls, self.exported.calls, strict=True):
+            for found, stated in ((run.inputs, proof.inputs), (run.outputs, proof.outputs)):
+                said = {t.path: tuple(map(value, t.shape)) for t in stated}
+                for tensor in found:
+                    expected = said.get(tensor.path)
+                    if expected is None or len(expected) != len(tensor.shape):
+                        return f"{run.name or 'the model'} has another {tensor.path}"
+                    if any(e not in (None, n) for e, n in zip(expected, tensor.shape, strict=True)):
+                        return f"{run.name or 'the model'}, {tensor.path}: {tuple(tensor.shape)}, the formula says {expected}"
+        return ""
 
 
-def _compare_run(model: nn.Module, arguments: Mapping[str, Any], exported: Exported, clips: int, samples: int) -> str:
-    """Empty if every tensor of every call has the size that the formulas say, else the first that has not."""
-    b, n = _sizes(arguments)
-    new = {b: clips, n: samples}
-    given = {
-        k: torch.empty([new.get(d, d) for d in v.shape], dtype=v.dtype, device="meta") if isinstance(v, Tensor) else v
-        for k, v in arguments.items()
-    }
-    try:
-        calls = run_calls(model, given)
-    except Exception as error:
-        return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
-    if [(c.name, c.call) for c in calls] != [(c.name, c.call) for c in exported.calls]:
-        return "other layers are called"
-    evaluated: dict[Expression, int] = {}
-    for run, proof in zip(calls, exported.calls, strict=True):
-        for real, said in zip([*run.inputs, *run.outputs], [*proof.inputs, *proof.outputs], strict=False):
-            for size, dim in zip(real.shape, said.shape, strict=False):
-                expression = exported.size(dim) if not isinstance(dim, int) else Expression(dim)
-                if expression not in evaluated:
-                    evaluated[expression] = expression(B=clips, L=samples) if expression.letters <= {"B", "L"} else size
-                if evaluated[expression] != size:
-                    return f"{run.name or 'the model'} ({real.path}) has {tuple(real.shape)}, the formula says {evaluated[expression]}"
-    return ""
+def _brief(error: BaseException) -> str:
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0][:200] if text else ''}"

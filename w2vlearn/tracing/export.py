@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from w2vlearn.tracing.expression import Expression, from_sympy
 from w2vlearn.tracing.observe import RawCall, observing
-from w2vlearn.tracing.twin import twin
+from w2vlearn.tracing.twin import quietly, random_state_kept, twin
 
-__all__ = ["ExportError", "Exported", "export_calls", "hollow_copy", "run_calls"]
+__all__ = ["ExportError", "Exported", "HollowRuns", "bind", "export_calls", "hollow_copy"]
 
 
 class ExportError(RuntimeError):
@@ -50,9 +50,7 @@ class Exported:
     Attributes
     ----------
     calls : list of RawCall
-        Every call of a module, sizes symbolic.
-    letters : mapping from sympy.Symbol to tree
-        What each of torch's symbols is in B and L.
+        Every call of a module; in the shapes, numbers and an `Expression` in B and L for each symbolic size.
     ranges : mapping from str to (int, int or None)
         For B and L: the smallest and the largest value for which torch's derivation holds.
     guards : tuple of Expression
@@ -64,15 +62,10 @@ class Exported:
     """
 
     calls: list[RawCall]
-    letters: Mapping[Any, Any]
     ranges: Mapping[str, tuple[int, int | None]]
     guards: tuple[Expression, ...]
     fixed: Mapping[str, int]
     notes: tuple[str, ...]
-
-    def size(self, dim: Any) -> Expression:
-        """One size of a tensor in B and L."""
-        return _size(dim, self.letters)
 
 
 def hollow_copy(model: nn.Module, make: Any = None) -> nn.Module:
@@ -168,7 +161,7 @@ def export_calls(model: nn.Module, arguments: Mapping[str, Any], clips: int, sam
 
     handle = model.register_forward_pre_hook(enter, with_kwargs=True)
     try:
-        with _quiet(), torch.no_grad(), observing(model, keep_fast_path=False) as calls:
+        with _quiet(), random_state_kept(), torch.no_grad(), observing(model, keep_fast_path=False) as calls:
             program = torch.export.export(model, (), dict(arguments), dynamic_shapes=dynamic, strict=False)
     except Exception as error:
         entered = [c.name for c in calls if c.error is not None or c.ended is None]
@@ -221,7 +214,8 @@ def _read(calls, first, dynamic, arguments, meaning, program) -> Exported:
     notes += missed
     for letter in ("B", "L"):
         ranges.setdefault(letter, (1, None))
-    return Exported(calls, letters, ranges, tuple(dict.fromkeys([*divisible, *guards])), fixed, tuple(notes))
+    _state_sizes(calls, letters)
+    return Exported(calls, ranges, tuple(dict.fromkeys([*divisible, *guards])), fixed, tuple(notes))
 
 
 def _guards(environment, letters) -> tuple[list[Expression], list[str]]:
@@ -239,37 +233,50 @@ def _guards(environment, letters) -> tuple[list[Expression], list[str]]:
     return guards, list(dict.fromkeys(missed))
 
 
-def _size(dim: Any, letters: Mapping[Any, Any]) -> Expression:
-    if not isinstance(dim, torch.SymInt):
-        return Expression(int(dim))
-    expr = dim.node.expr
-    unknown = {s: f"u_{s}" for s in expr.free_symbols if s not in letters}  # sizes that depend on values
-    return from_sympy(expr, {**letters, **unknown})
+def _state_sizes(calls: list[RawCall], letters: Mapping[Any, Any]) -> None:
+    """Put expressions in B and L in the place of torch's symbolic sizes; a size that depends on values keeps torch's name."""
+    known: dict[Any, int | Expression] = {}
+
+    def size(dim: Any) -> int | Expression:
+        if not isinstance(dim, torch.SymInt):
+            return int(dim)
+        expr = dim.node.expr
+        if expr not in known:
+            unknown = {symbol: f"{symbol}" for symbol in expr.free_symbols if symbol not in letters}
+            stated = from_sympy(expr, {**letters, **unknown})
+            known[expr] = stated if stated.value is None else stated.value
+        return known[expr]
+
+    for call in calls:
+        for tensors in (call.inputs, call.outputs):
+            tensors[:] = [t._replace(shape=tuple(map(size, t.shape))) for t in tensors]
 
 
-def run_calls(model: nn.Module, arguments: Mapping[str, Any]) -> list[RawCall]:
-    """One run with tensors that have sizes and no values (fake tensors): the shapes of every call at plain numbers.
+class HollowRuns:
+    """Runs of a model on tensors that have sizes and no values (fake tensors): what each call's shapes are at plain numbers.
 
     Parameters
     ----------
     model : nn.Module
-        Copied hollow; not touched.
-    arguments : mapping from str to object
-        By name; tensors stand for their shapes and types.
+        Copied hollow, once; not touched.
     """
-    from torch._subclasses.fake_tensor import FakeTensorMode  # no public name yet; only this check by running needs it
 
-    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    def __init__(self, model: nn.Module) -> None:
+        from torch._subclasses.fake_tensor import FakeTensorMode  # no public name yet; only these checks need it
 
-    def hollow(tensor: Tensor) -> Tensor:
-        with mode:
+        self._mode = FakeTensorMode(allow_non_fake_inputs=True)
+        self._body = hollow_copy(model, self._hollow)
+
+    def _hollow(self, tensor: Tensor) -> Tensor:
+        with self._mode:
             return torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu")
 
-    body = hollow_copy(model, hollow)
-    inputs = {k: hollow(v) if isinstance(v, Tensor) else v for k, v in arguments.items()}
-    with _quiet(), mode, torch.no_grad(), observing(body, keep_fast_path=False) as calls:
-        body(**inputs)
-    return calls
+    def run(self, arguments: Mapping[str, Any]) -> list[RawCall]:
+        """Every call of a module; tensors in ``arguments`` stand for their shapes and types."""
+        inputs = {k: self._hollow(v) if isinstance(v, Tensor) else v for k, v in arguments.items()}
+        with quietly(), self._mode, observing(self._body, keep_fast_path=False) as calls:
+            self._body(**inputs)
+        return calls
 
 
 def _explain(model: nn.Module, error: Exception, layer: str | None) -> ExportError:

@@ -85,8 +85,8 @@ class Expression:
         return _text(self.tree, 0)
 
     def compact(self) -> str:
-        """The same without spaces round ``+`` and ``-``: for one axis in a shape, ``T+1``."""
-        return str(self).replace(" + ", "+").replace(" - ", "-")
+        """The same without spaces: for one axis in a shape, ``T+1``, ``2*T-1``."""
+        return str(self).replace(" ", "")
 
     def to_json(self) -> int | str | list:
         """The tree as int, str or nested lists, ready for ``json.dumps``."""
