@@ -1,286 +1,170 @@
-"""The observing road: hooks that write down what really passed, and nothing else.
+"""`trace`: run a model once and write down what passed every layer.
 
-Interface for other parts of this package (the prover uses the same observer):
+The run itself records only shapes and references (`hooks`); letters, masks and real positions are worked out when the
+trace is first looked at (`resolve`). Until then the trace keeps the model alive; afterwards it holds no module.
 
-    with observing(model) as calls:      # hooks on every module, for this thread only, gone afterwards
-        model(...)                       # or torch.export.export(model, ...): fake tensors, symbolic sizes
-    calls                                # list of RawCall, in the order in which the calls began
-
-    records = build_records(calls, label)   # w2vlearn.tracing.assemble; label(RawTensor) -> (shape, letters)
-
-A `RawCall` has ``name, call, module, depth, inputs, outputs, nones, began, ended, error, values``; its tensors are
-`RawTensor` ``(path, shape, dtype, device, ref)``. Sizes in ``shape`` are whatever the tensor had, symbolic ones included:
-the hooks never compare, hash, or convert them. ``ref`` is the tensor itself for those that may be masks, None for others:
-recording copies nothing and never waits for a GPU. What a call's masks mean and what is real is worked out later.
+For other parts of this package: ``observing``, ``RawCall`` and ``RawTensor`` (see `w2vlearn.tracing.hooks`).
 """
 
 from __future__ import annotations
 
-import functools
-import inspect
-import re
+import contextlib
 import sys
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
-from typing import Any, NamedTuple
+import time
+import warnings
+import weakref
+from collections.abc import Iterator
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-MASK_NAME = re.compile(r"mask|padding|(^|_)len(gth)?s?$", re.IGNORECASE)
-_DEEPEST = 8  # how deep tensors are looked for in nested outputs; stops on structures that contain themselves
-_PLAIN = (str, int, float, bool, bytes, torch.dtype, torch.device)
-_here = threading.local()  # .recorder: the one that listens in this thread
+from w2vlearn.tracing.adapters import from_batch, is_batch
+from w2vlearn.tracing.hooks import MASK_NAME, RawCall, RawTensor, observing
+from w2vlearn.tracing.record import Trace, TraceData
+from w2vlearn.tracing.twin import random_state_kept
+from w2vlearn.tracing.valid import recipes
 
+__all__ = ["RawCall", "RawTensor", "TraceError", "observing", "trace"]
 
-class RawTensor(NamedTuple):
-    """One tensor as the hook saw it: where it travelled, its sizes, type, place, and itself if it may be a mask."""
-
-    path: str
-    shape: Any
-    dtype: torch.dtype
-    device: torch.device
-    ref: Tensor | None = None
+_warned: weakref.WeakSet[nn.Module] = weakref.WeakSet()  # models in train mode that were warned about
 
 
-class RawCall:
-    """One call of one module, as the hooks saw it."""
+class TraceError(RuntimeError):
+    """The model raised during a trace. ``.trace`` is the partial trace; its last record is the layer that broke."""
 
-    __slots__ = (
-        "began", "call", "depth", "ended", "error", "inputs", "module", "name", "nones", "outputs", "raised_on_entry", "values"
-    )  # fmt: skip
-
-    def __init__(self, name: str, call: int, module: nn.Module, depth: int, began: int) -> None:
-        self.name = name
-        self.call = call
-        self.module = module
-        self.depth = depth
-        self.began = began  # position in the order of events, calls' beginnings and ends counted together
-        self.ended: int | None = None  # None: it never came to an end
-        self.inputs: list[RawTensor] = []
-        self.outputs: list[RawTensor] = []
-        self.nones: list[str] = []  # arguments with a mask's name that were None
-        self.values: dict[str, Tensor] = {}
-        self.error: BaseException | None = None
-        self.raised_on_entry: BaseException | None = None
-
-    def __repr__(self) -> str:
-        return f"<RawCall {self.name!r} #{self.call}>"
+    def __init__(self, message: str, trace: Trace) -> None:
+        super().__init__(message)
+        self.trace = trace
 
 
-class Recorder:
-    """Writes down every call of a model's modules in one thread; a recorder that starts inside another silences it."""
-
-    def __init__(self, model: nn.Module, values: bool = False) -> None:
-        self.calls: list[RawCall] = []
-        self.values = values
-        self.names = {module: name for name, module in model.named_modules()}
-        self.arguments = {module: argument_names(module) for module in self.names}
-        self.counts: dict[nn.Module, int] = {}
-        self.open: list[RawCall] = []
-        self.clock = 0
-
-    def enter(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
-        """Pre-hook: a call begins."""
-        if getattr(_here, "recorder", None) is not self:
-            return
-        count = self.counts.get(module, 0)
-        self.counts[module] = count + 1
-        record = RawCall(self.names[module], count, module, len(self.open), self.clock)
-        self.clock += 1
-        record.raised_on_entry = sys.exception()
-        self.calls.append(record)
-        self.open.append(record)
-        names = self.arguments[module]
-        for index, value in enumerate(args):
-            self.take(record, names[index] if index < len(names) else f"args[{index}]", value)
-        for name, value in kwargs.items():
-            self.take(record, name, value)
-
-    @staticmethod
-    def take(record: RawCall, name: str, value: Any) -> None:
-        """One argument: note its tensors, or that a mask was None."""
-        if isinstance(value, Tensor):
-            record.inputs.append(_note(name, value, may_be_mask=True, first=not record.inputs))
-        elif value is None:
-            if _is_mask_name(name):
-                record.nones.append(name)
-        elif not isinstance(value, _PLAIN):
-            for path, tensor in tensors_in(value, name):
-                record.inputs.append(_note(path, tensor, may_be_mask=True, first=not record.inputs))
-
-    def leave(self, module: nn.Module, args: tuple, kwargs: dict, result: Any) -> None:
-        """Forward hook, also called when the forward raised: a call ends."""
-        if getattr(_here, "recorder", None) is not self:
-            return
-        if not self.open or self.open[-1].module is not module:
-            # Another pre-hook raised before ours could run: the call is written down here, so that the error has a layer.
-            if sys.exception() is None:
-                return
-            self.enter(module, args, kwargs)
-            self.open[-1].raised_on_entry = None
-        record = self.open.pop()
-        record.ended = self.clock
-        self.clock += 1
-        error = sys.exception()
-        if result is None and error is not None and error is not record.raised_on_entry:
-            record.error = error
-            return
-        if isinstance(result, Tensor):
-            record.outputs.append(RawTensor("output", _shape(result), result.dtype, result.device))
-            if self.values:
-                record.values["output"] = result.detach().clone()
-        elif result is not None:
-            for path, tensor in tensors_in(result, "output"):
-                record.outputs.append(RawTensor(path, _shape(tensor), tensor.dtype, tensor.device))
-                if self.values:
-                    record.values[path] = tensor.detach().clone()
-
-
-@contextmanager
-def observing(model: nn.Module, values: bool = False, keep_fast_path: bool = True) -> Iterator[list[RawCall]]:
-    """Write down every call of every module of ``model``, in this thread, until the block ends.
+def trace(model: nn.Module, /, *args: Any, values: bool = False, **kwargs: Any) -> Trace:
+    """Run a model once and record every module call, every mask step, and what is real in each.
 
     Parameters
     ----------
     model : nn.Module
-        Any module. Hooks go on it and on all modules below it, and go away with the block, however it ends.
+        Any module.
+    *args, **kwargs
+        A `Batch` (anything with ``waveforms`` (B, L), ``lengths`` (B,), ``mask`` (B, L)), which is fitted to the forward's signature; or the
+        arguments themselves, as in ``model(*args, **kwargs)``. Keywords may be added to a batch.
     values : bool
-        Also keep a detached clone of every output.
-    keep_fast_path : bool
-        ``nn.TransformerEncoderLayer`` computes by another kernel, with other rounding, when anything below it is hooked. True: listen there
-        without hooks, so that the output stays the same to the last bit (its inner layers are then not called, as in the
-        untraced run). False: hook it, so that its inner layers show.
+        Also keep a detached clone of every output (``record.value``, ``record.values``). Costs memory and time.
 
-    Yields
+    Returns
+    -------
+    Trace
+        Its ``output`` is what the model returned, equal to the last bit to an untraced run.
+
+    Raises
     ------
-    list of RawCall
-        Grows while the block runs. Calls from other threads, and calls inside another `observing` that was begun inside
-        this one, are not in it.
+    TraceError
+        If the model raises: names the layer, carries the partial trace, and the original error as its cause.
+    TypeError
+        If ``model`` is no module, or its signature does not say where a batch goes.
+
+    Notes
+    -----
+    Gradients, autocast and mode are the caller's: wrap the call in ``torch.no_grad()`` to save memory. Mode, weights,
+    buffers and the random states of torch, numpy and Python are afterwards as they were before.
     """
-    recorder = Recorder(model, values)
-    before = getattr(_here, "recorder", None)
-    undo = []
-    try:
-        unhooked = _fast_path_modules(model) if keep_fast_path else set()
-        for module in recorder.names:
-            if isinstance(module, torch.jit.ScriptModule):
-                if module is not model and _inside_script(model, recorder.names[module]):
-                    continue  # TorchScript calls these from its own interpreter: hooks on them never run
-                undo += _wrap_forward(recorder, module) if module is not model else _hook(recorder, module)
-            elif module in unhooked:
-                undo += _wrap_forward(recorder, module)
-            else:
-                undo += _hook(recorder, module)
-        _here.recorder = recorder
-        yield recorder.calls
-    finally:
-        _here.recorder = before
-        for action in reversed(undo):
-            action()
-
-
-def _hook(recorder: Recorder, module: nn.Module) -> list:
-    """Register both hooks; what removes them."""
-    enter = module.register_forward_pre_hook(recorder.enter, with_kwargs=True)
-    leave = module.register_forward_hook(recorder.leave, with_kwargs=True, always_call=True)
-    return [enter.remove, leave.remove]
-
-
-def _wrap_forward(recorder: Recorder, module: nn.Module) -> list:
-    """Listen through the instance's ``forward`` instead of hooks; what undoes it."""
-    original = module.forward
-
-    @functools.wraps(original)
-    def forward(*args: Any, **kwargs: Any) -> Any:
-        recorder.enter(module, args, kwargs)
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"trace runs a torch.nn.Module, found a {type(model).__name__}; write trace(model, batch)")
+    notes: list[str] = []
+    compiled = _compiled(model)
+    if hasattr(model, "_orig_mod"):
+        model = model._orig_mod
+    lengths = None
+    if args and is_batch(args[0]):
+        if len(args) > 1:
+            raise TypeError("beside a batch, pass further arguments by name: trace(model, batch, name=value)")
+        lengths = args[0].lengths
+        args, kwargs, decided = from_batch(model, args[0], kwargs)
+        notes += decided
+    if compiled:
+        notes.append("the model is compiled: traced without the compiler, whose kernels may round differently")
+    if model.training:
+        notes.append("train mode: dropout, LayerDrop and time masks make runs differ")
+        if model not in _warned:
+            _warned.add(model)
+            warnings.warn(
+                f"{type(model).__name__} is in train mode: dropout, LayerDrop and time masks (SpecAugment) make runs differ, and "
+                "shapes or layers may come and go; call model.eval() first for a trace that repeats",
+                UserWarning,
+                stacklevel=2,
+            )
+    inputs = recipes(args, kwargs, lambda name, t: t.dtype is torch.bool or t.ndim == 1 or bool(MASK_NAME.search(name)))
+    context = torch.compiler.set_stance("force_eager") if compiled else contextlib.nullcontext()
+    failure: Exception | None = None
+    output = None
+    with random_state_kept(), _buffers_kept(model), context, observing(model, values) as calls:
+        began = time.perf_counter()
         try:
-            result = original(*args, **kwargs)
-        except Exception:
-            recorder.leave(module, args, kwargs, None)
-            raise
-        recorder.leave(module, args, kwargs, result)
-        return result
+            output = model(*args, **kwargs)
+        except Exception as error:
+            failure = error
+    seconds = time.perf_counter() - began
+    broken = _where_it_broke(calls, failure) if failure is not None else None
 
-    had = "forward" in vars(module)
-    vars(module)["forward"] = forward
-    return [(lambda: vars(module).__setitem__("forward", original)) if had else (lambda: vars(module).pop("forward"))]
+    def resolve() -> TraceData:
+        from w2vlearn.tracing.resolve import resolve
 
+        return resolve(model, calls, inputs, lengths, seconds, tuple(notes), broken)
 
-def _fast_path_modules(model: nn.Module) -> set[nn.Module]:
-    """Modules whose being hooked would change how `nn.TransformerEncoderLayer` computes."""
-    found: set[nn.Module] = set()
-    for module in model.modules():
-        if isinstance(module, nn.TransformerEncoderLayer) and not module.training:
-            below = set(module.modules())
-            if not any(part._forward_hooks or part._forward_pre_hooks for part in below):
-                found |= below
-    return found
-
-
-def _inside_script(model: nn.Module, name: str) -> bool:
-    """Whether a module lies below a TorchScript module."""
-    parents = name.split(".")[:-1]
-    return any(
-        isinstance(model.get_submodule(".".join(parents[:end])), torch.jit.ScriptModule)
-        for end in range(len(parents) + 1)
-    )
+    if failure is None:
+        return Trace(resolve, model_name=_name(model), output=output)
+    layer = f"layer {broken.name!r}" if broken is not None and broken.name else "the model itself"
+    kind = type(broken.module if broken is not None else model).__name__
+    raised = f"{type(failure).__name__}: {failure}"
+    partial = Trace(resolve, model_name=_name(model), error=f"{layer} ({kind}) raised {raised}")
+    handed = ", ".join(f"{t.path} {tuple(t.shape)}" for t in broken.inputs) if broken is not None else ""
+    raise TraceError(
+        f"{layer} ({kind}) raised {raised}"
+        + (f"\nIt was handed {handed}." if handed else "")
+        + "\nWhat passed up to there is in this error's .trace: print(error.trace)",
+        partial,
+    ) from failure
 
 
-def argument_names(module: nn.Module) -> tuple[str, ...]:
-    """Names of the forward's positional parameters, in order; empty where there is no signature to read."""
-    if "forward" in vars(module) or isinstance(module, torch.jit.ScriptModule):
-        return _positional(module.forward, bound=True)
-    return _positional(type(module).forward, bound=False)
+def _name(model: nn.Module) -> str:
+    return getattr(model, "original_name", None) or type(model).__name__
 
 
-@functools.lru_cache(maxsize=1024)
-def _positional(forward: Any, bound: bool) -> tuple[str, ...]:
+def _compiled(model: nn.Module) -> bool:
+    """Whether torch.compile is at work anywhere in the model (asked without importing the compiler)."""
+    if "torch._dynamo" not in sys.modules:
+        return False
+    return any(hasattr(m, "_orig_mod") or getattr(m, "_compiled_call_impl", None) is not None for m in model.modules())
+
+
+@contextlib.contextmanager
+def _buffers_kept(model: nn.Module) -> Iterator[None]:
+    """Undo what a run in train mode writes into buffers (running statistics); in eval mode nothing is copied."""
+    kept = [
+        (buffer, buffer.detach().clone())
+        for module in model.modules()
+        if module.training
+        for buffer in module._buffers.values()
+        if buffer is not None
+    ]
     try:
-        parameters = list(inspect.signature(forward).parameters.values())
-    except (TypeError, ValueError):
-        return ()
-    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return tuple(names if bound else names[1:])
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, before in kept:
+                if buffer.shape == before.shape:
+                    buffer.copy_(before)
 
 
-@functools.lru_cache(maxsize=4096)
-def _is_mask_name(name: str) -> bool:
-    return MASK_NAME.search(name) is not None
-
-
-def _note(path: str, tensor: Tensor, may_be_mask: bool, first: bool) -> RawTensor:
-    """A tensor's description; the tensor itself only if it may be a mask (masks are small, or views, or kept anyway)."""
-    shape, dtype = _shape(tensor), tensor.dtype
-    is_mask = dtype is torch.bool or _is_mask_name(path)
-    if not is_mask and not first and len(shape) == 4 and dtype.is_floating_point:
-        is_mask = type(shape[1]) is int and shape[1] == 1  # an additive mask (B, 1, T, T) under a name of its own
-    return RawTensor(path, shape, dtype, tensor.device, tensor if is_mask else None)
-
-
-def _shape(tensor: Tensor) -> Any:
-    try:
-        return tensor.shape
-    except RuntimeError:  # a nested tensor has no single shape
-        return (len(tensor.unbind()),)
-
-
-def tensors_in(value: Any, path: str, depth: int = 0) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor in nested tuples, lists, dicts and dataclasses, with its path: ``output.hidden_states[3]``."""
-    if isinstance(value, Tensor):
-        yield path, value
-    elif value is None or depth > _DEEPEST or isinstance(value, _PLAIN):
-        return
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            named = isinstance(key, str) and key.isidentifier()
-            yield from tensors_in(item, f"{path}.{key}" if named else f"{path}[{key!r}]", depth + 1)
-    elif isinstance(value, (tuple, list)):
-        names = getattr(value, "_fields", None)  # a namedtuple
-        for index, item in enumerate(value):
-            yield from tensors_in(item, f"{path}.{names[index]}" if names else f"{path}[{index}]", depth + 1)
-    elif is_dataclass(value) and not isinstance(value, type):
-        for part in fields(value):
-            yield from tensors_in(getattr(value, part.name, None), f"{path}.{part.name}", depth + 1)
+def _where_it_broke(calls: list[RawCall], failure: Exception) -> RawCall | None:
+    """The innermost call that the exception (or one that it was made from) came out of."""
+    chain: list[BaseException] = []
+    error: BaseException | None = failure
+    while error is not None and error not in chain:
+        chain.append(error)
+        error = error.__cause__ or error.__context__
+    raised = [call for call in calls if call.error is not None and any(call.error is e for e in chain)]
+    if raised:
+        return min(raised, key=lambda call: call.ended)
+    unfinished = [call for call in calls if call.ended is None]
+    return unfinished[-1] if unfinished else (calls[0] if calls else None)
