@@ -96,6 +96,7 @@ class Wav2Vec2Config:
     ctc_loss_reduction: str = "sum"
     ctc_zero_infinity: bool = False
     # classification head
+    use_weighted_layer_sum: bool = False
     classifier_proj_size: int = 256
     num_labels: int = 2
     # adapter: strided convolutions after the Transformer
@@ -112,6 +113,7 @@ class Wav2Vec2Config:
             object.__setattr__(self, "output_hidden_size", self.hidden_size)
         self._check_feature_encoder()
         self._check_transformer()
+        self._check_training()
 
     def _check_feature_encoder(self):
         sizes = {name: len(getattr(self, name)) for name in ("conv_dim", "conv_kernel", "conv_stride")}
@@ -142,6 +144,22 @@ class Wav2Vec2Config:
                 )
         if self.attn_implementation not in ("sdpa", "eager"):
             raise ValueError(f'attn_implementation is "sdpa" or "eager", found {self.attn_implementation!r}')
+
+    def _check_training(self):
+        for name in ("mask_time_prob", "mask_feature_prob"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is a share, 0 … 1, found {getattr(self, name)}")
+        for name in (
+            *("mask_time_length", "mask_feature_length", "num_codevectors_per_group", "num_codevector_groups"),
+            *("num_negatives", "adapter_kernel_size", "adapter_stride", "output_hidden_size", "num_labels"),
+        ):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
+        if self.codevector_dim < 1 or self.codevector_dim % self.num_codevector_groups:
+            raise ValueError(
+                f"num_codevector_groups = {self.num_codevector_groups} must divide codevector_dim = "
+                f"{self.codevector_dim}; each codebook gives an equal share of the codevector"
+            )
 
     @classmethod
     def base(cls) -> Wav2Vec2Config:

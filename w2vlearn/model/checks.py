@@ -11,7 +11,7 @@ from torch import Tensor
 
 from w2vlearn.geometry import FrameGeometry
 
-__all__ = ["check_input", "check_sample_mask"]
+__all__ = ["check_input", "check_sample_mask", "readable"]
 
 
 def check_input(input_values: Tensor, geometry: FrameGeometry, dtype: torch.dtype) -> None:
@@ -49,7 +49,7 @@ def check_input(input_values: Tensor, geometry: FrameGeometry, dtype: torch.dtyp
                 f"the clips have {shape[1]} samples, one frame needs {geometry.receptive_field}: "
                 f"{geometry.receptive_field - shape[1]} are missing; pad the waveform with silence"
             )
-    if _readable(input_values) and not bool(torch.isfinite(input_values).all()):
+    if readable(input_values) and not bool(torch.isfinite(input_values).all()):
         clip = int((~torch.isfinite(input_values)).any(dim=1).nonzero()[0])
         raise ValueError(f"clip {clip} holds NaN or infinity; every sample must be a finite number")
 
@@ -79,7 +79,7 @@ def check_sample_mask(attention_mask: Tensor, input_values: Tensor, geometry: Fr
         )
         raise ValueError(f"attention_mask must have the waveforms' shape {expected}, found {found}; {hint}")
     mask = attention_mask.bool()  # (B, L)
-    if _readable(attention_mask):
+    if readable(attention_mask):
         _check_values(attention_mask, mask, geometry)
     return mask
 
@@ -106,7 +106,7 @@ def _check_values(given: Tensor, mask: Tensor, geometry: FrameGeometry) -> None:
             )
 
 
-def _readable(tensor: Tensor) -> bool:
+def readable(tensor: Tensor) -> bool:
     """Whether looking at values is possible, and does not narrow a proof or a compiled graph."""
     if torch.compiler.is_exporting() or torch.compiler.is_compiling() or tensor.is_meta:
         return False

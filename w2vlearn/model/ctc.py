@@ -58,7 +58,8 @@ class Wav2Vec2ForCTC(nn.Module):
         self.config = config
         self.wav2vec2 = Wav2Vec2Model(config)
         self.dropout = nn.Dropout(config.final_dropout)
-        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size)
+        features = config.output_hidden_size if config.add_adapter else config.hidden_size
+        self.lm_head = nn.Linear(features, config.vocab_size)
         initialise(self.lm_head)
 
     def forward(
@@ -79,6 +80,7 @@ class Wav2Vec2ForCTC(nn.Module):
             extract_features=outputs.extract_features,
             frame_mask=outputs.frame_mask,
             frame_lengths=outputs.frame_lengths,
+            time_mask=outputs.time_mask,
             hidden_states=outputs.hidden_states,
         )
 

@@ -7,6 +7,7 @@ from torch import nn
 
 from w2vlearn.model.feature_projection import Wav2Vec2FeatureProjection
 from w2vlearn.model.positional_embedding import Wav2Vec2PositionalConvEmbedding
+from w2vlearn.model.quantizer import Wav2Vec2GumbelVectorQuantizer
 
 __all__ = ["initialise"]
 
@@ -34,3 +35,6 @@ def initialise(model: nn.Module) -> None:
             std = 2 * (1 / (conv.kernel_size[0] * conv.in_channels)) ** 0.5
             conv.weight = torch.empty_like(conv.weight).normal_(0.0, std)  # weight norm splits it into g and v
             conv.bias.zero_()
+        elif isinstance(module, Wav2Vec2GumbelVectorQuantizer):
+            module.weight_proj.weight.normal_(0.0, 1.0)
+            module.codevectors.uniform_()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.export import register_dataclass
 
-__all__ = ["CTCOutput", "Wav2Vec2Output"]
+__all__ = ["CTCOutput", "ClassificationOutput", "PreTrainingOutput", "Wav2Vec2Output"]
 
 
 @dataclass
@@ -17,21 +17,26 @@ class Wav2Vec2Output:
     Attributes
     ----------
     last_hidden_state : Tensor
-        Contextual features. Shape: (B, T, D).
+        Contextual features. Shape: (B, T, D), or (B, T', A) with an adapter.
     extract_features : Tensor
         Feature encoder output after its LayerNorm, before the projection. Shape: (B, T, C).
     frame_mask : Tensor
-        True for real frames. Shape: (B, T), bool. All true if no sample mask was given.
+        True for real frames *of last_hidden_state*. Shape: (B, T), bool; (B, T') with an adapter. All true if no
+        sample mask was given.
     frame_lengths : Tensor
-        Real frames per clip. Shape: (B,), int64.
+        Real frames per clip, of last_hidden_state too. Shape: (B,), int64.
+    time_mask : Tensor, optional
+        The time mask that was applied, given or drawn: True = hidden. Shape: (B, T), bool. None if there was none.
     hidden_states : tuple of Tensor, optional
         depth + 1 tensors (B, T, D): entry 0 is the input of the first Transformer layer, entry i the output of layer i.
+        An adapter comes after them: they keep T.
     """
 
     last_hidden_state: Tensor
     extract_features: Tensor
     frame_mask: Tensor
     frame_lengths: Tensor
+    time_mask: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None
 
 
@@ -48,9 +53,61 @@ class CTCOutput:
     frame_mask: Tensor
     frame_lengths: Tensor
     loss: Tensor | None = None
+    time_mask: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class ClassificationOutput:
+    """Output of :class:`~w2vlearn.model.Wav2Vec2ForSequenceClassification`.
+
+    ``logits`` (B, N), ``loss`` () if labels were given, the rest as in :class:`Wav2Vec2Output`.
+    """
+
+    logits: Tensor
+    last_hidden_state: Tensor
+    extract_features: Tensor
+    frame_mask: Tensor
+    frame_lengths: Tensor
+    loss: Tensor | None = None
+    time_mask: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class PreTrainingOutput:
+    """Output of :class:`~w2vlearn.model.Wav2Vec2ForPreTraining`; what is not listed is as in :class:`Wav2Vec2Output`.
+
+    Attributes
+    ----------
+    projected_states, projected_quantized_states : Tensor
+        Prediction and target of every frame. Shapes: (B, T, P).
+    codevector_perplexity : Tensor
+        Codebook entries in use, over hidden real frames; over all real frames if nothing is hidden. Shape: ().
+    codes : Tensor
+        The entry that each frame takes from each codebook. Shape: (B, T, G), int64.
+    contrastive_loss, diversity_loss, loss : Tensor, optional
+        Sums over hidden frames; loss = contrastive + ``diversity_loss_weight`` * diversity. Shapes: ().
+    accuracy : Tensor, optional
+        Share of hidden frames whose own target is the most similar. Shape: ().
+    """
+
+    projected_states: Tensor
+    projected_quantized_states: Tensor
+    codevector_perplexity: Tensor
+    codes: Tensor
+    last_hidden_state: Tensor
+    extract_features: Tensor
+    frame_mask: Tensor
+    frame_lengths: Tensor
+    loss: Tensor | None = None
+    contrastive_loss: Tensor | None = None
+    diversity_loss: Tensor | None = None
+    accuracy: Tensor | None = None
+    time_mask: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None
 
 
 # torch.export knows tuples and dictionaries by itself; a dataclass has to be introduced
-for _output in (CTCOutput, Wav2Vec2Output):
+for _output in (CTCOutput, ClassificationOutput, PreTrainingOutput, Wav2Vec2Output):
     register_dataclass(_output)

@@ -12,12 +12,15 @@ from torch import Tensor, nn
 from w2vlearn import masks
 from w2vlearn.config import Wav2Vec2Config
 from w2vlearn.geometry import FrameGeometry
+from w2vlearn.model.adapter import Wav2Vec2Adapter
 from w2vlearn.model.checks import check_input, check_sample_mask
 from w2vlearn.model.encoder import Wav2Vec2Encoder, Wav2Vec2EncoderStableLayerNorm
 from w2vlearn.model.feature_encoder import Wav2Vec2FeatureEncoder
 from w2vlearn.model.feature_projection import Wav2Vec2FeatureProjection
 from w2vlearn.model.initialise import initialise
+from w2vlearn.model.mask_checks import check_time_mask
 from w2vlearn.model.outputs import Wav2Vec2Output
+from w2vlearn.model.time_masks import apply_feature_mask, apply_time_mask, sample_feature_mask, sample_time_mask
 
 __all__ = ["Wav2Vec2Model"]
 
@@ -42,10 +45,15 @@ class Wav2Vec2Model(nn.Module):
             self.masked_spec_embed = nn.Parameter(torch.empty(config.hidden_size).uniform_())
         encoder = Wav2Vec2EncoderStableLayerNorm if config.do_stable_layer_norm else Wav2Vec2Encoder
         self.encoder = encoder(config)
+        self.adapter = Wav2Vec2Adapter(config) if config.add_adapter else None
         initialise(self)
 
     def forward(
-        self, input_values: Tensor, attention_mask: Tensor | None = None, output_hidden_states: bool = False
+        self,
+        input_values: Tensor,
+        attention_mask: Tensor | None = None,
+        mask_time_indices: Tensor | None = None,
+        output_hidden_states: bool = False,
     ) -> Wav2Vec2Output:
         """Run the model.
 
@@ -55,6 +63,10 @@ class Wav2Vec2Model(nn.Module):
             Waveforms, right-padded. Shape: (B, L), floating point as the weights.
         attention_mask : Tensor, optional
             Sample mask. Shape: (B, L), bool or integer, True = real. Without it every sample counts as real.
+        mask_time_indices : Tensor, optional
+            Time mask: frames to hide. Shape: (B, T), bool, True = hidden, never on padded frames. One that is given is
+            always applied, in eval mode and without ``apply_spec_augment`` too. If none is given, train mode draws one
+            from torch's own generator (SpecAugment), if the config has ``apply_spec_augment`` and a ``mask_time_prob``.
         output_hidden_states : bool
             Return the input of the first Transformer layer and the output of each: depth + 1 tensors (B, T, D).
 
@@ -70,6 +82,8 @@ class Wav2Vec2Model(nn.Module):
         check_input(input_values, self.geometry, self.feature_projection.projection.weight.dtype)
         if attention_mask is not None:
             attention_mask = check_sample_mask(attention_mask, input_values, self.geometry)  # (B, L) bool
+        augment = self.training and self.config.apply_spec_augment
+        check_time_mask(mask_time_indices, input_values, attention_mask, self.geometry, self.config, augment)
 
         extract_features = self.feature_extractor(input_values)  # (B, L) -> (B, C, T)
         extract_features = extract_features.transpose(1, 2)  # (B, C, T) -> (B, T, C): one row per frame
@@ -77,16 +91,46 @@ class Wav2Vec2Model(nn.Module):
         frame_mask = masks.frame_mask(frame_lengths, extract_features.shape[1])  # (B,) -> (B, T)
 
         hidden_states, extract_features = self.feature_projection(extract_features)  # (B, T, C) -> (B, T, D), (B, T, C)
+        # hidden frames become the mask vector: (B, T, D) stays, the time mask (B, T) says where
+        hidden_states, time_mask = self._hide(hidden_states, mask_time_indices, frame_lengths, augment)
         hidden_states, collected = self.encoder(
             hidden_states, attention_mask=None if attention_mask is None else frame_mask
         )
+        if self.adapter is not None:
+            hidden_states = self.adapter(hidden_states)  # (B, T, D) -> (B, T', A)
+            frame_lengths = self.adapter.frame_lengths(frame_lengths)  # (B,) -> (B,)
+            frame_mask = masks.frame_mask(frame_lengths, hidden_states.shape[1])  # (B,) -> (B, T')
         return Wav2Vec2Output(
             last_hidden_state=hidden_states,
             extract_features=extract_features,
             frame_mask=frame_mask,
             frame_lengths=frame_lengths,
+            time_mask=time_mask,
             hidden_states=collected if output_hidden_states else None,
         )
+
+    def _hide(
+        self, hidden_states: Tensor, time_mask: Tensor | None, frame_lengths: Tensor, augment: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """Apply the time mask, given or drawn, and SpecAugment's feature mask. Shapes: (B, T, D) -> same, (B, T)."""
+        config, (clips, frames, features) = self.config, hidden_states.shape
+        if time_mask is None and augment and config.mask_time_prob > 0:
+            time_mask = sample_time_mask(
+                frame_lengths, frames, config.mask_time_prob, config.mask_time_length, config.mask_time_min_masks
+            )  # (B,) -> (B, T)
+        if time_mask is not None:
+            hidden_states = apply_time_mask(hidden_states, time_mask, self.masked_spec_embed)
+        if augment and config.mask_feature_prob > 0:
+            feature_mask = sample_feature_mask(
+                clips,
+                features,
+                config.mask_feature_prob,
+                config.mask_feature_length,
+                config.mask_feature_min_masks,
+                device=hidden_states.device,
+            )  # (B, D)
+            hidden_states = apply_feature_mask(hidden_states, feature_mask)
+        return hidden_states, time_mask
 
     def _frame_lengths(self, input_values: Tensor, sample_mask: Tensor | None) -> Tensor:
         """Real frames per clip. Shapes: (B, L), (B, L) or None -> (B,), int64."""
