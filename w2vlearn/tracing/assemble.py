@@ -159,7 +159,7 @@ class _Chain:
         """Every mask that a call was handed, read."""
         found = []
         for tensor, info in zip(call.inputs, infos, strict=True):
-            if tensor.ref is not None and (mask := self._read(call, tensor, info)) is not None:
+            if tensor.ref is not None and (mask := self._read(call, tensor, info, infos)) is not None:
                 found.append(mask)
         if call is self.root:
             self.given = next((m for m in found if m.seen.kind in ("sample", "frame", "attention")), None)
@@ -167,13 +167,16 @@ class _Chain:
             found += [m for name in call.nones if (m := self._dropped(call, name)) is not None][:1]
         return found
 
-    def _read(self, call: RawCall, tensor: RawTensor, info: TensorInfo) -> _Seen | None:
+    def _read(self, call: RawCall, tensor: RawTensor, info: TensorInfo, infos: Sequence[TensorInfo]) -> _Seen | None:
         context, argument = self.context, info.path.split(".")[-1].split("[")[0]
         kind = mask_reading.kind_of(info.path, info.letters, tensor.dtype)
         if kind is None:
             return None
         is_lengths = len(info.shape) == 1
         expected = context.expect(call, "in", tensor, None) if context.expect else None
+        beside = context.expect is not None and expected is None and call.inputs and kind != "time"
+        if beside and set(info.letters) & {letter for letter in infos[0].letters if is_time(letter)}:
+            expected = context.expect(call, "in", call.inputs[0], None)  # no probe run was handed this mask
         if is_lengths and context.expect is not None and call.inputs:
             expected = context.expect(call, "in", call.inputs[0], None)
         if not context.values:

@@ -122,18 +122,17 @@ def constant_letters(calls: Sequence, letters: Mapping, attention_heads: int | N
     ranks = {i: rank for rank, (_, i) in enumerate(order)}
 
     channels, encoder_end = None, -1
-    for _, i in order:
-        marks = result.get((i, "out", 0), ())
-        kernel = getattr(calls[i].module, "kernel_size", None)
-        if kernel is not None and len(marks) == 3 and is_time(marks[2]) and len(set(marks)) == 3:
-            source = result.get((i, "in", 0), ())
-            if (
-                channels is None
-                or (len(source) == 3 and source[2] != marks[2] and marks[2] in ("T",))
-                or (source and source[2] != "T" and is_time(source[2]))
-            ):
-                channels, encoder_end = marks[1], ranks[i]
-    if channels is not None and not str(channels).isdigit():
+    for _, i in order:  # the last convolution that shortens the clip on its way to T (adapters shorten T itself)
+        source, target = result.get((i, "in", 0), ()), result.get((i, "out", 0), ())
+        convolves = getattr(calls[i].module, "kernel_size", None) is not None and len(source) == len(target) == 3
+        if (
+            convolves
+            and source[2] != target[2]
+            and re.fullmatch(r"L|T\d+", source[2])
+            and re.fullmatch(r"T\d*", target[2])
+        ):
+            channels, encoder_end = target[1], ranks[i]
+    if channels is not None and not channels.isdigit():
         channels = None
 
     widths = Counter(

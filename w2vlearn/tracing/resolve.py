@@ -185,6 +185,8 @@ class _Labels:
         if self.probes.longer is None and self.probes.wider is None:
             return shape, tuple(str(size) for size in shape)
         place = address(call, side, tensor)
+        if tensor.ref is not None and side == "in" and place not in self.probes.longer_shapes:
+            return shape, self.beside(call, shape)
         marks = []
         for axis, size in enumerate(shape):
             longer, wider = self.probes.sizes(place, axis, len(shape))
@@ -196,6 +198,12 @@ class _Labels:
                 mark = self.product(size, longer, wider)
             marks.append(mark or str(size))
         return shape, tuple(marks)
+
+    def beside(self, call: RawCall, shape: tuple[int, ...]) -> tuple[str, ...]:
+        """Letters of a mask that no probe run was handed: those of the same sizes in what it came with."""
+        main = next((t for t in call.inputs if address(call, "in", t) in self.probes.longer_shapes), None)
+        known = dict(zip(*self.label(call, "in", main), strict=True)) if main is not None else {}
+        return tuple(known.get(size, str(size)) if size != 1 else "1" for size in shape)
 
     def product(self, size: int, longer: int | None, wider: int) -> str | None:
         """``"B"``, ``"4*B"``, ``"B*T"`` for an axis that moves with the number of clips."""

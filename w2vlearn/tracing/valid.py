@@ -111,6 +111,11 @@ class Probes:
     notes: list[str] = field(default_factory=list)
     error: Exception | None = None  # why there are no runs
 
+    @property
+    def longer_shapes(self) -> dict[Address, tuple[int, ...]]:
+        """Shapes of the run at another length; empty if there was none."""
+        return self.longer.shapes if self.longer else {}
+
     def sizes(self, address: Address, axis: int, ndim: int) -> tuple[int | None, int | None]:
         """That axis with another length, and with another number of clips (None: not known)."""
         found = []
@@ -180,15 +185,14 @@ def probe(model: nn.Module, inputs: Inputs, lengths: Sequence[int], seconds: flo
     """
     distinct = sorted(set(lengths))
     ways: list[tuple[bool, frozenset[str], str]] = [(False, frozenset(), "")]
-    if inputs.droppable:
-        ways.append((False, inputs.droppable, "without " + ", ".join(sorted(inputs.droppable))))
+    leaner = [w for w in (inputs.droppable, inputs.optional, inputs.droppable | inputs.optional) if w]
     if inputs.optional:
-        both = inputs.droppable | inputs.optional
-        ways.append((False, both, "without " + ", ".join(sorted(both))))
+        ways.append((False, inputs.optional, f"without {_names(inputs.optional)}"))
     if seconds * (len(distinct) + 2) <= CHEAP_SECONDS:
         ways.append((True, frozenset(), "on zeros instead of fake tensors"))
         if inputs.optional:
-            ways.append((True, inputs.optional, "on zeros, without " + ", ".join(sorted(inputs.optional))))
+            ways.append((True, inputs.optional, f"on zeros, without {_names(inputs.optional)}"))
+    ways += [(False, without, f"without {_names(without)}") for without in dict.fromkeys(leaner)]
     first_error: Exception | None = None
     for real, without, words in ways:
         try:
@@ -206,7 +210,7 @@ def probe(model: nn.Module, inputs: Inputs, lengths: Sequence[int], seconds: flo
             for length in distinct:
                 probes.alone[length] = runner.run(1, length, row=list(lengths).index(length))
         if words:
-            probes.notes.append(f"real positions were found {words}: the model looks at values ({brief(first_error)})")
+            probes.notes.append(f"real positions were found by runs {words}: {brief(first_error)}")
         for length, run in probes.alone.items():
             if run.error is not None and not broke:
                 probes.notes.append(
@@ -268,6 +272,10 @@ class _Runner:
             if broke and (best is None or len(run.shapes) > len(best.shapes)):
                 best = run
         return best
+
+
+def _names(arguments: frozenset[str]) -> str:
+    return ", ".join(sorted(arguments))
 
 
 def brief(error: BaseException | None) -> str:
