@@ -166,3 +166,6 @@ def marker(stage: Stage) -> str:
 
 def _details(summary_text: str, content: str) -> str:
     return f'<details style="margin:6px 0"><summary>{escape(summary_text)}</summary>{content}</details>'
+
+
+html_grid = grid  # the same table under a name that says where it comes from, for modules that also use `show.grid`

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from w2vlearn.show.facts import Journey, journey_facts
+from w2vlearn.show.journey_words import clips_in_words, journey_text
 from w2vlearn.show.palette import (
     FEATURE_ENCODER,
     HATCHES,
@@ -53,7 +54,9 @@ def journey(trace: Any, waveforms: Sequence[Any] | None = None) -> str:
     y = _one_frame(canvas, facts, y + _SECTION)
     y = _attention(canvas, facts, shown, y + _SECTION)
     y = _legend(canvas, facts, y + _SECTION + 12)
-    title = f"From {facts.samples} samples to {facts.frames} frames: the journey of {_clips(len(facts.lengths))}"
+    title = (
+        f"From {facts.samples} samples to {facts.frames} frames: the journey of {clips_in_words(len(facts.lengths))}"
+    )
     return canvas.svg(y + 8, title, journey_text(trace))
 
 
@@ -62,56 +65,6 @@ def journey_picture(trace: Any, waveforms: Sequence[Any] | None = None) -> Pictu
     drawing = journey(trace, waveforms)
     words = journey_text(trace)
     return Picture(drawing, words, words) if drawing else None
-
-
-def journey_text(trace: Any) -> str:
-    """The picture in words: every number that it shows.
-
-    Returns
-    -------
-    str
-        Sentences; ``""`` where the trace shows no batch of clips.
-    """
-    facts = journey_facts(trace)
-    if facts is None:
-        return ""
-    many = len(facts.lengths)
-    said = [
-        f"{_clips(many).capitalize()} of {_list(facts.lengths)} samples {'lie' if many > 1 else 'lies'} in one batch "
-        f"of shape ({many}, {facts.samples})" + (", the shorter ones padded." if facts.padded else ", nothing padded.")
-    ]
-    if facts.tower:
-        steps = ", ".join(map(str, facts.tower))
-        said.append(f"{len(facts.tower)} convolutions shorten {facts.samples} samples to {steps} positions.")
-    said.append(f"So there are {facts.frames} frames (T), of which per clip {_list(facts.real_frames)} are real.")
-    if facts.unread is not None:
-        said.append(f"At the clips' ends {_list(facts.unread)} samples are read by no frame.")
-    if facts.channels and facts.features:
-        said.append(
-            f"Each frame, on its own, is turned from {facts.channels} into {facts.features} features: both numbers are "
-            "fixed by the config, no length moves them."
-        )
-    if facts.depth:
-        said.append(f"{facts.depth} Transformer layers keep the shape ({many}, {facts.frames}, {facts.features}).")
-    if facts.vocabulary:
-        said.append(f"The head turns every frame into {facts.vocabulary} scores.")
-    said.append(_attention_words(facts))
-    if facts.group_norm:
-        said.append("The feature encoder's group norm averages over each row's whole time axis, padding included.")
-    return " ".join(said)
-
-
-def _attention_words(facts: Journey) -> str:
-    if facts.attention_mask is None:
-        return "No attention mask was handed to the Transformer: every frame looks at every frame" + (
-            ", padding included." if facts.padded else "."
-        )
-    if facts.attention_mask == "none":
-        return "The attention mask was dropped because every frame is real."
-    return (
-        f"The attention mask is {facts.frames} x {facts.frames} per clip ({facts.attention_mask}): each frame looks at "
-        f"the {_list(facts.real_frames)} real frames of its clip only."
-    )
 
 
 # ----------------------------------------------------------------------------------------------------- parts
@@ -321,14 +274,3 @@ def _envelope(values: list[float], width: float, middle: float, half: float, lou
         upper.append(f"{x:.1f},{middle - max(0.3, half * max(part) / loudest):.1f}")
         lower.append(f"{x:.1f},{middle + max(0.3, -half * min(part) / loudest):.1f}")
     return "M" + " L".join(upper) + " L" + " L".join(reversed(lower)) + " Z"
-
-
-def _clips(many: int) -> str:
-    return "one clip" if many == 1 else f"{many} clips"
-
-
-def _list(numbers: Sequence[int]) -> str:
-    words = [str(value) for value in numbers]
-    if len(words) > 8:
-        words = [*words[:6], "…", words[-1]]
-    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]

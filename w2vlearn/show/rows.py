@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from w2vlearn.show.palette import MIXES_UNMASKED, MODEL, WARNING, Stage, stage_of
+from w2vlearn.show.palette import MIXES_UNMASKED, WARNING, Stage, stage_of
+from w2vlearn.show.tree import Node, groups, numbered, single_inside, stages_only, tree, without_quiet
 
 LEVELS = ("stages", "layers", "all")
 ARROW = "→"
 NOTHING = "–"
-
-# Leaves that neither change a shape nor look along time nor own a weight; level "layers" leaves them out.
-_QUIET_TYPES = re.compile(
-    r"drop|gelu|relu|silu|swish|tanh|sigmoid|softmax|mish|activation|identity|transpose|parametriz", re.I
-)
 
 
 @dataclass(frozen=True)
@@ -72,7 +67,9 @@ class Row:
     @property
     def sizes(self) -> str:
         """``"3×512×7999 → 3×512×3999"``; empty for a symbolic trace, whose sizes are letters already."""
-        if any(not isinstance(size, int) for info in _ends(self.record) if info for size in info.shape):
+        if any(
+            not isinstance(size, int) for info in (self.record.input, self.record.output) if info for size in info.shape
+        ):
             return ""
         return _both(self.record, lambda info: "×".join(map(str, info.shape)) or "number")
 
@@ -87,26 +84,9 @@ class Row:
         return mask_words(self.record)
 
 
-@dataclass
-class _Node:
-    record: Any
-    children: list[_Node] = field(default_factory=list)
-
-    def size(self) -> int:
-        return 1 + sum(child.size() for child in self.children)
-
-
-def _ends(record: Any) -> tuple[Any, Any]:
-    """Main input and output of a call; None where there is no tensor (a skipped layer, a call that failed)."""
-    return (
-        record.input if record.inputs else None,
-        record.output if record.outputs else None,
-    )
-
-
 def _both(record: Any, describe: Any) -> str:
     """Both ends of a call, described; one description where it has one end only."""
-    before, after = _ends(record)
+    before, after = record.input, record.output
     if getattr(record, "skipped", False) and after is None:
         return "skipped"
     if before is None or after is None:
@@ -152,109 +132,6 @@ def shape_words(shape: Iterable[object]) -> str:
     return "×".join(str(size) for size in shape)
 
 
-# ------------------------------------------------------------------------------------------------------- tree
-
-
-def _tree(records: Iterable[Any]) -> list[_Node]:
-    """Calls nested by depth: each lies in the nearest earlier one that is less deep."""
-    roots: list[_Node] = []
-    stack: list[_Node] = []
-    for record in records:
-        node = _Node(record)
-        while stack and stack[-1].record.depth >= record.depth:
-            stack.pop()
-        (stack[-1].children if stack else roots).append(node)
-        stack.append(node)
-    return roots
-
-
-def _is_step(record: Any) -> bool:
-    return record.type == "mask step"
-
-
-def _quiet(node: _Node) -> bool:
-    """True for a leaf that the level "layers" leaves out: it changes no shape, owns no weight, sees no mask."""
-    record = node.record
-    if ".parametrizations." in f".{record.name}.":
-        return True
-    if node.children or _is_step(record) or record.skipped or record.parameters or record.mixes_time or record.mask:
-        return False
-    before, after = _ends(record)
-    same = before is not None and after is not None and tuple(before.shape) == tuple(after.shape)
-    return same and bool(_QUIET_TYPES.search(record.type))
-
-
-def _without_quiet(nodes: list[_Node]) -> list[_Node]:
-    return [_Node(node.record, _without_quiet(node.children)) for node in nodes if not _quiet(node)]
-
-
-def _signature(node: _Node) -> tuple:
-    """What must be equal for two layers to share a line: everything a row shows, the whole inside included."""
-    record = node.record
-    mask = record.mask and (record.mask.kind, record.mask.form, tuple(record.mask.shape), record.mask.convention)
-    ends = tuple(end and (tuple(end.letters), tuple(end.shape)) for end in _ends(record))
-    return (
-        record.type,
-        record.what,
-        ends,
-        mask,
-        record.mixes_time,
-        record.parameters,
-        record.skipped,
-        tuple(_signature(child) for child in node.children),
-    )
-
-
-def _numbered(name: str) -> tuple[str, int] | None:
-    """``"encoder.layers.3"`` -> ``("encoder.layers", 3)``; None for a name that does not end in a number."""
-    head, _, last = name.rpartition(".")
-    return (head, int(last)) if last.isdigit() else None
-
-
-def _groups(nodes: list[_Node], fold: bool) -> list[list[_Node]]:
-    """Neighbours that are equal and numbered one after the other, together; without folding, one call each."""
-    groups: list[list[_Node]] = []
-    for node in nodes:
-        if fold and groups and _follows(groups[-1][-1].record, node.record) and _equal(groups[-1][-1], node):
-            groups[-1].append(node)
-        else:
-            groups.append([node])
-    return groups
-
-
-def _follows(before: Any, here: Any) -> bool:
-    one, two = _numbered(before.name), _numbered(here.name)
-    return one is not None and two == (one[0], one[1] + 1) and before.call == here.call
-
-
-def _equal(one: _Node, two: _Node) -> bool:
-    return _signature(one) == _signature(two)
-
-
-def _single_inside(node: _Node) -> _Node | None:
-    """The one call inside a container that does all its work (``conv_layers.1`` -> its convolution), or None."""
-    if len(node.children) != 1 or not node.record.name:
-        return None
-    outer, inner = node.record, node.children[0].record
-    if _is_step(inner) or inner.parameters != outer.parameters or outer.mask != inner.mask or inner.skipped:
-        return None
-    # The way in may gain an axis of channels; the way out must have the same shape.
-    after_outer, after_inner = outer.output, inner.output
-    same = after_outer is not None and after_inner is not None and tuple(after_outer.shape) == tuple(after_inner.shape)
-    return node.children[0] if same else None
-
-
-def _stages_only(nodes: list[_Node], above: Stage | None) -> list[_Node]:
-    """Only calls that open a stage, and mask steps: what lies deeper in the same stage is left out."""
-    kept: list[_Node] = []
-    for node in nodes:
-        stage = stage_of(node.record.name, node.record.type)
-        inner = _stages_only(node.children, above if _is_step(node.record) else stage)
-        opens = stage is not above or (stage is MODEL and node.children)
-        kept += [_Node(node.record, inner)] if opens or _is_step(node.record) else inner
-    return kept
-
-
 # ------------------------------------------------------------------------------------------------------- rows
 
 
@@ -280,11 +157,11 @@ def rows(trace: Any, level: str = "layers") -> list[Row]:
     """
     if level not in LEVELS:
         raise ValueError(f"no level of detail called {level!r}; there are {', '.join(LEVELS)}")
-    nodes = _tree(trace.records)
+    nodes = tree(trace.records)
     if level != "all":
-        nodes = _without_quiet(nodes)
+        nodes = without_quiet(nodes)
     if level == "stages":
-        nodes = _stages_only(nodes, None)
+        nodes = stages_only(nodes, None)
     made: list[Row] = []
     title = str(getattr(trace, "model_name", "") or "model")
     _walk(nodes, made, set(), "", 0, level == "layers", title)
@@ -299,27 +176,27 @@ def inside(row: Row, trace: Any) -> list[Row]:
     while end < len(records) and records[end].depth > row.record.depth:
         end += 1
     made: list[Row] = []
-    _walk(_without_quiet(_tree(records[start:end])), made, set(), "", 0, True, row.label)
+    _walk(without_quiet(tree(records[start:end])), made, set(), "", 0, True, row.label)
     return made
 
 
 def _walk(
-    nodes: list[_Node], made: list[Row], counted: set[str], above: str, indent: int, fold: bool, title: str
+    nodes: list[Node], made: list[Row], counted: set[str], above: str, indent: int, fold: bool, title: str
 ) -> None:
     """Append the rows of ``nodes`` and of what lies in them to ``made``."""
-    for group in _groups(nodes, fold):
+    for group in groups(nodes, fold):
         node, records = group[0], tuple(member.record for member in group)
         record = node.record
         label = _label(record, above, title)
-        repeated = not _is_step(record) and all(member.name in counted for member in records)
+        repeated = not record.is_mask_step and all(member.name in counted for member in records)
         counted.update(member.name for member in records)
-        single = _single_inside(node) if fold and len(group) == 1 else None
+        single = single_inside(node) if fold and len(group) == 1 else None
         if single is not None:
             label = f"{label}.{_label(single.record, record.name, title)}"
             node, record, records = single, single.record, (single.record,)
             counted.add(record.name)
         if len(group) > 1:
-            label = f"{label} … {_numbered(records[-1].name)[1]} × {len(group)}"
+            label = f"{label} … {numbered(records[-1].name)[1]} × {len(group)}"
         made.append(
             Row(
                 label=label,
@@ -340,17 +217,17 @@ def _walk(
             _walk(_steps_in(node.children), made, counted, record.name, indent + 1, fold, title)
 
 
-def _steps_in(nodes: list[_Node]) -> list[_Node]:
-    found: list[_Node] = []
+def _steps_in(nodes: list[Node]) -> list[Node]:
+    found: list[Node] = []
     for node in nodes:
-        found += [_Node(node.record)] if _is_step(node.record) else _steps_in(node.children)
+        found += [Node(node.record)] if node.record.is_mask_step else _steps_in(node.children)
     return found
 
 
 def _label(record: Any, above: str, title: str) -> str:
     """Name relative to the row above; the title for the model itself."""
     name = record.name
-    if _is_step(record):
+    if record.is_mask_step:
         return name.replace("->", ARROW)
     if not name:
         label = title
