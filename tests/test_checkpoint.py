@@ -1,4 +1,4 @@
-"""load and save: folders of every shape that transformers writes or wrote, and what does not fit is refused in words."""
+"""load and save: folders of every shape that transformers writes or wrote; what does not fit is refused in words."""
 
 from __future__ import annotations
 
@@ -385,10 +385,10 @@ def test_damaged_folders(tmp_path, damage, words):
 def test_no_such_checkpoint(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     if name == "":  # the empty path is the current folder, which holds no config.json
-        with pytest.raises(CheckpointError, match="no config.json"):
+        with pytest.raises(CheckpointError, match="holds no config"):
             load(name)
         return
-    with pytest.raises(CheckpointError, match="no checkpoint.*hub id"):
+    with pytest.raises(CheckpointError, match=r"no checkpoint.*hub id"):
         load(name)
 
 

@@ -193,27 +193,34 @@ def _pointer_hint(path: Path) -> str:
 
 def _fetch(name: str, check_config) -> Path:
     """Download what `load` reads of a hub checkpoint, or find it in the cache; only one format of the weights."""
-    folder = _hub_file(name, _CARDS, needed=True).parent
-    check_config(folder)
+    online = _online(name)
+    config = _hub_file(name, _CARDS, online)
+    if config is None:
+        raise _unreachable(name, "it has no config.json" if online else "no network")
+    check_config(config.parent)
     for beside in _BESIDE:
-        _hub_file(name, beside)
+        _hub_file(name, beside, online)
     for weights in _WEIGHTS:
-        file = _hub_file(name, weights)
+        file = _hub_file(name, weights, online)
         if file is None:
             continue
         if weights.endswith(".index.json"):
             for shard in sorted(set(read_json(file).get("weight_map", {}).values())):
-                _hub_file(name, shard, needed=True)
+                _hub_file(name, shard, online)
         return file.parent
-    raise _unreachable(name, "none of " + ", ".join(_WEIGHTS) + " is there or could be reached")
+    raise _unreachable(
+        name, "none of " + ", ".join(_WEIGHTS) + (" exists there" if online else " is cached, no network")
+    )
 
 
-def _hub_file(name: str, filename: str, needed: bool = False) -> Path | None:
-    """One file of a hub checkpoint as a path in the cache; None if it is not there, or neither cached nor reachable."""
-    from huggingface_hub import errors, hf_hub_download
+def _online(name: str) -> bool:
+    """Whether the hub answers for this checkpoint. Asked once: a download without a network retries for 20 s."""
+    from huggingface_hub import constants, errors, get_hf_file_metadata, hf_hub_url
 
+    if constants.HF_HUB_OFFLINE:
+        return False
     try:
-        return Path(hf_hub_download(name, filename))  # shows a progress bar, resumes, and caches
+        get_hf_file_metadata(hf_hub_url(name, _CARDS), timeout=10)
     except errors.GatedRepoError as error:
         raise CheckpointError(
             f"{name} is gated: accept its terms on its page at huggingface.co and log in (`hf auth login`)"
@@ -223,14 +230,25 @@ def _hub_file(name: str, filename: str, needed: bool = False) -> Path | None:
             f"the hub has no model {name!r} that you may read; check the spelling (owner/name). "
             "Private ones need `hf auth login`"
         ) from error
-    except errors.EntryNotFoundError as error:  # absent there, or neither cached nor reachable
-        if needed:
-            raise _unreachable(name, f"{filename}: {type(error).__name__}") from error
+    except errors.EntryNotFoundError:
+        return True
+    except Exception:  # which library carries the request, and so its errors, differs between versions
+        return False
+    return True
+
+
+def _hub_file(name: str, filename: str, online: bool) -> Path | None:
+    """One file of a hub checkpoint as a path in the cache; None if it does not exist, or, offline, is not cached."""
+    from huggingface_hub import errors, hf_hub_download
+
+    try:
+        return Path(hf_hub_download(name, filename, local_files_only=not online))  # progress bar, resumes, caches
+    except errors.EntryNotFoundError as error:
+        if online and isinstance(error, errors.LocalEntryNotFoundError):  # it may exist, but the network went away
+            raise _unreachable(name, f"{filename}: the hub stopped answering") from error
         return None
-    except OSError as error:  # no route, a refused connection, a full disk
-        if needed:
-            raise _unreachable(name, f"{filename}: {error}") from error
-        return None
+    except Exception as error:  # a connection that broke, a full disk
+        raise _unreachable(name, f"{filename}: {type(error).__name__}: {error}") from error
 
 
 def _unreachable(name: str, reason: str) -> CheckpointError:

@@ -136,7 +136,7 @@ def greedy(
     The same text and offsets as transformers' ``Wav2Vec2CTCTokenizer.decode`` (``output_char_offsets``,
     ``output_word_offsets``), special tokens included.
     """
-    ids = torch.as_tensor(ids)
+    ids = torch.as_tensor(ids, dtype=None if len(ids) else torch.long)
     if ids.ndim != 1 or ids.is_floating_point():
         raise ValueError(f"ids must be integers, shape (T,), found {ids.dtype} {tuple(ids.shape)}; decode clip by clip")
     ids = ids.tolist()

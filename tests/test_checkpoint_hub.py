@@ -1,0 +1,203 @@
+"""Hub ids, against a small server that answers as the hub does: download, then the cache, then no network at all."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import http.server
+import json
+import threading
+
+import pytest
+import torch
+from huggingface_hub import constants
+from safetensors.torch import load_file
+
+import w2vlearn.model
+from w2vlearn import Wav2Vec2Config
+from w2vlearn.checkpoint import CheckpointError, load, save
+from w2vlearn.vocabulary import Vocabulary
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+NOWHERE = "http://127.0.0.1:9"  # the discard port: nobody listens
+
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    """GET and HEAD of /{owner}/{name}/resolve/main/{file}."""
+
+    files: dict[str, bytes]
+    asked: list[tuple[str, str]]
+    gated = False
+    breaks_at = None
+
+    def do_HEAD(self):
+        self.answer(body=False)
+
+    def do_GET(self):
+        self.answer(body=True)
+
+    def answer(self, body):
+        path = self.path.split("?")[0].lstrip("/")
+        type(self).asked.append((self.command, path.rsplit("/", 1)[-1]))
+        repository, _, name = path.partition("/resolve/main/")
+        if type(self).gated:
+            return self.refuse(403, "GatedRepo")
+        if repository != "someone/small":
+            return self.refuse(404, "RepoNotFound")
+        if name not in self.files:
+            return self.refuse(404, "EntryNotFound")
+        content = self.files[name]
+        if name == self.breaks_at and body:
+            self.send_response(500)
+            return self.end_headers()
+        self.send_response(200)
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if body:
+            self.wfile.write(content)
+
+    def refuse(self, status, code):
+        self.send_response(status)
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("X-Error-Code", code)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """The server's class; its ``files`` are what "someone/small" holds. The cache is empty and the test's own."""
+    handler = type("Handler", (Hub,), {"files": {}, "asked": []})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    point_at(monkeypatch, f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.chdir(tmp_path)
+    yield handler
+    server.shutdown()
+    server.server_close()
+
+
+def point_at(monkeypatch, endpoint):
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", endpoint + "/{repo_id}/resolve/{revision}/{filename}")
+
+
+@pytest.fixture
+def model(tmp_path):
+    torch.manual_seed(0)
+    model = w2vlearn.model.Wav2Vec2ForCTC(dataclasses.replace(Wav2Vec2Config.tiny(), vocab_size=4)).eval()
+    model.vocabulary = Vocabulary(("<pad>", "|", "a", "b"))
+    return model
+
+
+def files_of(model, tmp_path):
+    folder = save(model, tmp_path / "saved")
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def equal(ours, reference):
+    return all(
+        torch.equal(a, b) for a, b in zip(ours.state_dict().values(), reference.state_dict().values(), strict=True)
+    )
+
+
+def test_a_hub_id_is_downloaded_once_and_then_needs_no_network(hub, model, tmp_path, monkeypatch, capfd):
+    hub.files = files_of(model, tmp_path)
+    monkeypatch.setenv("TQDM_POSITION", "-1")  # show progress bars although this is no terminal
+    first = load("someone/small")
+    assert equal(first, model) and first.vocabulary == model.vocabulary
+    assert ("GET", "model.safetensors") in hub.asked
+    assert "model.safetensors" in capfd.readouterr().err  # the progress bar
+    assert not any(name == "pytorch_model.bin" for _, name in hub.asked)  # one format is enough
+
+    hub.asked.clear()
+    assert equal(load("someone/small"), model)
+    assert not any(verb == "GET" for verb, _ in hub.asked), hub.asked
+
+    hub.asked.clear()
+    point_at(monkeypatch, NOWHERE)
+    assert equal(load("someone/small"), model)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert equal(load("someone/small"), model)
+    assert not hub.asked
+
+
+def test_an_old_bin_in_shards_from_the_hub(hub, model, tmp_path):
+    hub.files = files_of(model, tmp_path)
+    weights = load_file(tmp_path / "saved" / "model.safetensors")
+    del hub.files["model.safetensors"]
+    table = {}
+    for number, key in enumerate(weights):
+        name = f"pytorch_model-{number % 2 + 1:05}-of-00002.bin"
+        table[key] = name
+    for name in set(table.values()):
+        torch.save({key: weights[key] for key in weights if table[key] == name}, tmp_path / "shard")
+        hub.files[name] = (tmp_path / "shard").read_bytes()
+    hub.files["pytorch_model.bin.index.json"] = json.dumps({"weight_map": table}).encode()
+    loaded = load("someone/small")
+    assert equal(loaded, model)
+    assert len(loaded.loaded.files) == 2
+
+
+def test_another_architecture_is_refused_before_its_weights_are_fetched(hub):
+    hub.files = {"config.json": b'{"model_type": "whisper"}', "model.safetensors": b"gigabytes"}
+    with pytest.raises(CheckpointError, match="Whisper"):
+        load("someone/small")
+    assert not any(name == "model.safetensors" for _, name in hub.asked)
+
+
+def test_without_a_network_it_says_what_to_download_and_where_to_put_it(hub, monkeypatch):
+    point_at(monkeypatch, NOWHERE)
+    with pytest.raises(CheckpointError) as caught:
+        load("facebook/wav2vec2-base-960h")
+    message = str(caught.value)
+    for words in (
+        "https://huggingface.co/facebook/wav2vec2-base-960h/tree/main",
+        "config.json",
+        "model.safetensors",
+        "vocab.json",
+        "one folder",
+        'load("that/folder")',
+    ):
+        assert words in message, message
+
+
+def test_the_network_goes_away_half_way(hub, model, tmp_path, monkeypatch):
+    hub.files = files_of(model, tmp_path)
+    hub.breaks_at = "vocab.json"  # not needed for the weights, but a model without it could not write
+    with pytest.raises(CheckpointError, match="vocab"):
+        load("someone/small")
+    hub.breaks_at = "model.safetensors"
+    with pytest.raises(CheckpointError, match=r"model.safetensors: "):
+        load("someone/small")
+    hub.breaks_at = None
+    assert equal(load("someone/small"), model)
+
+
+def test_a_checkpoint_without_weights(hub, model, tmp_path):
+    hub.files = files_of(model, tmp_path)
+    del hub.files["model.safetensors"]
+    with pytest.raises(CheckpointError, match="exists there"):
+        load("someone/small")
+
+
+def test_no_such_model_and_a_gated_one(hub):
+    with pytest.raises(CheckpointError, match="the hub has no model 'someone/else'"):
+        load("someone/else")
+    hub.gated = True
+    with pytest.raises(CheckpointError, match="accept its terms"):
+        load("someone/small")
+    assert len(hub.asked) < 6
+
+
+def test_a_folder_of_that_name_comes_first(hub, model, tmp_path):
+    save(model, tmp_path / "someone" / "small")
+    assert equal(load("someone/small"), model)
+    assert not hub.asked
