@@ -6,6 +6,7 @@ that differs from run to run. The stored outputs are what nbval then compares, t
     python tools/lessons.py                    every lesson in notebooks/
     python tools/lessons.py notebooks/00*      some
     python tools/lessons.py --check            run nothing; say which are not in stored form
+    python tools/lessons.py --inject FOLDER    run nothing; write copies with every exercise solved into FOLDER
 """
 
 from __future__ import annotations
@@ -22,12 +23,16 @@ import nbformat
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # tools/ is not installed
+
+from tools.lesson_cells import KEY, refresh, with_solutions  # noqa: E402
+
 LESSONS = ROOT / "notebooks"
 SECONDS_PER_CELL = 60  # the same limit as nbval's in the Makefile
 
 # Changes to a notebook's source before it runs, in order; each takes the notebook and its path and changes it in place.
 Transform = Callable[[nbformat.NotebookNode, Path], None]
-TRANSFORMS: list[Transform] = []
+TRANSFORMS: list[Transform] = [refresh]
 
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -50,7 +55,7 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     for cell in notebook.cells:
         cell.source = "\n".join(line.rstrip() for line in cell.source.strip("\n").split("\n"))
         cell.metadata = nbformat.from_dict(
-            {key: cell.metadata[key] for key in ("tags", "jupyter") if key in cell.metadata}
+            {key: cell.metadata[key] for key in ("tags", "jupyter", KEY) if key in cell.metadata}
         )
         cell.id = _cell_id(cell, seen)
         cell.pop("attachments", None)
@@ -121,10 +126,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Run the lessons and store them again, outputs included.")
     parser.add_argument("notebooks", nargs="*", type=Path, help="all of notebooks/ if none is named")
     parser.add_argument("--check", action="store_true", help="run nothing; fail if a notebook is not in stored form")
+    parser.add_argument("--inject", type=Path, metavar="FOLDER", help="write copies with every exercise solved")
     options = parser.parse_args(arguments)
     paths = options.notebooks or sorted(LESSONS.glob("*.ipynb"))
     failed = 0
     for path in paths:
+        if options.inject:
+            options.inject.mkdir(parents=True, exist_ok=True)
+            solved = normalise(with_solutions(nbformat.read(path, as_version=4)))
+            (options.inject / path.name).write_text(as_text(solved), encoding="utf-8")
+            continue
         if options.check:
             fine = is_stored_form(path)
             print(f"{path.name}: {'fine' if fine else 'not in stored form; run make lessons'}")

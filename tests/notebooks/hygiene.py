@@ -186,7 +186,7 @@ def no_noise_in_metadata(notebook: dict, path: Path) -> list[str]:
     if metadata.get("kernelspec", {}).get("name") != "python3":
         complaints.append(f"metadata.kernelspec: {metadata.get('kernelspec')}, wanted the kernel python3")
     for position, cell in enumerate(notebook["cells"]):
-        for key in cell.get("metadata", {}).keys() - {"tags", "jupyter"}:
+        for key in cell.get("metadata", {}).keys() - {"tags", "jupyter", "lesson"}:
             complaints.append(f"cell {position}: metadata.{key}")
     return complaints
 

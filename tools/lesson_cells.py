@@ -1,0 +1,154 @@
+"""The cells of a lesson that are made from its file: exercises, predictions, and the numbers in prose.
+
+A cell says in its metadata what it is made from: ``{"lesson": {"part": "stub", "of": "2.1"}}`` or, for prose,
+``{"lesson": {"numbers": ["T(SECOND)", ...]}}``, one expression for each number in order. `refresh` makes them again;
+it is the first thing that ``make lessons`` does. Everything else in a notebook is its author's and stays as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import ModuleType
+
+from nbformat import NotebookNode, from_dict
+from nbformat.v4 import new_code_cell, new_markdown_cell
+
+from w2vlearn.lessons import course
+from w2vlearn.lessons.exercise import Exercise, Prediction
+from w2vlearn.lessons.prose import NO_BREAK, compute, expressions, fill, numbers
+
+KEY = "lesson"  # the entry of a cell's metadata that is ours
+EXERCISE_PARTS = ("task", "stub", "check", "solution")
+PREDICTION_PARTS = ("question", "prediction")
+
+
+def lesson_number(path: Path) -> int | None:
+    """2 for ``02_feature_encoder.ipynb``; None for a notebook that is no lesson."""
+    found = re.match(r"(\d\d)_", path.name)
+    return int(found[1]) if found else None
+
+
+def part_source(part: str, identifier: str) -> str:
+    """Source of one cell of an exercise or prediction."""
+    if part in PREDICTION_PARTS:
+        return _prediction_source(part, course.prediction(identifier))
+    return _exercise_source(part, course.exercise(identifier))
+
+
+def _prediction_source(part: str, prediction: Prediction) -> str:
+    names = _names(prediction.id)
+    if part == "question":
+        return f"**Prediction {prediction.id}.** {fill(prediction.question.strip(), names)}"
+    return prediction.stub.strip()
+
+
+def _exercise_source(part: str, exercise: Exercise) -> str:
+    names = _names(exercise.id)
+    if part == "task":
+        hints = [_fold(f"Hint {place}", fill(hint.strip(), names)) for place, hint in enumerate(exercise.hints, 1)]
+        return "\n\n".join([f"## {exercise.heading}", fill(exercise.task, names), *hints])
+    if part == "stub":
+        return exercise.stub
+    if part == "check":
+        return f'check("{exercise.id}", {exercise.name})'
+    why = fill(exercise.why.strip(), names)
+    return _fold(f"Solution {exercise.id}", f"```python\n{exercise.solution}\n```" + (f"\n\n{why}" if why else ""))
+
+
+def _fold(title: str, body: str) -> str:
+    return f"<details><summary>{title}</summary>\n\n{body}\n\n</details>"
+
+
+def _names(identifier: str) -> dict:
+    return vars(course.content(int(identifier.split(".")[0])))
+
+
+def part_cells(kind: str, identifier: str) -> list[NotebookNode]:
+    """All cells of an exercise (task, stub, check, solution) or a prediction (question, the learner's cell)."""
+    cells = []
+    for part in EXERCISE_PARTS if kind == "exercise" else PREDICTION_PARTS:
+        make = new_markdown_cell if part in ("task", "solution", "question") else new_code_cell
+        cells.append(make(part_source(part, identifier), metadata={KEY: {"part": part, "of": identifier}}))
+    return cells
+
+
+def prose_cell(template: str, content: ModuleType) -> NotebookNode:
+    """A Markdown cell from text with ``{{expressions}}``, which its metadata keep."""
+    found = expressions(re.sub(r"^# .*", "", template))  # the title comes from the course's list and needs none
+    cell = new_markdown_cell(fill(template, vars(content)).strip())
+    if found:
+        cell.metadata[KEY] = {"numbers": found}
+    return cell
+
+
+def wrong_numbers(source: str, kept: list[str], content: ModuleType) -> list[str]:
+    """Complaints about the numbers of a prose cell: those that differ from their expression, or have none."""
+    found = [match[0] for match in numbers(source)]
+    wanted = [match[0] for expression in kept for match in numbers(compute(expression, vars(content)))]
+    if found == wanted:
+        return []
+    for place, number in enumerate(found):
+        if place >= len(wanted):
+            return [f"{number!r} has no expression: write {{{{…}}}} in the draft"]
+        if number != wanted[place]:
+            return [f"the text says {number!r} where {wanted[place]!r} is computed ({', '.join(kept)})"]
+    return [f"{len(wanted) - len(found)} number(s) are computed and not in the text: {wanted[len(found) :]}"]
+
+
+def refresh(notebook: NotebookNode, path: Path) -> None:
+    """Make the cells that come from the lesson's file again, and compute the numbers in prose again."""
+    number = lesson_number(path)
+    for cell in notebook.cells:
+        own = cell.metadata.get(KEY, {})
+        if "part" in own:
+            cell.source = part_source(own["part"], own["of"])
+        elif "numbers" in own and number is not None:
+            cell.source = recomputed(cell.source, own["numbers"], course.content(number))
+    if number is not None and notebook.cells and notebook.cells[0].source.startswith("# "):
+        title = f"# {course.COURSE[number].heading}"
+        notebook.cells[0].source = re.sub(r"\A# .*", lambda _: title, notebook.cells[0].source)
+
+
+def recomputed(source: str, kept: list[str], content: ModuleType) -> str:
+    """The prose with each number replaced by what its expression gives now; unchanged if they do not pair up."""
+    wanted = [match[0] for expression in kept for match in numbers(compute(expression, vars(content)))]
+    found = numbers(source)
+    if len(found) != len(wanted):
+        return source  # the prose test says what is missing
+    for match, number in zip(reversed(found), reversed(wanted), strict=True):
+        source = source[: match.start()] + number + source[match.end() :]
+    return source
+
+
+def with_solutions(notebook: NotebookNode, answers: dict[str, str] | None = None) -> NotebookNode:
+    """A copy in which every stub is replaced by its solution, or by the answer given for its exercise."""
+    notebook = from_dict(notebook)
+    notebook = NotebookNode(notebook, cells=[NotebookNode(cell) for cell in notebook.cells])
+    for cell in notebook.cells:
+        own = cell.metadata.get(KEY, {})
+        if own.get("part") == "stub":
+            cell.source = (answers or {}).get(own["of"], course.exercise(own["of"]).solution)
+    return notebook
+
+
+def template(cell: NotebookNode, content: ModuleType) -> str:
+    """The prose of a cell with its numbers turned back into ``{{expressions}}``."""
+    source = re.sub(r"\A# .*", "# {{LESSON.heading}}", cell.source)
+    start = source.index("\n") if source.startswith("# ") and "\n" in source else 0
+    for expression in cell.metadata.get(KEY, {}).get("numbers", []):
+        value = compute(expression, vars(content))
+        place = _next_place(source, value, start)
+        if place < 0:
+            raise ValueError(f"{value!r} ({expression}) is not in the text any more: {source[:80]!r}")
+        written = "{{" + expression + "}}"
+        source = source[:place] + written + source[place + len(value) :]
+        start = place + len(written)
+    return source
+
+
+def _next_place(source: str, value: str, start: int) -> int:
+    """Where the value stands next, as a number of its own and not within another."""
+    edge = rf"(?<![\w.]){re.escape(value)}(?![\d{NO_BREAK}]\d)" if value[:1].isdigit() else re.escape(value)
+    found = re.compile(edge).search(source, start)
+    return found.start() if found else -1

@@ -1,0 +1,86 @@
+"""``listen("yes")``: a clip as a small player in the page, with a line of text beside it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import wave
+from html import escape
+from typing import TYPE_CHECKING
+
+from w2vlearn.audio import SAMPLE_RATE, example_clips
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Player", "listen"]
+
+SPOKEN = {
+    "digits": "three one four one five",
+    "hello": "Hello, good to hear you",
+    "longest": "The longest clip decides how many frames there are.",
+    "padding": "Padding is not silence.",
+    "question": "Who chose five hundred and twelve?",
+    "yes": "yes please",
+}
+
+
+class Player:
+    """Sound in the page: HTML in Jupyter, one line of text elsewhere."""
+
+    def __init__(self, data: bytes, kind: str, caption: str):
+        self.data, self.kind, self.caption = data, kind, caption
+
+    def __repr__(self) -> str:
+        return f"♪ {self.caption}"
+
+    def _repr_html_(self) -> str:
+        source = f"data:audio/{self.kind};base64,{base64.b64encode(self.data).decode('ascii')}"
+        return (
+            f'<figure style="margin:4px 0"><audio controls src="{source}" aria-label="{escape(self.caption)}"></audio>'
+            f"<figcaption>♪ {escape(self.caption)}</figcaption></figure>"
+        )
+
+
+def listen(clip: str | Tensor, caption: str = "") -> Player:
+    """A player for one of the built-in clips (its FLAC file as it is), or for a waveform (as 16-bit WAV).
+
+    Parameters
+    ----------
+    clip : str or Tensor
+        A name from `w2vlearn.audio.example_clips`, or float samples at 16 kHz, shape (L,); values outside -1 … 1 are
+        cut off, as any sound card does.
+    caption : str
+        What stands below it; made from the clip if empty.
+
+    Raises
+    ------
+    ValueError
+        If there is no such clip, or the waveform is not of shape (L,).
+    """
+    if isinstance(clip, str):
+        clips = example_clips()
+        if clip not in clips:
+            raise ValueError(f"there is no built-in clip {clip!r}; there are {', '.join(clips)}")
+        from w2vlearn.audio import example
+
+        samples = len(example(clip))
+        return Player(clips[clip].read_bytes(), "flac", caption or _caption(f"“{SPOKEN.get(clip, clip)}”", samples))
+    if getattr(clip, "ndim", None) != 1:
+        raise ValueError(f"listen takes one clip of shape (L,), found shape {tuple(getattr(clip, 'shape', ()))}")
+    return Player(_wav(clip), "wav", caption or _caption("waveform", len(clip)))
+
+
+def _caption(what: str, samples: int) -> str:
+    return f"{what} · {samples} samples · {samples / SAMPLE_RATE:.2f} s"
+
+
+def _wav(clip: Tensor) -> bytes:
+    samples = (clip.detach().float().clamp(-1, 1) * 32767).round().short().cpu()
+    file = io.BytesIO()
+    with wave.open(file, "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(SAMPLE_RATE)
+        out.writeframes(samples.numpy().astype("<i2").tobytes())
+    return file.getvalue()
