@@ -1,8 +1,8 @@
 """What does this model call its input and its mask, and which way round is the mask? Read from the forward's signature.
 
-Three conventions are known: Hugging Face (``input_values, attention_mask``; True = real), torchaudio (``waveforms, lengths``; a
-count of samples) and fairseq (``source, padding_mask``; True = padding). Others are taken by the same rules where their
-names say enough; where they do not, the error shows how to pass the arguments by hand.
+Three conventions are known: Hugging Face (``input_values, attention_mask``; True = real), torchaudio (``waveforms,
+lengths``; a count of samples) and fairseq (``source, padding_mask``; True = padding). Others are taken by the same
+rules where their names say enough; where they do not, the error shows how to pass the arguments by hand.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def _by_hand(model: nn.Module, why: str) -> str:
     if len(signature) > 300:
         signature = signature[:300] + "…"
     return (
-        f"cannot hand a batch to {type(model).__name__}: {why}. Its forward is {signature}. Pass the arguments yourself, as you would "
-        "call the model: trace(model, batch.waveforms, its_mask_argument=batch.mask) "
-        "(True = real), ~batch.mask (True = padding) or batch.lengths (samples per clip)"
+        f"cannot hand a batch to {type(model).__name__}: {why}. Its forward is {signature}. Pass the arguments
+        yourself, " "as you would call the model: trace(model, batch.waveforms, name_of_its_mask=batch.mask) if True
+        means real, " "~batch.mask if True means padding, or batch.lengths for samples per clip"
     )

@@ -32,8 +32,8 @@ class MaskContext:
     expect : callable, optional
         ``expect(call, "in" | "out", tensor, None)``: what should be real on that tensor's time axis, per clip.
     twin_letters : mapping
-        ``(name, call, argument)`` -> letters of the mask that a run on fake tensors handed over there; tells what a dropped mask
-        would have been.
+        ``(name, call, argument)`` -> letters of the mask that a run on fake tensors handed over there; tells what a
+        dropped mask would have been.
     values : bool
         Whether masks have values that may be read.
     """
@@ -57,8 +57,8 @@ def build_records(
     calls : sequence of RawCall
         From `w2vlearn.tracing.observe.observing`, in order; the first is the model itself.
     label : callable
-        ``label(call, "in" | "out", tensor) -> (shape, letters)``: the shape to show (numbers, or expressions as text) and a
-        letter per axis, lengths and B named, constants as numbers in text. C, D, H and V are filled in here.
+        ``label(call, "in" | "out", tensor) -> (shape, letters)``: the shape to show (numbers, or expressions as text)
+        and a letter per axis, lengths and B named, constants as numbers in text. C, D, H and V are filled in here.
     context : MaskContext, optional
         What is known about masks from outside.
 
@@ -228,7 +228,8 @@ class _Chain:
         if reading.inverted and ("inverted", key) not in self.said:
             self.said.add(("inverted", key))
             self.context.notes.append(
-                f"{where}: by its name {reading.convention}, but its values look turned round (or the clips are padded on the left)"
+                f"{where}: by its name {reading.convention}, but its values look turned round "
+                "(or the clips are padded on the left)"
             )
         if kind == "time" or expected is None or reading.real is None or ("wrong", key) in self.said:
             return
@@ -239,7 +240,7 @@ class _Chain:
             self.context.notes.append(f"the {kind} mask is off, {where}: {each}")
 
     def _dropped(self, call: RawCall, name: str) -> _Seen | None:
-        """A mask argument that is None although the model was handed a mask: an all-true one that the library dropped?"""
+        """A mask argument that is None although the model was handed a mask: an all-true one, dropped?"""
         given = self.given.seen
         whole = given.real is not None and self.context.lengths is not None
         if not whole or any(real < self.context.samples for real in given.real):
@@ -247,7 +248,8 @@ class _Chain:
         letters = self.context.twin_letters.get((call.name, call.call, name), ())
         kind = mask_reading.kind_of(name, letters, torch.bool) if letters else None
         if kind is None:
-            kind = "time" if mask_reading._TIME_MASK.search(name) else "attention"
+            kind = "frame" if mask_reading.PADDING.search(name) else "attention"
+            kind = "time" if mask_reading.TIME_MASK.search(name) else kind
         if kind == "time":
             return None
         return _Seen(MaskSeen(name, kind, "none", (), "", mask_reading.DROPPED, None), letters, None, None)
@@ -318,4 +320,4 @@ def _convention_by_name(name: str, form: str, kind: str) -> str:
     if form == "additive":
         return "0 = attend, below 0 = padding"
     word = "True" if form == "bool" else "1"
-    return f"{word} = {'padding' if mask_reading._PADDING.search(name) else 'real'}"
+    return f"{word} = {'padding' if mask_reading.PADDING.search(name) else 'real'}"

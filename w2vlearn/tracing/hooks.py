@@ -9,9 +9,10 @@ Interface for other parts of this package (the prover uses the same observer):
     records = build_records(calls, label)   # w2vlearn.tracing.assemble; label(RawTensor) -> (shape, letters)
 
 A `RawCall` has ``name, call, module, depth, inputs, outputs, nones, began, ended, error, values``; its tensors are
-`RawTensor` ``(path, shape, dtype, device, ref)``. Sizes in ``shape`` are whatever the tensor had, symbolic ones included:
-the hooks never compare, hash, or convert them. ``ref`` is the tensor itself for those that may be masks, None for others:
-recording copies nothing and never waits for a GPU. What a call's masks mean and what is real is worked out later.
+`RawTensor` ``(path, shape, dtype, device, ref)``. Sizes in ``shape`` are whatever the tensor had, symbolic ones
+included: the hooks never compare, hash, or convert them. ``ref`` is the tensor itself for those that may be masks,
+None for others: recording copies nothing and never waits for a GPU. What a call's masks mean and what is real is
+worked out later.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ class RawCall:
     """One call of one module, as the hooks saw it."""
 
     __slots__ = (
-        "began", "call", "depth", "ended", "error", "inputs", "module", "name", "nones", "outputs", "raised_on_entry", "values"
+        "began", "call", "depth", "ended", "error", "inputs",
+        "module", "name", "nones", "outputs", "raised_on_entry", "values",
     )  # fmt: skip
 
     def __init__(self, name: str, call: int, module: nn.Module, depth: int, began: int) -> None:
@@ -116,7 +118,7 @@ class Recorder:
         if getattr(_here, "recorder", None) is not self:
             return
         if not self.open or self.open[-1].module is not module:
-            # Another pre-hook raised before ours could run: the call is written down here, so that the error has a layer.
+            # Another pre-hook raised before ours could run: the call is written down here, to give the error a layer.
             if sys.exception() is None:
                 return
             self.enter(module, args, kwargs)
@@ -150,9 +152,9 @@ def observing(model: nn.Module, values: bool = False, keep_fast_path: bool = Tru
     values : bool
         Also keep a detached clone of every output.
     keep_fast_path : bool
-        ``nn.TransformerEncoderLayer`` computes by another kernel, with other rounding, when anything below it is hooked. True: listen there
-        without hooks, so that the output stays the same to the last bit (its inner layers are then not called, as in the
-        untraced run). False: hook it, so that its inner layers show.
+        ``nn.TransformerEncoderLayer`` computes by another kernel, with other rounding, when anything below it is
+        hooked. True: listen there without hooks, so that the output stays the same to the last bit (its inner layers
+        are then not called, as in the untraced run). False: hook it, so that its inner layers show.
 
     Yields
     ------
@@ -166,10 +168,9 @@ def observing(model: nn.Module, values: bool = False, keep_fast_path: bool = Tru
     try:
         unhooked = _fast_path_modules(model) if keep_fast_path else set()
         for module in recorder.names:
-            if isinstance(module, torch.jit.ScriptModule):
-                if module is not model and _inside_script(model, recorder.names[module]):
-                    continue  # TorchScript calls these from its own interpreter: hooks on them never run
-                undo += _wrap_forward(recorder, module) if module is not model else _hook(recorder, module)
+            if isinstance(module, torch.jit.ScriptModule):  # takes no hooks; what it calls stays inside its interpreter
+                if not _inside_script(recorder.names, recorder.names[module]):
+                    undo += _wrap_forward(recorder, module)
             elif module in unhooked:
                 undo += _wrap_forward(recorder, module)
             else:
@@ -220,18 +221,21 @@ def _fast_path_modules(model: nn.Module) -> set[nn.Module]:
     return found
 
 
-def _inside_script(model: nn.Module, name: str) -> bool:
+def _inside_script(names: dict[nn.Module, str], name: str) -> bool:
     """Whether a module lies below a TorchScript module."""
-    parents = name.split(".")[:-1]
-    return any(
-        isinstance(model.get_submodule(".".join(parents[:end])), torch.jit.ScriptModule)
-        for end in range(len(parents) + 1)
-    )
+    scripts = [other for module, other in names.items() if isinstance(module, torch.jit.ScriptModule) and other != name]
+    return any(not other or name.startswith(f"{other}.") for other in scripts)
 
 
 def argument_names(module: nn.Module) -> tuple[str, ...]:
     """Names of the forward's positional parameters, in order; empty where there is no signature to read."""
-    if "forward" in vars(module) or isinstance(module, torch.jit.ScriptModule):
+    if isinstance(module, torch.jit.ScriptModule):
+        return (
+            tuple(argument.name for argument in module.forward.schema.arguments[1:])
+            if hasattr(module, "forward")
+            else ()
+        )
+    if "forward" in vars(module):
         return _positional(module.forward, bound=True)
     return _positional(type(module).forward, bound=False)
 
@@ -252,7 +256,7 @@ def _is_mask_name(name: str) -> bool:
 
 
 def _note(path: str, tensor: Tensor, may_be_mask: bool, first: bool) -> RawTensor:
-    """A tensor's description; the tensor itself only if it may be a mask (masks are small, or views, or kept anyway)."""
+    """A tensor's description; the tensor itself only if it may be a mask (those are small or live anyway)."""
     shape, dtype = _shape(tensor), tensor.dtype
     is_mask = dtype is torch.bool or _is_mask_name(path)
     if not is_mask and not first and len(shape) == 4 and dtype.is_floating_point:

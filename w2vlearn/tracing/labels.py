@@ -1,7 +1,8 @@
 """Letters for axes: which size is B, which is T, which is 512 for good.
 
 A length is told from a constant by what it does when the batch changes (`valid.Probes`), a length's letter by when it
-first appears: L, then T1, T2, … up to T, the length that most calls share, then A1, … for what shortens it further (adapters).
+first appears: L, then T1, T2, … up to T, the length that most calls share, then A1, … for what shortens it further
+(adapters).
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ def name_lengths(keys: Iterable[Key], samples: Key | None, counts: Mapping[Key, 
     Returns
     -------
     dict
-        Key -> ``"L"``, ``"T1"``, …, ``"T"``, ``"A1"``, or ``"T+1"``, ``"2*T-1"`` for what is T up to constants in every run.
+        Key -> ``"L"``, ``"T1"``, …, ``"T"``, ``"A1"``, or ``"T+1"``, ``"2*T-1"`` for what is T up to constants in
+        every run.
     """
     ordered = list(dict.fromkeys(keys))
     names: dict[Key, str] = {} if samples is None else {samples: "L"}
@@ -73,7 +75,7 @@ def _multiple(key: Key, frames: Key, whole: bool) -> str | None:
     if rest or factor < 1 or (factor > 1 and not whole):
         return None
     offset = key[0] - factor * frames[0]
-    if abs(offset) > _LARGEST_OFFSET or any(k != factor * f + offset for k, f in zip(key, frames, strict=True)):
+    if abs(offset) > _LARGEST_OFFSET or any(k != factor * f + offset for k, f in zip(key, frames, strict=False)):
         return None
     return ("T" if factor == 1 else f"{factor}*T") + (f"{offset:+d}" if offset else "")
 
@@ -113,8 +115,8 @@ def constant_letters(calls: Sequence, letters: Mapping, attention_heads: int | N
 
     Notes
     -----
-    C: channels of the last convolution before the first frame-wise Linear. D: last axis of most (B, T, ·) tensors. H: heads, the second axis
-    of (B, H, T, T). V: last axis of the model's own output, and of what it came from.
+    C: channels of the last convolution before the first frame-wise Linear. D: last axis of most (B, T, ·) tensors. H:
+    heads, the second axis of (B, H, T, T). V: last axis of the model's own output, and of what it came from.
     """
     values: dict[str, int] = {}
     result = dict(letters)
@@ -124,6 +126,8 @@ def constant_letters(calls: Sequence, letters: Mapping, attention_heads: int | N
     channels, encoder_end = None, -1
     for _, i in order:  # the last convolution that shortens the clip on its way to T (adapters shorten T itself)
         source, target = result.get((i, "in", 0), ()), result.get((i, "out", 0), ())
+        if "Linear" in type(calls[i].module).__name__ and len(source) == 3 and is_time(source[1]):
+            break  # from here on it is frames and features
         convolves = getattr(calls[i].module, "kernel_size", None) is not None and len(source) == len(target) == 3
         if (
             convolves
@@ -135,19 +139,19 @@ def constant_letters(calls: Sequence, letters: Mapping, attention_heads: int | N
     if channels is not None and not channels.isdigit():
         channels = None
 
-    widths = Counter(
-        marks[-1]
-        for (i, side, _), marks in result.items()
-        if side == "out" and len(marks) == 3 and marks[0] == "B" and marks[1] == "T" and marks[2].isdigit()
-    )
-    features = widths.most_common(1)[0][0] if widths else None
+    widths: dict[str, Counter] = {"T": Counter(), "L": Counter()}
+    for (_, side, _), marks in result.items():
+        if side == "out" and len(marks) == 3 and marks[0] == "B" and marks[1] in widths and marks[2].isdigit():
+            widths[marks[1]][marks[2]] += 1
+    common = (widths["T"] or widths["L"]).most_common(1)
+    features = common[0][0] if common else None
 
     projection = -1  # where C turns into D
     if channels is not None:
         for _, i in order:
             source, target = result.get((i, "in", 0), ()), result.get((i, "out", 0), ())
             if ranks[i] > encoder_end and "Linear" in type(calls[i].module).__name__ and source and target:
-                if source[-1] == channels:
+                if source[-1] == channels and (target[-1] != channels or features != channels):
                     projection = ranks[i]
                 break
     output = None
@@ -179,7 +183,7 @@ def constant_letters(calls: Sequence, letters: Mapping, attention_heads: int | N
                 and (i == 0 or ranks[i] > last_of_width)
             ):
                 new[axis] = "V"
-            elif mark == channels and (mark != features or early):
+            elif mark == channels and (mark != features or early or (projection < 0 and ranks[i] <= encoder_end)):
                 new[axis] = "C"
             elif mark == features and not (projection >= 0 and early and mark == channels):
                 new[axis] = "D"

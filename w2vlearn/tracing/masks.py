@@ -1,7 +1,7 @@
 """Masks as they travel: which kind, written how, and what they mark real. Read when looked at, never during a forward.
 
-Kinds follow the axes (sample: L, frame: T, attention: a matrix over keys). The convention is read from the values where they settle it,
-else from the name, for "True" means "real" in one library and "padding" in the next.
+Kinds follow the axes (sample: L, frame: T, attention: a matrix over keys). The convention is read from the values
+where they settle it, else from the name, for "True" means "real" in one library and "padding" in the next.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch import Tensor
 from w2vlearn.tracing.labels import is_time
 
 DROPPED = "None: the library dropped an all-true mask"
-_TIME_MASK = re.compile(r"time|spec|mask_indices|masked", re.IGNORECASE)
-_PADDING = re.compile(r"pad", re.IGNORECASE)  # padding_mask, key_padding_mask: True = padding
+TIME_MASK = re.compile(r"time|spec|mask_indices|masked", re.IGNORECASE)
+PADDING = re.compile(r"pad", re.IGNORECASE)  # padding_mask, key_padding_mask: True = padding
 _REAL = re.compile(r"attention_mask", re.IGNORECASE)  # Hugging Face: True = real
 _LENGTHS = re.compile(r"(^|_)len(gth)?s?$|lens$", re.IGNORECASE)
 _FAR_BELOW = -1000.0  # an additive mask adds at least this much less to what is not to be seen (torchaudio: -10000)
@@ -48,7 +48,7 @@ def kind_of(argument: str, letters: Sequence[str], dtype: torch.dtype) -> str | 
     if dtype.is_floating_point and not re.search(r"mask|padding", argument) and len(letters) != 4:
         return None
     if len(letters) == 2 and len(timed) == 1:
-        if _TIME_MASK.search(argument):
+        if TIME_MASK.search(argument):
             return "time"
         return "sample" if letters[timed[0]] == "L" else "frame"
     if len(letters) == 3 and len(timed) == 1 and (letters[0] == "B" or letters[0].isdigit()):
@@ -135,7 +135,7 @@ def _convention(
     argument: str, if_real: Tensor, if_padding: Tensor, clips: int, expected: Sequence[int] | None, given: bool
 ) -> tuple[str, bool]:
     """``"real"`` or ``"padding"``, and whether the name and the values disagree."""
-    by_name = "padding" if _PADDING.search(argument) else "real" if _REAL.search(argument) else None
+    by_name = "padding" if PADDING.search(argument) else "real" if _REAL.search(argument) else None
     by_count = None
     if expected is not None:
         hits = [

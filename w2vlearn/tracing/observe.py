@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import time
 import warnings
 import weakref
 from collections.abc import Iterator
@@ -46,8 +45,9 @@ def trace(model: nn.Module, /, *args: Any, values: bool = False, **kwargs: Any) 
     model : nn.Module
         Any module.
     *args, **kwargs
-        A `Batch` (anything with ``waveforms`` (B, L), ``lengths`` (B,), ``mask`` (B, L)), which is fitted to the forward's signature; or the
-        arguments themselves, as in ``model(*args, **kwargs)``. Keywords may be added to a batch.
+        A `Batch` (anything with ``waveforms`` (B, L), ``lengths`` (B,), ``mask`` (B, L)), which is fitted to the
+        forward's signature; or the arguments themselves, as in ``model(*args, **kwargs)``. Keywords may be added to a
+        batch.
     values : bool
         Also keep a detached clone of every output (``record.value``, ``record.values``). Costs memory and time.
 
@@ -88,8 +88,8 @@ def trace(model: nn.Module, /, *args: Any, values: bool = False, **kwargs: Any) 
         if model not in _warned:
             _warned.add(model)
             warnings.warn(
-                f"{type(model).__name__} is in train mode: dropout, LayerDrop and time masks (SpecAugment) make runs differ, and "
-                "shapes or layers may come and go; call model.eval() first for a trace that repeats",
+                f"{type(model).__name__} is in train mode: dropout, LayerDrop and time masks (SpecAugment) make runs "
+                "differ, and layers may be skipped; call model.eval() first for a trace that repeats",
                 UserWarning,
                 stacklevel=2,
             )
@@ -98,18 +98,16 @@ def trace(model: nn.Module, /, *args: Any, values: bool = False, **kwargs: Any) 
     failure: Exception | None = None
     output = None
     with random_state_kept(), _buffers_kept(model), context, observing(model, values) as calls:
-        began = time.perf_counter()
         try:
             output = model(*args, **kwargs)
         except Exception as error:
             failure = error
-    seconds = time.perf_counter() - began
     broken = _where_it_broke(calls, failure) if failure is not None else None
 
     def resolve() -> TraceData:
         from w2vlearn.tracing.resolve import resolve
 
-        return resolve(model, calls, inputs, lengths, seconds, tuple(notes), broken)
+        return resolve(model, calls, inputs, lengths, tuple(notes), broken)
 
     if failure is None:
         return Trace(resolve, model_name=_name(model), output=output)

@@ -24,7 +24,6 @@ def resolve(
     calls: Sequence[RawCall],
     arguments: tuple[tuple, dict[str, Any]],
     lengths: Tensor | None,
-    seconds: float,
     notes: tuple[str, ...],
     broken: RawCall | None,
 ) -> TraceData:
@@ -40,8 +39,6 @@ def resolve(
         What the model was called with, as recipes.
     lengths : Tensor, optional
         Real samples per clip, if a batch said so. Shape: (B,).
-    seconds : float
-        Duration of the run.
     notes : tuple of str
         What was decided before the run.
     broken : RawCall, optional
@@ -51,7 +48,7 @@ def resolve(
     main = _main(arguments)
     inputs, probes, real, told = None, Probes(), None, None
     if main is not None:
-        inputs, probes, real, told = _probe(model, arguments, main, lengths, seconds, broken is not None)
+        inputs, probes, real, told = _probe(model, arguments, main, lengths, broken is not None)
         said += probes.notes
         if probes.longer is None:
             said.append(
@@ -94,7 +91,7 @@ def _main(arguments: tuple[tuple, dict[str, Any]]) -> Spec | None:
 
 
 def _probe(
-    model: nn.Module, arguments: tuple, main: Spec, given: Tensor | None, seconds: float, broke: bool
+    model: nn.Module, arguments: tuple, main: Spec, given: Tensor | None, broke: bool
 ) -> tuple[Inputs, Probes, tuple[int, ...], tuple[int, ...] | None]:
     """Probe runs along the main input's time axis; lengths as assumed; lengths as told (None if nobody did)."""
     read = parameters_of(model)
@@ -109,7 +106,7 @@ def _probe(
         inputs = inputs_along(*arguments, main, axis, defaults)
         told = _lengths(arguments, inputs, given)
         lengths = told or (inputs.samples,) * inputs.clips
-        found = inputs, probe(model, inputs, lengths, seconds, broke), lengths, told
+        found = inputs, probe(model, inputs, lengths, broke), lengths, told
         tried = tried or found
         if found[1].longer is not None:
             return found
@@ -164,12 +161,15 @@ class _Labels:
                             events.append((moment, key))
                             counts[key] += side == "out" and j == 0
         events.sort(key=lambda event: event[0])
+        whole = {key[:2]: key for key in counts if len(key) > 2}  # where a clip alone did not get to, two sizes must do
+        counts = Counter({k: sum(n for o, n in counts.items() if o[:2] == k[:2]) for k in counts})
+        events = [(moment, whole.get(key, key) if len(key) == 2 else key) for moment, key in events]
         samples = (inputs.samples, probes.longer.samples, *(run.samples for run in self.complete))
         self.names = name_lengths((key for _, key in events), samples, counts)
         self.short = {key[:2]: name for key, name in reversed(self.names.items())}
 
     def key(self, call: RawCall, side: str, tensor: RawTensor, axis: int) -> Key | None:
-        """What identifies the length on an axis: its sizes in all runs; None if it does not move with the length alone."""
+        """What identifies the length on an axis: its sizes in all runs; None if it is no length."""
         place, size = address(call, side, tensor), tensor.shape[axis]
         longer, wider = self.probes.sizes(place, axis, len(tensor.shape))
         if longer is None or longer == size or (wider is not None and wider != size):
@@ -253,17 +253,18 @@ def _with_skipped(model: nn.Module, records: tuple[LayerRecord, ...], notes: lis
     """Put in the modules that were not called (LayerDrop), where they would have come."""
     called = {record.name for record in records if not record.is_mask_step}
     result = list(records)
-    scripted = [name for name, m in model.named_modules() if isinstance(m, torch.jit.ScriptModule)]
-    if scripted and ((model is not None and isinstance(model, torch.jit.ScriptModule)) or any(scripted)):
+    scripted = [name for name, module in model.named_modules() if isinstance(module, torch.jit.ScriptModule)]
+    if scripted:
         notes.append("TorchScript modules run in their own interpreter: the layers inside them cannot be observed")
-    fused = [n for n, m in model.named_modules() if isinstance(m, nn.TransformerEncoderLayer) and n in called]
-    fused = [n for n in fused if f"{n}.norm1" not in called]
+    layers = [name for name, m in model.named_modules() if isinstance(m, nn.TransformerEncoderLayer) and name in called]
+    fused = [name for name in layers if f"{name}.norm1".lstrip(".") not in called]
     if fused:
-        notes.append(f"{fused[0]}: torch computed the whole layer in one fused kernel, its parts were not called")
+        where = repr(fused[0]) if fused[0] else "the model"
+        notes.append(f"{where}: torch computed the whole layer in one fused kernel, without calling its parts")
     for name, module in model.named_modules():
         if name in called or name == "" or type(module).forward is nn.Module.forward:
             continue
-        if any(name.startswith(f"{s}.") or (s == "" and name) for s in scripted):
+        if any(name.startswith(f"{script}.") or not script for script in scripted):
             continue
         parent, _, _ = name.rpartition(".")
         place = _after(model, name, result)

@@ -66,8 +66,8 @@ def from_dict(data: Any) -> Trace:
         )
     if data.get("version") != VERSION:
         raise ValueError(
-            f"this trace was saved in version {data.get('version')!r} of the format, this package reads version {VERSION}: "
-            "trace the model again, or load it with the package that saved it"
+            f"this trace was saved in version {data.get('version')!r} of the format, this package reads version "
+            f"{VERSION}: trace the model again, or load it with the package that saved it"
         )
     try:
         batch = data["batch"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import random
 import sys
 import types
@@ -23,20 +24,23 @@ _DEEPEST = 4
 def twin(model: nn.Module, convert: Callable[[Tensor], Tensor]) -> nn.Module:
     """A model in eval mode with the same modules, whose tensors are ``convert``\\ ed; the original is left alone.
 
-    Caches that a forward writes (positions, masks, ``weight_norm``'s product) then land in the twin. Hooks of the user are left out,
-    for they may count or keep what they see; hooks of torch itself (``weight_norm``) stay. Costs milliseconds.
+    Caches that a forward writes (positions, masks, ``weight_norm``'s product) then land in the twin. Hooks that belong
+    to the libraries of the model's own modules stay (``weight_norm``, transformers' collecting of hidden states); the
+    user's are left out, for they may count or keep what they see. Costs milliseconds.
 
     Raises
     ------
     TypeError
         For TorchScript modules, which have no Python body to copy.
     """
-    return _Twins(convert).module(model)
+    return _Twins(convert, model).module(model)
 
 
 class _Twins:
-    def __init__(self, convert: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, convert: Callable[[Tensor], Tensor], model: nn.Module) -> None:
         self.convert = convert
+        packages = {cls.__module__.split(".")[0] for module in model.modules() for cls in type(module).__mro__}
+        self.homes = packages - {"__main__", "builtins"}
         self.modules: dict[int, nn.Module] = {}
         self.tensors: dict[int, Tensor] = {}
         self.kept: list[Any] = []  # originals stay alive while their ids are keys
@@ -54,7 +58,7 @@ class _Twins:
             if name in ("_parameters", "_buffers", "_modules"):
                 value = type(value)((key, self.any(item)) for key, item in value.items())
             elif name in _HOOKS:
-                value = OrderedDict((key, hook) for key, hook in value.items() if _of_torch(hook))
+                value = OrderedDict((key, hook) for key, hook in value.items() if _home(hook) in self.homes)
             elif name in _BACKWARD_HOOKS:
                 value = OrderedDict()
             elif name == "_compiled_call_impl":
@@ -91,9 +95,9 @@ class _Twins:
         return value
 
 
-def _of_torch(hook: Any) -> bool:
-    home = getattr(hook, "__module__", None) or type(hook).__module__
-    return home.split(".")[0] == "torch"
+def _home(hook: Any) -> str:
+    """The package that a hook comes from."""
+    return (getattr(hook, "__module__", None) or type(hook).__module__).split(".")[0]
 
 
 @contextmanager
@@ -118,7 +122,13 @@ def random_state_kept() -> Iterator[None]:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """No gradients, no warnings, no trace in the random states."""
+    """No gradients, no warnings, nothing in torch's log, no trace in the random states."""
+    log = logging.getLogger("torch._subclasses.fake_tensor")  # logs every operation that does not fit its shapes
+    was_disabled = log.disabled
     with random_state_kept(), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield
+        log.disabled = True
+        try:
+            yield
+        finally:
+            log.disabled = was_disabled

@@ -1,9 +1,9 @@
 """What would each clip have here if it were alone? Found by running the model's shapes, not by a formula.
 
-The model runs on fake tensors (shapes without numbers, no memory), once per distinct clip length with that clip alone, once
-with another length and once with another batch size. An axis is a time axis if it changed with the length, and no axis is
-ever guessed from its size. Where fake tensors do not get through (code that looks at values), the clips run alone on
-zeros if the model is fast enough; else the answer stays unknown and a note says so.
+The model runs on fake tensors (shapes without numbers, no memory), once per distinct clip length with that clip alone,
+once with another length and once with another batch size. An axis is a time axis if it changed with the length, and no
+axis is ever guessed from its size. Where fake tensors do not get through (code that looks at values), the clips run
+alone on zeros if the model is small enough; else the answer stays unknown and a note says so.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from w2vlearn.tracing.hooks import RawCall, RawTensor, observing
 from w2vlearn.tracing.twin import quietly, twin
 
-CHEAP_SECONDS = 2.0  # real runs on zeros are allowed to take this long in all
+CHEAP = 3e12  # parameters times samples of all real runs on zeros together: about a second on a CPU
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Probes:
         return found[0], found[1]
 
     def time_axis(self, address: Address, shape: Sequence[int]) -> int | None:
-        """The last axis that changes with the length and not with the number of clips (else one that changes with both)."""
+        """The last axis that changes with the length, not with the number of clips (else with both)."""
         both = None
         for axis in reversed(range(len(shape))):
             longer, wider = self.sizes(address, axis, len(shape))
@@ -167,7 +167,7 @@ def address(call: RawCall, side: str, tensor: RawTensor) -> Address:
     return call.name, call.call, side, tensor.path
 
 
-def probe(model: nn.Module, inputs: Inputs, lengths: Sequence[int], seconds: float, broke: bool = False) -> Probes:
+def probe(model: nn.Module, inputs: Inputs, lengths: Sequence[int], broke: bool = False) -> Probes:
     """Run the model's shapes as often as needed; the model itself is not touched.
 
     Parameters
@@ -178,8 +178,6 @@ def probe(model: nn.Module, inputs: Inputs, lengths: Sequence[int], seconds: flo
         What it was called with.
     lengths : sequence of int
         Real samples per clip.
-    seconds : float
-        How long the traced run took; decides whether runs on real zeros are cheap enough.
     broke : bool
         The traced run raised: then runs that raise too are used as far as they get.
     """
@@ -188,7 +186,8 @@ def probe(model: nn.Module, inputs: Inputs, lengths: Sequence[int], seconds: flo
     leaner = [w for w in (inputs.droppable, inputs.optional, inputs.droppable | inputs.optional) if w]
     if inputs.optional:
         ways.append((False, inputs.optional, f"without {_names(inputs.optional)}"))
-    if seconds * (len(distinct) + 2) <= CHEAP_SECONDS:
+    samples = sum(distinct) + inputs.samples * (3 * inputs.clips + 1)
+    if sum(p.numel() for p in model.parameters()) * samples <= CHEAP:
         ways.append((True, frozenset(), "on zeros instead of fake tensors"))
         if inputs.optional:
             ways.append((True, inputs.optional, f"on zeros, without {_names(inputs.optional)}"))
@@ -210,7 +209,9 @@ def probe(model: nn.Module, inputs: Inputs, lengths: Sequence[int], seconds: flo
             for length in distinct:
                 probes.alone[length] = runner.run(1, length, row=list(lengths).index(length))
         if words:
-            probes.notes.append(f"real positions were found by runs {words}: {brief(first_error)}")
+            probes.notes.append(
+                f"real positions were found by runs {words}, as fake tensors fail ({brief(first_error)})"
+            )
         for length, run in probes.alone.items():
             if run.error is not None and not broke:
                 probes.notes.append(
@@ -232,7 +233,8 @@ class _Runner:
         if real:
             self.mode = None
             parameters = {id(p) for p in model.parameters()}
-            convert = lambda t: t if id(t) in parameters else t.detach().clone()  # noqa: E731  buffers may be written to
+            convert = lambda t: t if id(t) in parameters else t.detach().clone()  # noqa: E731  buffers may be written
+            to
         else:
             from torch._subclasses.fake_tensor import FakeTensorMode
 

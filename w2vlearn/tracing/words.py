@@ -1,4 +1,4 @@
-"""A layer in words, and whether it looks along the time axis. Decided by the module's class, never by its name in the model."""
+"""A layer in words, and whether it looks along the time axis. Decided by the module's class, not its name."""
 
 from __future__ import annotations
 
@@ -140,7 +140,9 @@ def mixes_time(module: nn.Module, letters: Sequence[str]) -> bool:
         return any(axis >= len(letters) - len(module.normalized_shape) for axis in timed)
     if isinstance(module, nn.Linear):
         return bool(timed) and timed[-1] == len(letters) - 1
-    if isinstance(module, nn.RNNBase) or _is_attention(module):
+    if isinstance(module, (nn.RNNBase, nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)) or _is_attention(
+        module
+    ):
         return True
     if isinstance(module, nn.modules.pooling._AvgPoolNd | nn.modules.pooling._MaxPoolNd):
         kernel = module.kernel_size
