@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from w2vlearn.tracing.observe import tensors_in
+from w2vlearn.tracing.hooks import tensors_in
 
 __all__ = ["ReceptiveField", "receptive_field"]
 

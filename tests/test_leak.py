@@ -1,0 +1,126 @@
+"""How far padding moves real frames: nowhere with layer norm and a mask; group norm's leak, which no mask repairs."""
+
+import dataclasses
+
+import pytest
+import torch
+import transformers
+from torch import nn
+
+from w2vlearn import Wav2Vec2Config, Wav2Vec2ForCTC, pad
+from w2vlearn.tracing.leak import padding_leak
+
+TINY = Wav2Vec2Config.tiny()
+TINY_LAYER = dataclasses.replace(TINY, feat_extract_norm="layer", conv_bias=True, do_stable_layer_norm=True)
+GROUP_NORM = "wav2vec2.feature_extractor.conv_layers.0.layer_norm"
+POSITIONS = "wav2vec2.encoder.pos_conv_embed.conv"
+
+
+def clips(*lengths):
+    generator = torch.Generator().manual_seed(1)
+    return [torch.randn(length, generator=generator) for length in lengths]
+
+
+def models(config):
+    torch.manual_seed(0)
+    ours = Wav2Vec2ForCTC(config)
+    values = {key: value for key, value in config.to_dict().items() if key != "model_type"}
+    theirs = transformers.Wav2Vec2ForCTC(transformers.Wav2Vec2Config(**values))
+    theirs.load_state_dict(ours.state_dict())
+    return {"ours": ours, "transformers": theirs}
+
+
+@pytest.fixture(scope="module", params=["ours", "transformers"])
+def reports(request):
+    batch = clips(8000, 3000)
+    return {name: padding_leak(models(config)[request.param], batch) for name, config in
+            {"group": TINY, "layer": TINY_LAYER}.items()}  # fmt: skip
+
+
+def test_layer_norm_with_a_mask_is_untouched_everywhere(reports):
+    run = reports["layer"].with_mask
+    assert len(run.layers) > 60
+    assert max(layer.relative for layer in run.layers) < 3e-6
+    assert run.entry is None and "no layer" in run.reason
+
+
+def test_layer_norm_without_a_mask_leaks_from_the_positional_convolution_on(reports):
+    run = reports["layer"].without_mask
+    assert run.entry == POSITIONS and "reads neighbouring positions" in run.reason
+    assert run["wav2vec2.feature_projection"].relative < 3e-6
+    assert run.worst.relative > 1e-2
+
+
+def test_group_norm_leaks_with_and_without_a_mask(reports):
+    for run in reports["group"].runs:
+        assert run.entry == GROUP_NORM and "no mask can undo that" in run.reason
+        assert run["wav2vec2.feature_extractor.conv_layers.0.conv"].relative == 0
+        assert run.worst.relative > 1e-2
+
+
+def test_numbers_are_those_of_a_comparison_by_hand(reports):
+    short, long = clips(8000, 3000)[::-1]
+    model = models(TINY)["ours"].eval()
+    batch = pad([long, short])
+    with torch.no_grad():
+        together = model(batch.waveforms, batch.mask).logits[1:, :9]
+        alone = model(short[None]).logits
+    leak = reports["group"].with_mask.worst
+    assert leak.absolute >= (together - alone).abs().max().item() * 0.999
+    assert leak.per_clip[1] == pytest.approx(((together - alone).norm() / alone.norm()).item(), rel=1e-4)
+    assert leak.per_frame[1].shape == (9,)
+    frame = (together - alone)[0, 4].norm() / alone[0, 4].norm()
+    assert leak.per_frame[1][4].item() == pytest.approx(frame.item(), rel=1e-4)
+
+
+def test_a_model_in_double_precision_is_held_to_a_finer_tolerance():
+    torch.manual_seed(0)
+    conv = nn.Sequential(nn.Unflatten(1, (1, -1)), nn.Conv1d(1, 4, 5, padding=2)).double()
+    lengths = clips(600, 500)
+    batch = dataclasses.replace(pad(lengths), waveforms=pad(lengths).waveforms.double())
+    report = padding_leak(conv, batch)
+    assert report.without_mask.tolerance < 1e-9
+    assert report.without_mask.entry is None  # zeros beside the clip are what it would see alone
+    assert report.with_mask is None and "takes no mask" in report.note
+
+
+def test_heat_map_has_a_row_per_layer_and_a_column_per_real_frame(reports):
+    names, values = reports["layer"].heat(masked=False)
+    assert values.shape == (len(names), 9) and "wav2vec2.encoder.layers.1" in names
+    assert values[names.index("wav2vec2.feature_projection")].max() < 1e-5
+    picture = reports["layer"].figure(masked=False)
+    assert "9 real frames of clip 1" in picture.alt and POSITIONS in str(picture)
+
+
+def test_table_says_it_at_a_glance(reports):
+    text = str(reports["group"])
+    line = next(line for line in text.splitlines() if line.startswith(GROUP_NORM))
+    assert line.count("← enters here") == 2
+    assert "with mask: the output is moved by" in text
+    assert "with mask: the output is untouched" in str(reports["layer"])
+    html = reports["group"]._repr_html_()
+    assert "<caption" in html and html.count("enters\u00a0here") == 2
+
+
+def test_the_model_is_left_as_it_was():
+    model = models(TINY)["ours"]
+    model.train()
+    model.lm_head.eval()
+    modes = [module.training for module in model.modules()]
+    state = torch.get_rng_state()
+    padding_leak(model, clips(800, 500))
+    assert [module.training for module in model.modules()] == modes
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize(
+    ("lengths", "words"),
+    [
+        ((500,), "found one clip: alone it has no padding"),
+        ((500, 500, 500), "all 3 clips have 500 samples: no padding"),
+    ],
+)
+def test_nothing_to_see_is_said(lengths, words):
+    with pytest.raises(ValueError, match=words):
+        padding_leak(models(TINY)["ours"], clips(*lengths))

@@ -1,0 +1,292 @@
+"""How far padding moves real positions: each clip alone against the same clip in the batch, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from w2vlearn.batch import Batch, pad
+from w2vlearn.tracing.adapters import from_batch
+from w2vlearn.tracing.hooks import observing
+from w2vlearn.tracing.observe import trace
+from w2vlearn.tracing.record import LayerRecord, Trace, main_output
+
+__all__ = ["LayerLeak", "LeakReport", "padding_leak"]
+
+
+@dataclass(frozen=True)
+class LayerLeak:
+    """Padding's effect on one layer's output.
+
+    Attributes
+    ----------
+    name, what : str
+        Which layer, and what it does.
+    mask : str
+        Kind of the mask that it was handed, "none" if none.
+    absolute : float
+        Largest absolute difference at any real position of any clip.
+    relative : float
+        Norm of the difference over the norm of the values, worst clip; 0 = untouched.
+    per_clip : tuple of float
+        ``relative`` of each clip.
+    per_frame : tuple of Tensor
+        ``relative`` at each position along time, one tensor (T_i,) per clip; empty where the output has no time axis.
+    """
+
+    name: str
+    what: str
+    mask: str
+    absolute: float
+    relative: float
+    per_clip: tuple[float, ...]
+    per_frame: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class LeakRun:
+    """All layers of one comparison, with or without the mask.
+
+    ``entry`` is the layer that lets padding in first (its inputs are clean, its output is not), None if no layer does;
+    ``reason`` says why in words; ``tolerance`` is the relative difference that still counts as float error.
+    """
+
+    masked: bool
+    layers: tuple[LayerLeak, ...]
+    entry: str | None
+    reason: str
+    tolerance: float
+
+    def __getitem__(self, name: str) -> LayerLeak:
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise KeyError(f"no layer called {name!r} in this report; its names are those of trace(model, batch)")
+
+    @property
+    def worst(self) -> LayerLeak:
+        """The model's own output: the row that matters in the end."""
+        return self.layers[0]
+
+
+@dataclass(frozen=True)
+class LeakReport:
+    """Padding's effect on every layer, without a mask and (where the model takes one) with it.
+
+    Prints as a table; ``heat(clip)`` gives the numbers behind the heat map, ``figure(clip)`` draws it.
+    """
+
+    model_name: str
+    lengths: tuple[int, ...]
+    without_mask: LeakRun
+    with_mask: LeakRun | None
+    note: str = ""
+
+    @property
+    def runs(self) -> tuple[LeakRun, ...]:
+        """The comparisons that were made: without a mask, then with it."""
+        return (self.without_mask,) if self.with_mask is None else (self.without_mask, self.with_mask)
+
+    def heat(self, clip: int | None = None, masked: bool = True) -> tuple[list[str], Tensor]:
+        """Relative difference of every layer that works on frames, at every real frame of one clip.
+
+        Parameters
+        ----------
+        clip : int, optional
+            Which clip; the shortest by default, since it has the most padding.
+        masked : bool
+            With the mask (where there is such a run), or without.
+
+        Returns
+        -------
+        tuple
+            Names of the layers, and a tensor (layers, T_i), float32.
+        """
+        clip = self.shortest if clip is None else clip
+        run = self.with_mask if masked and self.with_mask is not None else self.without_mask
+        frames = len(run.layers[-1].per_frame[clip])
+        # the positional convolution gives one frame too many before its trim, which nobody keeps
+        rows = [row for row in run.layers if row.per_frame and len(row.per_frame[clip]) in (frames, frames + 1)]
+        return [row.name for row in rows], torch.stack([row.per_frame[clip][:frames] for row in rows])
+
+    @property
+    def shortest(self) -> int:
+        """Index of the shortest clip."""
+        return min(range(len(self.lengths)), key=self.lengths.__getitem__)
+
+    def figure(self, clip: int | None = None, masked: bool = True):
+        """The heat map over layers and frames, with alt text."""
+        from w2vlearn.show.comparison import leak_figure
+
+        return leak_figure(self, self.shortest if clip is None else clip, masked)
+
+    def __str__(self) -> str:
+        from w2vlearn.show.comparison import leak_text
+
+        return leak_text(self)
+
+    def _repr_html_(self) -> str:
+        from w2vlearn.show.comparison import leak_html
+
+        return leak_html(self)
+
+
+def padding_leak(model: nn.Module, clips: Sequence[Tensor] | Batch) -> LeakReport:
+    """Run each clip alone and all of them in one padded batch; report how far padding moved the real positions.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Any model that :func:`~w2vlearn.tracing.trace.trace` can hand a batch to. Run in eval mode without gradients;
+        its mode and the random state stay as they were.
+    clips : sequence of Tensor, or Batch
+        Waveforms of different length. Shapes: (L_i,), float32.
+
+    Returns
+    -------
+    LeakReport
+        Per layer the largest absolute and the relative difference, without and with the mask, the first layer that
+        lets padding in, and why.
+
+    Raises
+    ------
+    ValueError
+        If there is only one clip, or all are equally long: then there is no padding and nothing to see.
+
+    Notes
+    -----
+    All layers' outputs of both runs are kept while they are compared: memory about twice that of the activations.
+    """
+    batch = clips if isinstance(clips, Batch) else pad(clips)
+    lengths = tuple(batch.lengths.tolist())
+    if len(lengths) < 2:
+        raise ValueError("padding_leak compares clips of different length, found one clip: alone it has no padding")
+    if len(set(lengths)) == 1:
+        raise ValueError(
+            f"all {len(lengths)} clips have {lengths[0]} samples: no padding, nothing to see; shorten one of them"
+        )
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            alone = [_values(model, Batch(clip[None], torch.tensor([len(clip)]))) for clip in batch.clips()]
+            masked = trace(model, batch, values=True)
+            with_mask = _compare(masked, alone, True) if masked.records[0].masks else None
+            del masked  # one run's values at a time
+            without_mask = _compare(trace(model, batch.waveforms, values=True), alone, False)
+    finally:
+        for module, training in modes:
+            module.training = training
+    note = "" if with_mask else "this model takes no mask: there is only one way to run it"
+    return LeakReport(type(model).__name__, lengths, without_mask, with_mask, note)
+
+
+def _compare(together: Trace, alone: list[dict], masked: bool) -> LeakRun:
+    leaks, records = [], []
+    for record in together.records:
+        value = record.value
+        mates = [other.get((record.name, record.call)) for other in alone]
+        if value is None or not value.is_floating_point() or any(mate is None for mate in mates):
+            continue
+        pairs = [_pair(value, mate, clip) for clip, mate in enumerate(mates)]
+        if any(pair is None for pair in pairs):
+            continue
+        leaks.append(_leak(record, pairs, mates, value.shape))
+        records.append(record)
+    tolerance = float(torch.finfo(together.records[0].value.dtype).eps ** 0.6)  # 7e-5 for float32, 4e-10 for float64
+    entry = _entry(records, leaks, tolerance)
+    reason = _reason(entry, masked) if entry else "no layer: real positions are the same to float error"
+    return LeakRun(masked, tuple(leaks), entry.name if entry else None, reason, tolerance)
+
+
+def _values(model: nn.Module, batch: Batch) -> dict[tuple[str, int], Tensor]:
+    """The main output of every call: a trace's hooks alone, since letters and masks are those of the batch."""
+    args, kwargs, _ = from_batch(model, batch, {})
+    with observing(model, values=True) as calls:
+        model(*args, **kwargs)
+    return {(call.name, call.call): call.values[main_output(call.outputs).path] for call in calls if call.values}
+
+
+def _pair(together: Tensor, alone: Tensor, clip: int) -> tuple[Tensor, Tensor] | None:
+    """The clip's real part of the batch's tensor, and the same alone; padding is at the right, so real comes first."""
+    if together.ndim != alone.ndim:
+        return None
+    axis = next((axis for axis in range(alone.ndim) if alone.shape[axis] == 1 != together.shape[axis]), None)
+    if axis is None or clip >= together.shape[axis]:
+        return None
+    here = together.narrow(axis, clip, 1)
+    if any(size < real for size, real in zip(here.shape, alone.shape, strict=True)):
+        return None
+    return here[tuple(slice(0, real) for real in alone.shape)], alone
+
+
+def _leak(record: LayerRecord, pairs: list[tuple[Tensor, Tensor]], mates: list[Tensor], shape: torch.Size) -> LayerLeak:
+    differences = [(here - alone).double() for here, alone in pairs]
+    relative = [_ratio(d.norm(), alone.double().norm()) for d, (_, alone) in zip(differences, pairs, strict=True)]
+    axis = _time_axis(mates, shape)
+    frames = ()
+    if axis is not None:
+        frames = tuple(
+            _per_frame(difference, alone.double(), axis)
+            for difference, (_, alone) in zip(differences, pairs, strict=True)
+        )
+    mask = f"{record.mask.kind} mask" if record.mask else "none"
+    absolute = max(float(difference.abs().max()) for difference in differences)
+    return LayerLeak(record.name, record.what, mask, absolute, max(relative), tuple(relative), frames)
+
+
+def _ratio(difference: Tensor, size: Tensor) -> float:
+    return float(difference / size) if float(size) > 0 else float(difference)
+
+
+def _time_axis(mates: list[Tensor], shape: torch.Size) -> int | None:
+    """The axis in which clips of different length differ."""
+    for axis in range(1, len(shape)):
+        if len({mate.shape[axis] for mate in mates}) > 1:
+            return axis
+    return None
+
+
+def _per_frame(difference: Tensor, alone: Tensor, axis: int) -> Tensor:
+    others = [other for other in range(difference.ndim) if other != axis]
+    size = alone.pow(2).sum(others).sqrt()
+    return (difference.pow(2).sum(others).sqrt() / size.clamp(min=size.max() * 1e-6 + 1e-30)).float()
+
+
+def _entry(records: list[LayerRecord], leaks: list[LayerLeak], tolerance: float) -> LayerRecord | None:
+    """The first layer whose output differs; where it only passes the difference on, the part around it that mixes."""
+    inner = [
+        not any(_is_below(other.name, record.name) for other in records) for record in records
+    ]  # leaves: nothing recorded below them
+    for record, leak, is_leaf in zip(records, leaks, inner, strict=True):
+        if is_leaf and leak.relative > tolerance:
+            if record.mixes_time:
+                return record
+            around = [r for r in records if _is_below(record.name, r.name) and r.mixes_time]
+            return around[-1] if around else record
+    for record, leak in zip(reversed(records), reversed(leaks), strict=True):
+        if leak.relative > tolerance:
+            return record
+    return None
+
+
+def _is_below(name: str, other: str) -> bool:
+    return name != other and (not other or name.startswith(other + "."))
+
+
+def _reason(record: LayerRecord, masked: bool) -> str:
+    """Why this layer lets padding in, in words."""
+    kind = record.type.lower()
+    if "groupnorm" in kind:
+        why = "takes mean and variance over the whole time axis, padding included; no mask can undo that"
+    elif "attention" in kind:
+        why = "attends to padded frames" + ("; its mask did not keep them out" if record.mask else ": it got no mask")
+    elif "conv" in kind:
+        why = "reads neighbouring positions, padded ones included"
+        why += "" if masked else "; without a mask nobody set them to zero"
+    else:
+        why = "mixes positions along time, padded ones included"
+    return f"{record.type} {why}"
