@@ -159,7 +159,8 @@ def _by_hand(model: nn.Module, why: str) -> str:
     if len(signature) > 300:
         signature = signature[:300] + "…"
     return (
-        f"cannot hand a batch to {type(model).__name__}: {why}. Its forward is {signature}. Pass the arguments
-        yourself, " "as you would call the model: trace(model, batch.waveforms, name_of_its_mask=batch.mask) if True
-        means real, " "~batch.mask if True means padding, or batch.lengths for samples per clip"
+        f"cannot hand a batch to {type(model).__name__}: {why}. Its forward is {signature}. "
+        "Pass the arguments yourself, as you would call the model: "
+        "trace(model, batch.waveforms, name_of_its_mask=batch.mask) if True means real, "
+        "~batch.mask if True means padding, or batch.lengths for samples per clip"
     )

@@ -229,17 +229,20 @@ class _Runner:
     def __init__(self, model: nn.Module, inputs: Inputs, real: bool, without: frozenset[str]) -> None:
         self.inputs, self.is_real, self.without = inputs, real, without
         self.error: Exception | None = None
-        convert: Callable[[Tensor], Tensor]
         if real:
             self.mode = None
             parameters = {id(p) for p in model.parameters()}
-            convert = lambda t: t if id(t) in parameters else t.detach().clone()  # noqa: E731  buffers may be written
-            to
+
+            def convert(tensor: Tensor) -> Tensor:
+                return tensor if id(tensor) in parameters else tensor.detach().clone()  # buffers may be written to
         else:
             from torch._subclasses.fake_tensor import FakeTensorMode
 
             self.mode = FakeTensorMode(allow_non_fake_inputs=True)
-            convert = lambda t: self.mode.from_tensor(t, static_shapes=True)  # noqa: E731
+
+            def convert(tensor: Tensor) -> Tensor:
+                return self.mode.from_tensor(tensor, static_shapes=True)
+
         with torch.no_grad():
             self.model = twin(model, convert)
 
