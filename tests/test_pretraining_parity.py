@@ -1,4 +1,4 @@
-"""Pre-training against transformers: same weights, time mask, negatives and Gumbel noise give the same of everything."""
+"""Pre-training against transformers: from the same weights, time mask, negatives and Gumbel noise follows the same."""
 
 import dataclasses
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from w2vlearn import masks
 from w2vlearn.config import Wav2Vec2Config
+from w2vlearn.model.checks import readable
 from w2vlearn.model.initialise import initialise
 from w2vlearn.model.outputs import ClassificationOutput
 from w2vlearn.model.wav2vec2 import Wav2Vec2Model
@@ -90,10 +91,12 @@ class Wav2Vec2ForSequenceClassification(nn.Module):
 def _check_labels(labels: Tensor | None, input_values: Tensor, classes: int) -> None:
     if labels is None:
         return
+    if not isinstance(labels, Tensor):
+        raise TypeError(f"labels must be an int64 tensor of shape (B,), found a {type(labels).__name__}")
     clips = len(input_values)
     if labels.shape != (clips,):
         raise ValueError(f"labels must have shape (B,) with B = {clips}, one per clip, found {tuple(labels.shape)}")
     if labels.dtype != torch.int64:
         raise TypeError(f"labels must be int64, found {labels.dtype}; use labels.long()")
-    if bool(((labels < 0) | (labels >= classes)).any()):
+    if readable(labels) and bool(((labels < 0) | (labels >= classes)).any()):
         raise ValueError(f"labels must be 0 … {classes - 1} (num_labels = {classes}), found {labels.tolist()}")

@@ -1,0 +1,276 @@
+"""Time and feature masks: what is hidden, how much of it, never padding, the same for the same seed."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from w2vlearn import Wav2Vec2Config, pad
+from w2vlearn.model import Wav2Vec2ForCTC, Wav2Vec2Model, sample_feature_mask, sample_time_mask
+from w2vlearn.model.time_masks import apply_time_mask
+
+TINY = Wav2Vec2Config.tiny()
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def runs(row):
+    """Lengths of the stretches of True in a row."""
+    edges = torch.nn.functional.pad(row.int(), (1, 1)).diff().nonzero().flatten()
+    return (edges[1::2] - edges[::2]).tolist()
+
+
+def expected_coverage(length, count, span):
+    """Hidden share with ``count`` spans, exactly: frame t stays if all starts fall among those that do not cover it."""
+    places = length - span + 1
+    covering = [min(t, places - 1) - max(t - span + 1, 0) + 1 for t in range(length)]
+    return sum(1 - math.comb(places - c, count) / math.comb(places, count) for c in covering) / length
+
+
+def test_the_arithmetic_of_the_paper():
+    """0.065 starts per frame x 10 frames = 0.65; (1 - 0.065) ** 10 stay visible: 48.9 % hidden, the paper's 49 %."""
+    predicted = 1 - (1 - 0.065) ** 10
+    assert predicted == pytest.approx(0.489, abs=5e-4)
+    frames = 749  # 15 s
+    lengths = torch.full((400,), frames)
+    mask = sample_time_mask(lengths, frames, prob=0.065 * 10, span=10, generator=seeded())
+    assert mask.float().mean().item() == pytest.approx(predicted, abs=0.005)
+    # "a mean span length of 14.7 frames" (section 4.2), once overlapping spans have grown together
+    stretches = [run for row in mask for run in runs(row)]
+    assert sum(stretches) / len(stretches) == pytest.approx(14.7, abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("length", "prob", "span"), [(749, 0.65, 10), (49, 0.65, 10), (49, 0.05, 10), (30, 0.4, 3), (10, 0.65, 10)]
+)
+def test_coverage_is_what_the_number_of_spans_implies(length, prob, span):
+    """Against exact combinatorics: floor(x + epsilon) spans, x = prob * length / span, drawn without replacement."""
+    rows = 4000
+    wanted = prob * length / span
+    low, share = min(int(wanted), length // span), wanted - int(wanted)
+    high = min(low + 1, length // span)
+    expected = (1 - share) * expected_coverage(length, low, span) + share * expected_coverage(length, high, span)
+    mask = sample_time_mask(torch.full((rows,), length), length, prob, span, 0, seeded(1))
+    found = mask.float().mean(dim=1)
+    error = found.std() / rows**0.5
+    assert found.mean().item() == pytest.approx(expected, abs=4 * error.item() + 1e-9)
+
+
+def test_every_place_is_equally_likely_a_start():
+    """One span of 10 in 49 frames has 40 places; chi-square over 20 000 draws."""
+    rows, places = 20_000, 40
+    mask = sample_time_mask(torch.full((rows,), 49), 49, 0.0, 10, 1, seeded(2))
+    assert (mask.sum(1) == 10).all()
+    counts = torch.bincount(mask.int().argmax(1), minlength=places).double()
+    assert len(counts) == places
+    statistic = ((counts - rows / places) ** 2 / (rows / places)).sum()
+    assert statistic < 72.1  # 99.9 % quantile with 39 degrees of freedom
+
+
+def test_no_start_is_drawn_twice():
+    """As many spans of one frame as wanted, exactly: a start drawn twice would hide one frame less."""
+    mask = sample_time_mask(torch.tensor([60, 20]).repeat(200), 60, 0.5, 1, 0, seeded(3))
+    assert mask.sum(1).view(-1, 2).unique(dim=0).tolist() == [[30, 10]]
+
+
+def test_spans_are_whole():
+    """Never cut, at no end of the clip: every stretch of hidden frames is at least one span long."""
+    lengths = torch.randint(10, 120, (500,), generator=seeded(4))
+    mask = sample_time_mask(lengths, 120, 0.65, 10, 2, seeded(5))
+    assert min(run for row in mask for run in runs(row)) == 10
+    assert max(run for row in mask for run in runs(row)) > 20
+
+
+def test_never_on_padding_and_as_if_alone():
+    lengths = torch.tensor([10, 12, 37, 100])
+    draws = torch.stack([sample_time_mask(lengths, 100, generator=seeded(seed)) for seed in range(400)])
+    hidden = draws.any(dim=0)
+    for clip, length in enumerate(lengths.tolist()):
+        assert not hidden[clip, length:].any()
+        assert hidden[clip, :length].all()  # while every real frame has its turn, the last one too
+    # 12 frames hold one whole span, however long the others are (transformers would put two)
+    assert (draws[:, 1].sum(1) == 10).all()
+    share = draws.float().mean(0)[2, :37].mean()
+    alone = sample_time_mask(torch.full((4000,), 37), 37, generator=seeded(6)).float().mean()
+    assert share.item() == pytest.approx(alone.item(), abs=0.03)
+
+
+def test_min_spans():
+    mask = sample_time_mask(torch.full((300,), 200), 200, 0.0, 10, 3, seeded(7))
+    assert mask.sum(1).max() == 30  # three spans side by side
+    assert (mask.sum(1) >= 12).all()  # three different starts cover at least 12 frames
+    assert not sample_time_mask(torch.full((300,), 200), 200, 0.0, 10, 0, seeded(8)).any()
+
+
+def test_same_coverage_as_transformers_frame_by_frame():
+    import numpy as np
+    from transformers.models.wav2vec2.modeling_wav2vec2 import _compute_mask_indices
+
+    rows, frames = 6000, 60
+    np.random.seed(0)
+    # one call per row: transformers draws its epsilon once per call
+    theirs = np.concatenate([_compute_mask_indices((1, frames), 0.65, 10, min_masks=2) for _ in range(rows)])
+    ours = sample_time_mask(torch.full((rows,), frames), frames, generator=seeded(9))
+    other = torch.from_numpy(theirs).float().mean(0)
+    deviation = (other * (1 - other) * 2 / rows).sqrt().clamp(min=1e-3)
+    assert ((ours.float().mean(0) - other).abs() < 4.5 * deviation).all()
+    # and the same numbers of hidden frames: two-sample Kolmogorov-Smirnov, 99.9 %
+    grid = torch.arange(frames + 1)
+    cumulative = [
+        (mask.sum(1)[:, None] <= grid).float().mean(0) for mask in (ours, torch.from_numpy(theirs).to(torch.bool))
+    ]
+    assert (cumulative[0] - cumulative[1]).abs().max() < 1.95 * (2 / rows) ** 0.5
+
+
+def test_reproducible_with_a_generator_and_only_with_it():
+    lengths = torch.tensor([49, 30])
+    first = sample_time_mask(lengths, 49, generator=seeded(1))
+    assert torch.equal(first, sample_time_mask(lengths, 49, generator=seeded(1)))
+    assert not torch.equal(first, sample_time_mask(lengths, 49, generator=seeded(2)))
+    state = torch.get_rng_state()
+    sample_time_mask(lengths, 49, generator=seeded(1))
+    assert torch.equal(state, torch.get_rng_state())  # torch's own generator was left alone
+    torch.manual_seed(5)
+    default = sample_time_mask(lengths, 49)
+    torch.manual_seed(5)
+    assert torch.equal(default, sample_time_mask(lengths, 49))
+
+
+def test_feature_mask():
+    mask = sample_feature_mask(500, 48, 0.3, 4, generator=seeded())
+    assert mask.shape == (500, 48) and mask.dtype == torch.bool
+    assert min(run for row in mask for run in runs(row)) == 4
+    expected = 0.4 * expected_coverage(48, 3, 4) + 0.6 * expected_coverage(48, 4, 4)  # 0.3 * 48 / 4 = 3.6
+    assert mask.float().mean().item() == pytest.approx(expected, abs=0.01)
+
+
+def test_the_mask_vector_replaces_hidden_frames_and_nothing_else():
+    hidden_states, vector = torch.randn(2, 5, 3), torch.tensor([1.0, 2.0, 3.0])
+    mask = torch.tensor([[0, 1, 0, 0, 1], [0, 0, 0, 0, 0]]).bool()
+    result = apply_time_mask(hidden_states, mask, vector)
+    assert (result[mask] == vector).all()
+    assert torch.equal(result[~mask], hidden_states[~mask])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (([49, 7], 49), ValueError, "clip 1 has 7 real frames, one span needs 10: 3 are missing"),
+        (([49, 50], 49), ValueError, "clip 1 has 50 real frames, but the mask is to have 49"),
+        (([49], 49, 1.5), ValueError, "prob is a share"),
+        (([49], 49, -0.1), ValueError, "prob is a share"),
+        (([49], 49, 0.65, 0), ValueError, "a span has at least 1 position"),
+        (([49], 49, 0.65, 10, -1), ValueError, "min_spans is at least 0"),
+        (([49.0], 49), TypeError, "lengths must be integers"),
+        (([[49]], 49), TypeError, "lengths must be integers of shape"),
+    ],
+)
+def test_bad_input_of_the_sampler(arguments, error, message):
+    lengths, *others = arguments
+    with pytest.raises(error, match=message):
+        sample_time_mask(torch.tensor(lengths), *others)
+
+
+def counting(model):
+    """How often the first convolution ran: errors must come before anything is computed."""
+    calls = []
+    model.feature_extractor.conv_layers[0].register_forward_hook(lambda *args: calls.append(1))
+    return calls
+
+
+BATCH = pad([torch.ones(16_000), torch.ones(8000)])  # 49 and 24 frames
+
+
+def a_mask(frames=49, clips=2, where=(0, 3)):
+    mask = torch.zeros(clips, frames, dtype=torch.bool)
+    mask[where] = True
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("mask", "error", "message"),
+    [
+        (a_mask().long(), TypeError, r"must be bool, True = hidden, found torch.int64: .* use .bool\(\)"),
+        (a_mask().float(), TypeError, "must be bool"),
+        (a_mask().tolist(), TypeError, "bool tensor of shape .*found a list"),
+        (a_mask(50), ValueError, r"\(B, T\) = \(2, 49\), because 16000 samples give 49 frames; found \(2, 50\)"),
+        (a_mask(clips=1), ValueError, r"\(2, 49\).*found \(1, 49\)"),
+        (a_mask()[0], ValueError, r"shape \(B, T\), found \(49,\)"),
+        (a_mask(where=(1, 24)), ValueError, "hides frame 24 of clip 1, which has 24 real frames"),
+    ],
+    ids=["integers", "floats", "list", "50 columns", "one row", "no batch axis", "padding"],
+)
+@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
+def test_bad_time_masks_are_refused_before_anything_is_computed(mask, error, message, training):
+    model = Wav2Vec2Model(TINY).train(training)
+    calls = counting(model)
+    with pytest.raises(error, match=message):
+        model(BATCH.waveforms, BATCH.mask, mask)
+    assert not calls
+
+
+def test_the_last_real_frame_may_be_hidden_and_without_a_sample_mask_all_are_real():
+    model = Wav2Vec2Model(TINY).eval()
+    assert model(BATCH.waveforms, BATCH.mask, a_mask(where=(1, 23))).time_mask[1, 23]
+    assert model(BATCH.waveforms, None, a_mask(where=(1, 24))).time_mask[1, 24]
+
+
+def test_a_model_without_mask_vector_says_so():
+    model = Wav2Vec2Model(dataclasses.replace(TINY, mask_time_prob=0.0)).eval()
+    assert not hasattr(model, "masked_spec_embed")
+    calls = counting(model)
+    with pytest.raises(ValueError, match=r"no mask vector .*mask_time_prob > 0"):
+        model(BATCH.waveforms, BATCH.mask, a_mask())
+    assert not calls
+
+
+def test_spec_augment_needs_clips_as_long_as_a_span():
+    model = Wav2Vec2Model(TINY).train()
+    calls = counting(model)
+    short = pad([torch.ones(16_000), torch.ones(3279)])  # 9 frames
+    with pytest.raises(ValueError, match=r"clip 1 has 9 real frames, one span needs 10.*mask_time_length"):
+        model(short.waveforms, short.mask)
+    with pytest.raises(ValueError, match="clip 0 has 9 real frames"):
+        model(torch.ones(1, 3279))
+    assert not calls
+    model(torch.ones(1, 3280))  # 10 frames
+    model.eval()(short.waveforms, short.mask)
+
+
+def test_when_a_time_mask_is_applied():
+    """Given: always, in eval mode and without SpecAugment too. Else: drawn in train mode if the config says so."""
+    plain = dict.fromkeys(("hidden_dropout", "activation_dropout", "attention_dropout", "layerdrop"), 0.0)
+    for augment in (True, False):
+        model = Wav2Vec2Model(dataclasses.replace(TINY, apply_spec_augment=augment, **plain))
+        for training in (True, False):
+            model.train(training)
+            given = model(BATCH.waveforms, BATCH.mask, a_mask())
+            drawn = model(BATCH.waveforms, BATCH.mask)
+            assert torch.equal(given.time_mask, a_mask())
+            assert (drawn.time_mask is not None) == (training and augment)
+            assert not torch.equal(given.last_hidden_state, drawn.last_hidden_state)
+
+
+def test_spec_augment_is_repeatable_and_covers_real_frames_only():
+    model = Wav2Vec2ForCTC(TINY).train()
+    torch.manual_seed(0)
+    first = model(BATCH.waveforms, BATCH.mask)
+    torch.manual_seed(0)
+    second = model(BATCH.waveforms, BATCH.mask)
+    assert torch.equal(first.logits, second.logits) and torch.equal(first.time_mask, second.time_mask)
+    drawn = torch.stack([model(BATCH.waveforms, BATCH.mask).time_mask for _ in range(30)])
+    assert not (drawn & ~first.frame_mask).any() and drawn.any(dim=(0, 2)).all()
+
+
+def test_the_time_mask_acts_after_the_features_part():
+    """Hidden frames look alike to the Transformer; the features, which the quantizer reads, are untouched."""
+    model = Wav2Vec2Model(TINY).eval()
+    wave, mask = torch.randn(1, 16_000), a_mask(clips=1, where=(0, slice(5, 15)))
+    seen = {}
+    model.encoder.register_forward_hook(lambda module, args, output: seen.update(frames=args[0]))
+    hidden = model(wave, None, mask)
+    assert (seen["frames"][0, 5:15] == model.masked_spec_embed).all()
+    assert torch.equal(hidden.extract_features, model(wave).extract_features)
