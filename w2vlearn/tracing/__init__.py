@@ -1,6 +1,7 @@
 """Follow a batch through a model: what passed each layer, under which mask, and what of it is real."""
 
 from w2vlearn.tracing.diff import Diff
+from w2vlearn.tracing.export import ExportError
 from w2vlearn.tracing.leak import LeakReport, padding_leak
 from w2vlearn.tracing.observe import TraceError, trace
 from w2vlearn.tracing.receptive_field import ReceptiveField, receptive_field

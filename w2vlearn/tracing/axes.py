@@ -1,7 +1,9 @@
-"""Letters for derived sizes: T1 … and T for the frames, A1 … for what comes after them, ``T+1`` and the like for the rest.
+"""Letters for derived sizes: T1 … and T for the frames, A1 … for what comes after them, ``T+1`` and the like for the
+rest.
 
-The letters are given by the same rule as in an observed trace (`labels.name_lengths`), so that both say the same. That one
-size is another plus a constant, or follows from the one before, is proved here (`closed_form`), never taken from examples.
+The letters are given by the same rule as in an observed trace (`labels.name_lengths`), so that both say the same. That
+one size is another plus a constant, or follows from the one before, is proved here (`closed_form`), never taken from
+examples.
 """
 
 from __future__ import annotations
@@ -13,12 +15,18 @@ from typing import Any
 
 from w2vlearn.tracing import closed_form
 from w2vlearn.tracing.expression import Expression
+from w2vlearn.tracing.hooks import RawCall
 from w2vlearn.tracing.labels import frame_index, name_lengths
-from w2vlearn.tracing.observe import RawCall
 
 __all__ = ["Axes"]
 
-_PROBES = (40_000, 57_601, 81_601, 160_160, 1_000_003)  # lengths at which sizes are told apart; equality is proved afterwards
+_PROBES = (
+    40_000,
+    57_601,
+    81_601,
+    160_160,
+    1_000_003,
+)  # lengths at which sizes are told apart; equality is proved afterwards
 
 
 class Axes:
@@ -46,20 +54,28 @@ class Axes:
     def _name_lengths(self, calls: Sequence[RawCall]) -> None:
         first: dict[Expression, tuple[int, ...]] = {}
         counts: Counter = Counter()
-        for call in sorted(calls, key=lambda c: c.began if c.ended is None else c.ended):
-            sizes = [d for t in call.outputs for d in t.shape if isinstance(d, Expression) and d.letters == {"L"}]
-            for size in sizes:
-                if size not in first:
-                    first[size] = tuple(size(L=n) for n in _PROBES)
-            counts.update({first[s] for s in sizes})
-        names = name_lengths(first.values(), tuple(_PROBES), counts)
+        events = []
+        for call in calls:
+            for side, tensors, moment in (("in", call.inputs, call.began), ("out", call.outputs, call.ended)):
+                for j, tensor in enumerate(tensors):
+                    for size in tensor.shape:
+                        if isinstance(size, Expression) and size.letters == {"L"}:
+                            events.append((moment, size, side == "out" and j == 0))
+        for _, size, is_main in sorted(events, key=lambda event: event[0]):
+            if size not in first:
+                first[size] = tuple(size(L=n) for n in _PROBES)
+            counts[first[size]] += is_main
+        names = name_lengths(first.values(), _PROBES, counts)
         spare = 1 + max((int(n[1:]) for n in names.values() if re.fullmatch(r"A\d+", n)), default=0)
         for size, key in first.items():
             name = names.get(key)
             if name is None or not re.fullmatch(r"[TA]\d*", name):
                 continue
             if name in self.letters and closed_form.equal_everywhere(self.letters[name], size) is None:
-                name, spare = f"A{spare}", spare + 1  # the same at all lengths tried, but not provably so: a letter of its own
+                name, spare = (
+                    f"A{spare}",
+                    spare + 1,
+                )  # the same at all lengths tried, but not provably so: a letter of its own
             self.letters.setdefault(name, size)
             self._known.setdefault(size, name)
         if "T" in self.letters:

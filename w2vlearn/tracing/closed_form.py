@@ -1,10 +1,10 @@
 """The simplest form of a derived length: ``floor((L - offset) / hop) + 1``, found from the expression and proved equal.
 
-How the proof goes. Nested floor divisions look irregular, but they repeat: if L grows by the right P, every floor division
-on the way grows by a whole number, so the expression grows by exactly some Q, whatever L was (`growth` walks the tree and
-says so, or refuses). If two expressions both grow by Q when L grows by P, and they agree on P neighbouring lengths, they
-agree on every integer. `find` takes P, Q, the offset and the hop out of the expression, compares a whole period one length
-at a time, and returns nothing when any of that fails.
+How the proof goes. Nested floor divisions look irregular, but they repeat: if L grows by the right P, every floor
+division on the way grows by a whole number, so the expression grows by exactly some Q, whatever L was (`growth` walks
+the tree and says so, or refuses). If two expressions both grow by Q when L grows by P, and they agree on P
+neighbouring lengths, they agree on every integer. `find` takes P, Q, the offset and the hop out of the expression,
+compares a whole period one length at a time, and returns nothing when any of that fails.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class ClosedForm:
     letter : str
         The letter that it depends on, ``"L"``.
     offset, hop : int
-        Smallest length with one position (the receptive field, 400 samples for BASE), and how much more makes one more (320).
+        Smallest length with one position (the receptive field, 400 samples for BASE), and how much more makes one more
+        (320).
     checked : range
         The lengths at which both forms were computed and compared: one full period.
     """
@@ -98,8 +99,8 @@ def period(expression: Expression, letter: str = "L") -> int | None:
 def growth(expression: Expression, by: int, letter: str = "L") -> int | None:
     """By how much the value grows when the letter grows by ``by``, the same for *every* integer; None if not provable.
 
-    A proof by structure: a letter grows by ``by``, a number by 0, a sum by the sum of what its parts grow by, a multiple by
-    the multiple, ``a // n`` by ``growth(a) / n`` *if that is a whole number*, ``a % n`` not at all if n divides
+    A proof by structure: a letter grows by ``by``, a number by 0, a sum by the sum of what its parts grow by, a
+    multiple by the multiple, ``a // n`` by ``growth(a) / n`` *if that is whole*, ``a % n`` not at all if n divides
     ``growth(a)``, and a maximum by what all its parts grow by if they agree.
     """
 
@@ -133,7 +134,7 @@ def growth(expression: Expression, by: int, letter: str = "L") -> int | None:
 
 
 def equal_everywhere(one: Expression, other: Expression, letter: str = "L", start: int = 0) -> range | None:
-    """Prove that two expressions agree at every integer; the lengths compared, or None if they differ or no proof was found."""
+    """Prove that two expressions agree at every integer; the lengths compared, or None if there is no proof."""
     periods = [period(e, letter) for e in (one, other)]
     if None in periods or (one.letters | other.letters) - {letter}:
         return None
@@ -147,7 +148,7 @@ def equal_everywhere(one: Expression, other: Expression, letter: str = "L", star
 
 
 def find(expression: Expression, letter: str = "L") -> ClosedForm | None:
-    """The closed form of an expression in one letter, proved; None if it has none of the form ``floor((L - a) / h) + 1``.
+    """The closed form of an expression in one letter, proved; None if it is not ``floor((L - a) / h) + 1``.
 
     Parameters
     ----------
@@ -165,7 +166,7 @@ def find(expression: Expression, letter: str = "L") -> ClosedForm | None:
     grown = growth(expression, length, letter)
     if not grown or grown < 0 or length % grown:
         return None
-    # the offset is the first length with one position: it lies in the period in which the value passes from below 1 to 1
+    # the offset is the first length with one position: it lies in the period in which the value passes from 0 to 1
     value = compile_expressions([expression], (letter,))
     start = -(value(0)[0] // grown) * length  # there the value is in [0, grown)
     offset = next((n for n in range(start - length, start + 2 * length) if value(n)[0] >= 1), None)
@@ -212,7 +213,8 @@ class Formula:
     closed : ClosedForm or None
         None: no closed form is known.
     status : str
-        ``"exact"`` (the closed form equals the derived one for every integer) or ``"unknown"`` (no closed form was found).
+        ``"exact"`` (the closed form equals the derived one for every integer) or ``"unknown"`` (no closed form was
+        found).
     holds_for : str
         For which batches the derivation itself holds, in words.
     """

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from w2vlearn.tracing.adapters import from_batch, is_batch, parameters_of
 from w2vlearn.tracing.assemble import build_records
 from w2vlearn.tracing.axes import Axes
 from w2vlearn.tracing.export import Exported, HollowRuns, bind, export_calls, hollow_copy
 from w2vlearn.tracing.expression import Expression, compile_expressions
-from w2vlearn.tracing.observe import RawCall, RawTensor
-from w2vlearn.tracing.symbolic import Range, SymbolicTrace
+from w2vlearn.tracing.hooks import RawCall, RawTensor
+from w2vlearn.tracing.shapes import Range
+from w2vlearn.tracing.symbolic import SymbolicTrace
 
 __all__ = ["derive"]
 
@@ -53,15 +55,26 @@ def derive(model: nn.Module, args: tuple, kwargs: Mapping[str, Any], mask: bool,
 
 def example_arguments(model: nn.Module, args, kwargs, mask: bool) -> tuple[dict[str, Any], bool, list[str]]:
     """Arguments by name on the meta device, whether there is a mask, and what was decided."""
-    if args or kwargs:
-        named = bind(model, args, kwargs)
+    tensors = [v for v in (*args, *kwargs.values()) if isinstance(v, Tensor)]
+    if tensors:
+        named, notes = bind(model, args, kwargs), []
     else:
-        names = [n for n, p in inspect.signature(model.forward).parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
-        named = {names[0]: torch.empty(_CLIPS, _SAMPLES, device="meta")}
-        if mask and "attention_mask" in names:
-            named["attention_mask"] = torch.empty(_CLIPS, _SAMPLES, dtype=torch.int64, device="meta")
-    named = {k: v.to("meta") if isinstance(v, Tensor) else v for k, v in named.items()}
-    return named, len([v for v in named.values() if isinstance(v, Tensor)]) > 1, []
+        batch = SimpleNamespace(
+            waveforms=torch.empty(_CLIPS, _SAMPLES, device="meta"),
+            lengths=torch.empty(_CLIPS, dtype=torch.int64, device="meta"),
+            mask=torch.empty(_CLIPS, _SAMPLES, dtype=torch.bool, device="meta"),
+        )
+        rest = args[1:] if args and is_batch(args[0]) else args
+        positional, keywords, notes = from_batch(model, batch, dict(kwargs))
+        named = bind(model, (*positional, *rest), keywords)
+        if not mask:
+            required = {p.name for p in (parameters_of(model) or ([],))[0] if p.required}
+            masks = [k for k, v in named.items() if isinstance(v, Tensor) and v is not batch.waveforms]
+            named = {k: v for k, v in named.items() if k not in masks or k in required}
+            notes = [n for n in notes if not any(repr(k) in n for k in masks if k not in named)]
+            notes += [f"{k!r} cannot be left out" for k in masks if k in named]
+    named = {k: v.detach().to("meta") if isinstance(v, Tensor) else v for k, v in named.items()}
+    return named, sum(isinstance(v, Tensor) for v in named.values()) > 1, notes
 
 
 def _sizes(arguments: Mapping[str, Any]) -> tuple[int, int]:
@@ -73,7 +86,9 @@ def _range(exported: Exported) -> Range:
     """What the proof covers: torch's own bounds on its symbols, and every guard that those bounds do not imply."""
     (b_low, b_high), (l_low, l_high) = exported.ranges["B"], exported.ranges["L"]
     end = min(l_low + 4_000, l_high or l_low + 4_000)
-    tried = [(b, n) for b in {b_low, b_low + 1, b_high or b_low + 7} for n in [*range(l_low, end + 1), l_high or 57_600_001]]
+    tried = [
+        (b, n) for b in {b_low, b_low + 1, b_high or b_low + 7} for n in [*range(l_low, end + 1), l_high or 57_600_001]
+    ]
     conditions = []
     for guard in exported.guards:
         holds = compile_expressions([guard], ("B", "L"))
@@ -99,17 +114,19 @@ class _Runs:
         b, n = _sizes(self.arguments)
         new = {b: clips, n: samples}
         given = {
-            k: torch.empty([new.get(d, d) for d in v.shape], dtype=v.dtype, device="meta") if isinstance(v, Tensor) else v
+            k: torch.empty([new.get(d, d) for d in v.shape], dtype=v.dtype, device="meta")
+            if isinstance(v, Tensor)
+            else v
             for k, v in self.arguments.items()
         }
         return self.hollow.run(given)
 
     def leave_out_masks_made_by_export(self) -> list[str]:
-        """Some libraries make an all-true mask while exporting that a run without a mask does not have: take it out again."""
+        """Some libraries make an all-true mask while exporting that a run without a mask has not: take it out again."""
         try:
             seen = {(c.name, c.call): {t.path for t in c.inputs} for c in self.calls(*_sizes(self.arguments))}
         except Exception as error:
-            return [f"a plain run without values was not possible, so what export adds could not be told apart: {_brief(error)}"]
+            return [f"a plain run without values failed, so what export adds could not be told apart: {_brief(error)}"]
         left_out = 0
         for call in self.exported.calls:
             paths = seen.get((call.name, call.call))
@@ -164,7 +181,8 @@ class _Runs:
                     if expected is None or len(expected) != len(tensor.shape):
                         return f"{run.name or 'the model'} has another {tensor.path}"
                     if any(e not in (None, n) for e, n in zip(expected, tensor.shape, strict=True)):
-                        return f"{run.name or 'the model'}, {tensor.path}: {tuple(tensor.shape)}, the formula says {expected}"
+                        where = f"{run.name or 'the model'}, {tensor.path}"
+                        return f"{where}: {tuple(tensor.shape)}, the formula says {expected}"
         return ""
 
 

@@ -1,8 +1,8 @@
 """The proving road: run `torch.export` with a symbolic batch and length, and listen to the layers while it does.
 
-Export runs the model's own Python code with tensors that have sizes but no values; sizes that come from the batch or from
-the clip length are symbols there. The observer's hooks fire during that run and see what each layer was handed, with
-symbolic sizes. Nothing in here knows how a length becomes a number of frames.
+Export runs the model's own Python code with tensors that have sizes but no values; sizes that come from the batch or
+from the clip length are symbols there. The observer's hooks fire during that run and see what each layer was handed,
+with symbolic sizes. Nothing in here knows how a length becomes a number of frames.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from w2vlearn.tracing.expression import Expression, from_sympy
-from w2vlearn.tracing.observe import RawCall, observing
+from w2vlearn.tracing.expression import Expression
+from w2vlearn.tracing.from_sympy import from_sympy
+from w2vlearn.tracing.hooks import RawCall, observing
 from w2vlearn.tracing.twin import quietly, random_state_kept, twin
 
 __all__ = ["ExportError", "Exported", "HollowRuns", "bind", "export_calls", "hollow_copy"]
@@ -103,8 +104,8 @@ def bind(model: nn.Module, args: tuple, kwargs: Mapping[str, Any]) -> dict[str, 
             named |= value
         elif kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.POSITIONAL_ONLY):
             raise ValueError(
-                f"{type(model).__name__}.forward takes {name!r} by position only; wrap the model in a module whose forward "
-                "names its arguments"
+                f"{type(model).__name__}.forward takes {name!r} by position only; wrap the model in a module whose "
+                "forward names its arguments"
             )
         else:
             named[name] = value
@@ -150,7 +151,9 @@ def export_calls(model: nn.Module, arguments: Mapping[str, Any], clips: int, sam
     """
     meaning = {clips: "B", samples: "L"}
     dynamic = {
-        name: {i: torch.export.Dim.AUTO for i, n in enumerate(value.shape) if n in meaning} if isinstance(value, Tensor) else None
+        name: {axis: torch.export.Dim.AUTO for axis, size in enumerate(value.shape) if size in meaning}
+        if isinstance(value, Tensor)
+        else None
         for name, value in arguments.items()
     }  # fmt: skip
     first: list[dict[str, tuple]] = []
@@ -195,7 +198,9 @@ def _read(calls, first, dynamic, arguments, meaning, program) -> Exported:
             (symbol,) = expr.free_symbols if len(expr.free_symbols) == 1 else (None,)
             factor, rest = expr.as_coeff_Mul()
             if symbol is None or rest != symbol:
-                raise ExportError(f"torch states the size of {name!r}, axis {axis}, as {expr}: not a multiple of one symbol")
+                raise ExportError(
+                    f"torch states the size of {name!r}, axis {axis}, as {expr}: not a multiple of one symbol"
+                )
             letters.setdefault(symbol, letter if factor == 1 else ("//", letter, int(factor)))
             if factor != 1:
                 divisible.append(Expression(("==", ("%", letter, int(factor)), 0)))
@@ -209,7 +214,9 @@ def _read(calls, first, dynamic, arguments, meaning, program) -> Exported:
     for letter, value in fixed.items():
         ranges[letter] = (value, value)
         thing = {"B": "batch size", "L": "length"}[letter]
-        notes.append(f"the model's code turned the {thing} into a constant: everything below holds for {letter} = {value} only")
+        notes.append(
+            f"the model's code turned the {thing} into a constant: everything below holds for {letter} = {value} only"
+        )
     guards, missed = _guards(environment, letters)
     notes += missed
     for letter in ("B", "L"):
@@ -234,7 +241,7 @@ def _guards(environment, letters) -> tuple[list[Expression], list[str]]:
 
 
 def _state_sizes(calls: list[RawCall], letters: Mapping[Any, Any]) -> None:
-    """Put expressions in B and L in the place of torch's symbolic sizes; a size that depends on values keeps torch's name."""
+    """Put expressions in B and L in the place of torch's symbols; a size that depends on values keeps torch's name."""
     known: dict[Any, int | Expression] = {}
 
     def size(dim: Any) -> int | Expression:
@@ -253,7 +260,8 @@ def _state_sizes(calls: list[RawCall], letters: Mapping[Any, Any]) -> None:
 
 
 class HollowRuns:
-    """Runs of a model on tensors that have sizes and no values (fake tensors): what each call's shapes are at plain numbers.
+    """Runs of a model on tensors that have sizes and no values (fake tensors): what each call's shapes are at plain
+    numbers.
 
     Parameters
     ----------
@@ -285,16 +293,24 @@ def _explain(model: nn.Module, error: Exception, layer: str | None) -> ExportErr
     while root.__cause__ is not None:
         root = root.__cause__
     frames = [f for e in (error, root) for f in traceback.extract_tb(e.__traceback__)]
-    own = [f for f in frames if "/torch/" not in f.filename and not f.filename.endswith(("tracing/export.py", "observe.py"))]
-    operation = f"{own[-1].name}, line {own[-1].lineno} of {own[-1].filename.rsplit('/', 1)[-1]}: {own[-1].line}" if own else "?"
+    own = [
+        f
+        for f in frames
+        if "/torch/" not in f.filename and not f.filename.endswith(("tracing/export.py", "observe.py"))
+    ]
+    operation = (
+        f"{own[-1].name}, line {own[-1].lineno} of {own[-1].filename.rsplit('/', 1)[-1]}: {own[-1].line}"
+        if own
+        else "?"
+    )
     module = dict(model.named_modules()).get(layer or "", model)
     where = f"layer {layer!r} ({type(module).__name__})" if layer else f"the model itself ({type(module).__name__})"
     said = (str(root).strip() or type(root).__name__).splitlines()[0][:300]
     return ExportError(
         f"torch.export cannot follow {type(model).__name__}: it stops in {where}, at {operation}\n"
         f"  torch says: {type(root).__name__}: {said}\n"
-        "  So no formula for every length can be proved for this model. What still works: w2vlearn.trace(model, batch) observes "
-        "the same layers, shapes and masks on a real run.",
+        "  So no formula for every length can be proved for this model. What still works: w2vlearn.trace(model, batch) "
+        "observes the same layers, shapes and masks on a real run.",
         layer or "",
         operation,
     )

@@ -5,21 +5,22 @@ The form (version 1), also what the explorer's front end reads; trees are those 
     {
       "format": "w2vlearn.symbolic_trace", "version": 1,
       "model": "Wav2Vec2ForCTC", "masked": true,
-      "letters":   {"B": "B", "L": "L", "T1": ["+", ["//", "L", 5], -1], …, "T": …},      trees in B and L, as derived
-      "chain":     {"T2": ["+", ["//", ["+", "T1", -3], 2], 1], …},                        trees in an earlier letter, proved equal
-      "closed":    {"T": {"letter": "L", "offset": 400, "hop": 320}, …},                   floor((L - offset) / hop) + 1, proved equal
-      "labels":    {"T": "T", "T+1": ["+", "T", 1], …},                                    what stands in shapes, trees in letters
+      "letters":   {"B": "B", "L": "L", "T1": ["+", ["//", "L", 5], -1], …, "T": …},  trees in B and L, as derived
+      "chain":     {"T2": ["+", ["//", ["+", "T1", -3], 2], 1], …},     trees in an earlier letter, proved equal
+      "closed":    {"T": {"letter": "L", "offset": 400, "hop": 320}, …},   floor((L - offset) / hop) + 1, proved equal
+      "labels":    {"T": "T", "T+1": ["+", "T", 1], …},                 what stands in shapes, trees in letters
       "constants": {"C": 512, "D": 768, …},
-      "range":     {"clips": [2, null], "samples": [720, null], "conditions": [], "minimum": 400, "short": "agrees", …},
-      "guards":    [["<=", 720, "L"], …],                                                  trees that are true or false
+      "range":     {"clips": [2, null], "samples": [720, null], "conditions": [], "minimum": 400, …},
+      "guards":    [[">=", "L", 10], …],                                trees that are true or false
       "notes":     ["…"],
-      "tensors":   [["hidden_states", ["B", "T", 768], "float32", "any", ["B", "T", "D"]], …],   path, shape, dtype, device, letters
-      "masks":     [["attention_mask", "frame", "bool", ["B", "T"], "bool", "True = real"], …],  argument, kind, form, shape, dtype, convention
-      "records":   [{"name": "", "call": 0, "type": "…", "what": "…", "depth": 0, "parameters": 0,
-                     "inputs": [0, 1], "outputs": [2], "mask": 0, "masks": [0], "mixes_time": false, "skipped": false}, …]
+      "tensors":   [["hidden_states", ["B", "T", 768], "float32", "any", ["B", "T", "D"]], …],
+      "masks":     [["attention_mask", "frame", "bool", ["B", "T"], "bool", "True = real"], …],
+      "records":   [{"name": "", "call": 0, "type": "…", "what": "…", "depth": 0, "parameters": 0, "inputs": [0, 1],
+                     "outputs": [2], "mask": 0, "masks": [0], "mixes_time": false, "skipped": false}, …]
     }
 
-A shape's entry is a number, or a label to look up in "labels". Records name tensors and masks by their place in those lists.
+A tensor is path, shape, dtype, device, letters; a mask is argument, kind, form, shape, dtype, convention. A shape's
+entry is a number, or a label to look up in "labels". Records name tensors and masks by their place in those lists.
 
 ``python -m w2vlearn.tracing.formulas`` derives the stored files anew.
 """
@@ -36,7 +37,8 @@ from typing import Any
 
 from w2vlearn.tracing.expression import Expression
 from w2vlearn.tracing.record import LayerRecord, MaskSeen, TensorInfo
-from w2vlearn.tracing.symbolic import Range, SymbolicTrace
+from w2vlearn.tracing.shapes import Range
+from w2vlearn.tracing.symbolic import SymbolicTrace
 
 __all__ = ["FORMAT", "VERSION", "from_dict", "load", "preset", "preset_of", "save", "to_dict"]
 
@@ -54,7 +56,8 @@ def to_dict(s: SymbolicTrace) -> dict[str, Any]:
 
     records = [
         {
-            "name": r.name, "call": r.call, "type": r.type, "what": r.what, "depth": r.depth, "parameters": r.parameters,
+            "name": r.name, "call": r.call, "type": r.type, "what": r.what,
+            "depth": r.depth, "parameters": r.parameters,
             "inputs": places(r.inputs, tensors), "outputs": places(r.outputs, tensors),
             "mask": None if r.mask is None else places([r.mask], masks)[0], "masks": places(r.masks, masks),
             "mixes_time": r.mixes_time, "skipped": r.skipped,
@@ -106,8 +109,8 @@ def from_dict(data: Mapping[str, Any]) -> SymbolicTrace:
         raise ValueError(f"not a saved symbolic trace: its 'format' must be {FORMAT!r}, found {found!r}")
     if data.get("version") != VERSION:
         raise ValueError(
-            f"this file has version {data.get('version')!r} of the form, this package reads version {VERSION}: derive it anew "
-            "with symbolic_trace(model)"
+            f"this file has version {data.get('version')!r} of the form, this package reads {VERSION}: derive it "
+            "anew with symbolic_trace(model)"
         )
     try:
         return _read(data)
@@ -116,11 +119,15 @@ def from_dict(data: Mapping[str, Any]) -> SymbolicTrace:
 
 
 def _read(data: Mapping[str, Any]) -> SymbolicTrace:
-    tensors = [TensorInfo(p, tuple(shape), dtype, device, tuple(letters)) for p, shape, dtype, device, letters in data["tensors"]]
+    tensors = [
+        TensorInfo(p, tuple(shape), dtype, device, tuple(letters))
+        for p, shape, dtype, device, letters in data["tensors"]
+    ]
     masks = [MaskSeen(a, k, f, tuple(shape), dtype, c) for a, k, f, shape, dtype, c in data["masks"]]
     records = tuple(
         LayerRecord(
-            name=r["name"], call=r["call"], type=r["type"], what=r["what"], depth=r["depth"], parameters=r["parameters"],
+            name=r["name"], call=r["call"], type=r["type"], what=r["what"],
+            depth=r["depth"], parameters=r["parameters"],
             inputs=tuple(tensors[i] for i in r["inputs"]), outputs=tuple(tensors[i] for i in r["outputs"]),
             mask=None if r["mask"] is None else masks[r["mask"]], masks=tuple(masks[i] for i in r["masks"]),
             mixes_time=r["mixes_time"], skipped=r["skipped"],
@@ -205,7 +212,7 @@ def file_name(name: str, mask: bool) -> str:
 
 
 def preset_of(model: Any) -> str | None:
-    """Name of the preset whose stored formulas describe this very model: same modules, same sizes; None if there is none."""
+    """Name of the preset whose stored formulas describe this model (same modules and sizes), else None."""
     from w2vlearn.config import PRESETS
 
     sizes = {k: tuple(v.shape) for k, v in model.state_dict().items()}
