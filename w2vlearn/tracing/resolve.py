@@ -262,10 +262,10 @@ def _with_skipped(model: nn.Module, records: tuple[LayerRecord, ...], notes: lis
         where = repr(fused[0]) if fused[0] else "the model"
         notes.append(f"{where}: torch computed the whole layer in one fused kernel, without calling its parts")
     for name, module in model.named_modules():
-        if name in called or name == "" or type(module).forward is nn.Module.forward:
+        if name in called or not name or any(name.startswith(f"{script}.") or not script for script in scripted):
             continue
-        if any(name.startswith(f"{script}.") or not script for script in scripted):
-            continue
+        if not isinstance(module, torch.jit.ScriptModule) and type(module).forward is nn.Module.forward:
+            continue  # ModuleList and its like only hold others
         parent, _, _ = name.rpartition(".")
         place = _after(model, name, result)
         depth = next((r.depth for r in result if r.name == _nearest(parent, result) and not r.is_mask_step), 0) + 1

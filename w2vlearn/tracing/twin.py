@@ -21,7 +21,7 @@ _BACKWARD_HOOKS = ("_backward_hooks", "_backward_pre_hooks")
 _DEEPEST = 4
 
 
-def twin(model: nn.Module, convert: Callable[[Tensor], Tensor]) -> nn.Module:
+def twin(model: nn.Module, convert: Callable[[Tensor], Tensor], scripts: bool = False) -> nn.Module:
     """A model in eval mode with the same modules, whose tensors are ``convert``\\ ed; the original is left alone.
 
     Caches that a forward writes (positions, masks, ``weight_norm``'s product) then land in the twin. Hooks that belong
@@ -31,14 +31,15 @@ def twin(model: nn.Module, convert: Callable[[Tensor], Tensor]) -> nn.Module:
     Raises
     ------
     TypeError
-        For TorchScript modules, which have no Python body to copy.
+        For TorchScript modules, which have no Python body to copy; with ``scripts``, those in eval mode are shared instead.
     """
-    return _Twins(convert, model).module(model)
+    return _Twins(convert, model, scripts).module(model)
 
 
 class _Twins:
-    def __init__(self, convert: Callable[[Tensor], Tensor], model: nn.Module) -> None:
+    def __init__(self, convert: Callable[[Tensor], Tensor], model: nn.Module, scripts: bool) -> None:
         self.convert = convert
+        self.scripts = scripts
         packages = {cls.__module__.split(".")[0] for module in model.modules() for cls in type(module).__mro__}
         self.homes = packages - {"__main__", "builtins"}
         self.modules: dict[int, nn.Module] = {}
@@ -48,6 +49,8 @@ class _Twins:
     def module(self, original: nn.Module) -> nn.Module:
         if id(original) in self.modules:
             return self.modules[id(original)]
+        if isinstance(original, torch.jit.ScriptModule) and self.scripts and not original.training:
+            return original  # it has no state that can be exchanged; in eval mode running it leaves nothing behind
         if isinstance(original, torch.jit.ScriptModule):
             raise TypeError(f"{type(original).__name__} is TorchScript: it cannot be run on other tensors")
         copy = type(original).__new__(type(original))

@@ -218,9 +218,7 @@ def probe(model: nn.Module, inputs: Inputs, lengths: Sequence[int], broke: bool 
                     f"a clip of {length} samples does not get through the model alone ({brief(run.error)})"
                 )
         return probes
-    return Probes(
-        notes=[f"real positions are unknown: the model's shapes could not be run again ({brief(first_error)})"]
-    )
+    return Probes(error=first_error)
 
 
 class _Runner:
@@ -244,7 +242,7 @@ class _Runner:
                 return self.mode.from_tensor(tensor, static_shapes=True)
 
         with torch.no_grad():
-            self.model = twin(model, convert)
+            self.model = twin(model, convert, scripts=real)
 
     def run(self, clips: int, samples: int, row: int | None = None) -> Run:
         """One run; an exception ends it and is kept."""
