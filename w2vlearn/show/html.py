@@ -13,7 +13,7 @@ from w2vlearn.show.grid import is_number
 from w2vlearn.show.journey import journey
 from w2vlearn.show.palette import MODEL, STAGES, Stage
 from w2vlearn.show.rows import Row, inside, rows
-from w2vlearn.show.text import COLUMNS, cells, legend, letters_line, summary, trace_error
+from w2vlearn.show.text import columns, legend, letters_line, summary, trace_error
 
 # Notebooks bring styles of their own for tables, so what must hold is said inline, as briefly as possible. The rules
 # are a translucent grey, which is seen on white and on black; everything else inherits the theme.
@@ -141,17 +141,17 @@ def _cell(tag: str, value: object, side: str, scope: str) -> str:
 
 def _table(lines: list[Row], caption: str) -> str:
     """The table of a trace: its rows' header is the layer, so the stage's column stands behind it."""
-    layer, *others = COLUMNS
-    return grid((layer, "stage", *others), [_cells(row) for row in lines], caption=caption, align="llllrll")
+    headers, body, align = columns(lines)
+    few = all(row.record.valid is None or len(row.record.valid) <= 4 for row in lines)
+    made = [_styled(line, cells, few) for line, cells in zip(lines, body, strict=True)]
+    return grid((headers[0], "stage", *headers[1:]), made, caption=caption, align="l" + align)
 
 
-def _cells(row: Row) -> list[object]:
-    name, what, shape, parameters, real, mask = (
-        cell.replace("\u00a0", " ").replace("\u200b", "") for cell in cells(row)
-    )
+def _styled(row: Row, cells: list[str], few: bool) -> list[object]:
+    """The text table's cells, with the stage's colour and name, and without line breaks where they would hurt."""
+    name, what, shape, parameters, *rest = (cell.replace("\u00a0", " ").replace("\u200b", "") for cell in cells)
     stage = Raw(marker(row.stage) + (escape(row.stage.name) if row.stage is not MODEL else ""))
-    few = row.record.valid is not None and len(row.record.valid) <= 4
-    return [_Code(name), stage, what, _Code(shape), parameters, _Line(real) if few else real, _Line(mask)]
+    return [_Code(name), stage, what, _Code(shape), parameters, *(_Line(cell) if few else cell for cell in rest)]
 
 
 def marker(stage: Stage) -> str:

@@ -183,7 +183,9 @@ def _attention(canvas: Canvas, facts: Journey, shown: list[int], y: float) -> fl
     handed = facts.attention_mask is not None
     shape = f"(B, 1, T, T) = ({len(facts.lengths)}, 1, {facts.frames}, {facts.frames})"
     rest = f"{shape}; across: frames looked at, down: frames that look"
-    if not handed:
+    if facts.attention_mask == "none":
+        rest = f"{shape}; dropped, for every frame is real"
+    elif not handed:
         rest = f"{WARNING} none was handed: every frame looks at every frame"
     canvas.heading(_LEFT, y, "attention mask", rest, TRANSFORMER.colour)
     side, gap, below, top = 112, 40, 44, y + 18
@@ -199,7 +201,7 @@ def _attention(canvas: Canvas, facts: Journey, shown: list[int], y: float) -> fl
             canvas.line(x + real, here, x + real, here + side, 0.8)
         canvas.rect(x, here, side, side, stroke="currentColor", stroke_width=0.8)
         keys = facts.real_frames[clip] if handed else facts.frames
-        canvas.text(x, here + side + 20, f"clip {clip + 1}: {keys} of {facts.frames}")
+        canvas.text(x, here + side + 20, f"clip {clip}: {keys} of {facts.frames}")
     return top + -(-len(shown) // per_line) * (side + below) - below + 20
 
 
@@ -233,7 +235,7 @@ def _legend(canvas: Canvas, facts: Journey, y: float) -> float:
 
 
 def _lane_label(canvas: Canvas, clip: int, middle: float) -> None:
-    canvas.text(_TRACK - 14, middle + 5, f"clip {clip + 1}", anchor="end")
+    canvas.text(_TRACK - 14, middle + 5, f"clip {clip}", anchor="end")
 
 
 def _shown(facts: Journey) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from w2vlearn.show.palette import MIXES_UNMASKED, WARNING, Stage, stage_of
@@ -37,6 +37,8 @@ class Row:
         True if this module's parameters were counted by an earlier row (a second call of the same module).
     hidden : int
         Calls inside this row that the table does not show.
+    explained : bool
+        True if a row inside this one is where time is mixed without a mask: the warning stands there only.
     """
 
     label: str
@@ -48,6 +50,7 @@ class Row:
     parameters: int = 0
     counted: bool = False
     hidden: int = 0
+    explained: bool = False
 
     @property
     def record(self) -> Any:
@@ -81,7 +84,8 @@ class Row:
     @property
     def mask(self) -> str:
         """Which mask the layer was handed, in words."""
-        return mask_words(self.record)
+        words = mask_words(self.record)
+        return "none" if self.explained and words == MIXES_UNMASKED else words
 
 
 def _both(record: Any, describe: Any) -> str:
@@ -210,11 +214,14 @@ def _walk(
                 hidden=sum(member.size() - 1 for member in group) if len(group) > 1 else 0,
             )
         )
+        here = len(made) - 1
         if len(group) == 1:
             _walk(node.children, made, counted, record.name, indent + 1, fold, title)
         else:
             # Mask steps are never folded away: they are the answer to the question.
             _walk(_steps_in(node.children), made, counted, record.name, indent + 1, fold, title)
+        if any(row.mask == MIXES_UNMASKED for row in made[here + 1 :]):
+            made[here] = replace(made[here], explained=True)
 
 
 def _steps_in(nodes: list[Node]) -> list[Node]:

@@ -23,14 +23,15 @@ __all__ = [
 
 COLUMNS = ("layer", "what it does", "shape in → shape out", "parameters", "real per clip", "mask seen")
 _ALIGN = "lllrll"
+_REAL = 4
 _SHRINK = {0: 0, 4: 14, 1: 22}  # names of mask steps, real per clip, what it does
 
 # Letters that a clip's length or the number of clips moves; every other letter is fixed by the config.
 _FRAME_LETTERS = "T"
 _MEANINGS = {
-    "B": "clips",
-    "L": "samples of the longest clip",
-    "T": "frames of the longest clip",
+    "B": "clip|clips",
+    "L": "sample|samples of the longest clip",
+    "T": "frame|frames of the longest clip",
     "C": "channels of the feature encoder",
     "D": "features of a hidden state",
     "H": "attention heads",
@@ -68,11 +69,20 @@ def table(trace: Any, fold: bool = True, width: int | None = None, level: str | 
     lines = rows(trace, level or ("layers" if fold else "all"))
     width = width or DEFAULT_WIDTH
     parts = [_wrapped(summary(trace), width), _wrapped(letters_line(trace), width), ""]
-    parts.append(grid(COLUMNS, [cells(row) for row in lines], align=_ALIGN, width=width, shrink=_SHRINK))
+    headers, body, align = columns(lines)
+    parts.append(grid(headers, body, align=align, width=width, shrink=_SHRINK))
     if trace_error(trace):
         parts.append(_wrapped(f"Here it broke: {trace_error(trace)}", width))
     parts += ["", *(_wrapped(line, width) for line in legend(trace, lines))]
     return "\n".join(parts)
+
+
+def columns(lines: list[Row]) -> tuple[tuple[str, ...], list[list[str]], str]:
+    """Headers, cells and alignment of the table; no column of real positions where nothing is known of them."""
+    body = [cells(row) for row in lines]
+    if any(row.record.valid is not None for row in lines):
+        return COLUMNS, body, _ALIGN
+    return COLUMNS[:_REAL] + COLUMNS[_REAL + 1 :], [row[:_REAL] + row[_REAL + 1 :] for row in body], _ALIGN[:-1]
 
 
 def cells(row: Row) -> list[str]:
@@ -116,37 +126,46 @@ def _total_parameters(records: tuple[Any, ...]) -> int:
 
 
 def letters_line(trace: Any) -> str:
-    """Second line: what each letter stands for here, and which no length can move (with a lock)."""
-    letters = dict(getattr(trace, "letters", None) or {})
-    if not letters:
-        return ""
+    """Second line: what each letter stands for here; third line: which no length can move, with a lock."""
+    letters = dict(getattr(trace, "letters", None) or {}) | dict(getattr(trace, "constants", None) or {})
     stack = [name for name in letters if name.startswith("T") and name[1:].isdigit()]
     moved = [name for name in ("B", "L", "T") if name in letters]
     fixed = [name for name in letters if name not in moved and name not in stack]
     words = [_letter(name, letters[name]) for name in moved if name != "T"]
-    if stack:
-        words.append(
-            unbreakable(f"{stack[0]} … {stack[-1]}" if len(stack) > 1 else stack[0])
-            + " = "
-            + ", ".join(str(letters[name]) for name in stack)
-        )
+    if stack and all(isinstance(letters[name], int) for name in stack):
+        names = f"{stack[0]} … {stack[-1]}" if len(stack) > 1 else stack[0]
+        words.append(unbreakable(names) + " = " + ", ".join(str(letters[name]) for name in stack))
+    else:
+        words += [_letter(name, letters[name]) for name in stack]
     words += [_letter(name, letters[name]) for name in moved if name == "T"]
-    line = " · ".join(words)
+    lines = [" · ".join(words)] if words else []
     if fixed:
-        line += f"\n{LOCK} fixed, whatever the length: " + " · ".join(_letter(name, letters[name]) for name in fixed)
-    return line
+        lines.append(
+            f"{LOCK} fixed, whatever the length: " + " · ".join(_letter(name, letters[name]) for name in fixed)
+        )
+    return "\n".join(lines)
 
 
 def _letter(name: str, value: object) -> str:
-    meaning = _MEANINGS.get(name)
-    return unbreakable(f"{name} = {value}" + (f" {meaning}" if meaning else ""))
+    """``"T = 124 frames of the longest clip"``; of a letter that stands for itself only its meaning."""
+    one, _, many = _MEANINGS.get(name, "").partition("|")
+    meaning = one if value == 1 or not many else many
+    said = f"{name}:" if str(value) == name else f"{name} = {value}"
+    return unbreakable(f"{said} {meaning}".rstrip(" :"))
 
 
 def legend(trace: Any, lines: list[Row]) -> list[str]:
     """What the columns mean, and what the trace decided, below the table."""
-    said = ["real per clip: how many positions each clip would have here if it were alone; the rest is padding."]
+    said = []
+    if any(row.record.valid is not None for row in lines):
+        said.append(
+            "real per clip: how many positions each clip would have here if it were alone; the rest is padding."
+        )
     if any(row.mask == MIXES_UNMASKED for row in lines):
-        said.append(f"{MIXES_UNMASKED}: looks along time and was handed no mask, so this is where padding can get in.")
+        said.append(
+            f"{MIXES_UNMASKED}: looks along time and was handed no mask, so padding can get in here; "
+            "padding_leak(model, clips) measures whether it does."
+        )
     said += [f"note: {note}" for note in getattr(trace, "notes", ()) or ()]
     return said
 
@@ -159,16 +178,15 @@ def trace_error(trace: Any) -> str:
 def markdown_table(trace: Any, fold: bool = True, level: str | None = None) -> str:
     """The same table in GitHub's Markdown, with the header lines above and the legend below it."""
     lines = rows(trace, level or ("layers" if fold else "all"))
-    body = []
-    for row in lines:
-        name, *rest = cells(row)
-        body.append(["\u00a0\u00a0" * row.depth + f"`{name.strip().replace(chr(160), ' ')}`", *rest])
+    headers, body, align = columns(lines)
+    for row, line in zip(body, lines, strict=True):
+        row[0] = "\u00a0\u00a0" * line.depth + f"`{row[0].strip().replace(chr(160), ' ')}`"
     header = [summary(trace), *letters_line(trace).split("\n")]
     end = [f"- {line}" for line in legend(trace, lines)]
     return (
-        "\n\n".join(
-            [*(line for line in header if line), markdown(COLUMNS, body, align=_ALIGN), "\n".join(end)]
-        ).replace("\u00a0", " ")
+        "\n\n".join([*(line for line in header if line), markdown(headers, body, align=align), "\n".join(end)]).replace(
+            "\u00a0", " "
+        )
         + "\n"
     )
 

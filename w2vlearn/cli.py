@@ -1,0 +1,189 @@
+"""The command line: clips in, the table of their journey out.
+
+python -m w2vlearn 16000 23456 40000          # lengths in samples
+python -m w2vlearn clip.wav other.flac        # audio files
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+PRESETS = ("base", "large", "large_lv60", "tiny")
+_SEED = 0
+_EPILOG = """\
+examples:
+  python -m w2vlearn 16000 23456 40000           three clips, lengths in samples (16000 = 1 s)
+  python -m w2vlearn clip.wav other.flac         audio files, read as 16 kHz mono
+  python -m w2vlearn 16000 40000 --preset large_lv60 --no-mask
+  python -m w2vlearn 16000 --json > trace.json   everything, for programs; w2vlearn.Trace.load reads it
+
+The shapes come from formulas that were derived from the model's own operations, so an hour of audio takes no longer
+than a second of it. --run builds the model (without trained weights: nothing is downloaded), runs it and observes.
+"""
+
+
+class UserError(Exception):
+    """Something the person at the keyboard can mend; shown as one line."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's arguments."""
+    made = argparse.ArgumentParser(
+        prog="python -m w2vlearn",
+        description="Show how clips of different length become T frames of 768 features: the shape, the real positions "
+        "and the mask at every layer of wav2vec 2.0.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("clips", nargs="*", metavar="CLIP", help="length in samples, or an audio file")
+    made.add_argument("--preset", choices=PRESETS, default="base", help="which model (default: base)")
+    made.add_argument("--no-mask", action="store_true", help="hand the model no mask, as if padding were audio")
+    made.add_argument("--run", action="store_true", help="run the model and observe, instead of evaluating formulas")
+    made.add_argument("--unfold", action="store_true", help="one line per layer call, nothing folded")
+    made.add_argument("--stages", action="store_true", help="only the stages and the mask steps")
+    made.add_argument("--words", action="store_true", help="the journey in words instead of the table")
+    made.add_argument("--markdown", action="store_true", help="the table as Markdown")
+    made.add_argument("--json", action="store_true", help="the whole trace as JSON")
+    made.add_argument("--width", type=int, metavar="N", help="columns of the table (default: the terminal's)")
+    made.add_argument("--version", action="version", version=f"w2vlearn {_version()}")
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        What follows ``python -m w2vlearn``; the process's own by default.
+
+    Returns
+    -------
+    int
+        0, or 2 after a mistake, which is told in one line on stderr.
+    """
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that knows no "→" gets "?", not a traceback
+    options = parser().parse_args(arguments)
+    try:
+        print(_answer(options))
+        sys.stdout.flush()
+    except BrokenPipeError:  # "| head" has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        return 130
+    except (UserError, ValueError, TypeError, OSError) as error:
+        print(f"w2vlearn: {_one_line(error)}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _answer(options: argparse.Namespace) -> str:
+    """What to print for these options."""
+    asked = [f"--{name}" for name in ("json", "markdown", "words") if getattr(options, name)]
+    if len(asked) > 1:
+        raise UserError(f"choose one of {' and '.join(asked)}: they are different outputs")
+    if options.unfold and options.stages:
+        raise UserError("choose one of --unfold and --stages: they are opposite levels of detail")
+    if not options.clips:
+        raise UserError(
+            "no clip given: give lengths in samples or audio files, for example: python -m w2vlearn 16000 23456 40000"
+        )
+    clips = [read_clip(word) for word in options.clips]
+    road = observed if options.run else derived
+    trace = road(clips, options.preset, masked=not options.no_mask)
+    level = "all" if options.unfold else "stages" if options.stages else "layers"
+    if options.json:
+        return json.dumps(trace.to_dict(), indent=1)
+    if options.words:
+        from w2vlearn.show.journey_words import journey_text
+
+        return journey_text(trace)
+    from w2vlearn.show.text import markdown_table, table, terminal_width
+
+    if options.markdown:
+        return markdown_table(trace, level=level).rstrip("\n")
+    return table(trace, level=level, width=options.width or terminal_width())
+
+
+def read_clip(word: str) -> int | Any:
+    """What one word of the command line names: a length in samples, or the waveform (L,) of an audio file."""
+    if re.fullmatch(r"[+-]?\d[\d_,]*", word):
+        samples = int(word.replace("_", "").replace(",", ""))
+        if samples <= 0:
+            raise UserError(f"a clip of {samples} samples is no clip: give a positive length")
+        return samples
+    if re.fullmatch(r"[+-]?\d*\.\d+(e[+-]?\d+)?|\d+\.?(s|ms|sec|min|h)", word):
+        raise UserError(f"{word!r} is no length: lengths are whole numbers of samples; 1 s is 16000")
+    from w2vlearn.audio import read_audio
+
+    return read_audio(word)
+
+
+def derived(clips: Sequence[int | Any], preset: str = "base", masked: bool = True) -> Any:
+    """A trace of a preset with a CTC head by its stored formulas, nothing run."""
+    from w2vlearn.config import Wav2Vec2Config
+    from w2vlearn.geometry import FrameGeometry
+    from w2vlearn.tracing.formulas import preset as stored
+    from w2vlearn.tracing.record import BatchInfo, Trace, TraceData
+
+    geometry = FrameGeometry.from_config(Wav2Vec2Config.from_preset(preset))
+    lengths = [clip if isinstance(clip, int) else len(clip) for clip in clips]
+    for index, samples in enumerate(lengths):
+        if not geometry.frame_count(samples):
+            missing = geometry.receptive_field - samples
+            raise UserError(
+                f"clip {index} has {samples} samples, one frame needs {geometry.receptive_field}: {missing} "
+                f"{'is' if missing == 1 else 'are'} missing (clips count from 0)"
+            )
+    shapes = stored(preset, masked).at(B=len(lengths), L=max(lengths), lengths=lengths)
+    notes = ("from formulas that were derived from the model's own operations; nothing was run (--run does that)",)
+    if not masked:
+        notes += ("no mask: the model takes padding for audio",)
+    batch = BatchInfo(len(lengths), max(lengths), tuple(lengths))
+    return Trace(TraceData(shapes.records, batch, dict(shapes.letters), notes), model_name=shapes.model_name)
+
+
+def observed(clips: Sequence[int | Any], preset: str = "base", masked: bool = True) -> Any:
+    """A trace of a preset with a CTC head that was run on these clips, padded to one batch.
+
+    A length gives noise from a fixed seed: shapes do not depend on what a clip says. Nor do they on weights, so the
+    model is built without memory and filled with one constant: drawing 94 million random numbers would take longer than
+    all the rest.
+    """
+    import torch
+
+    from w2vlearn.batch import pad
+    from w2vlearn.config import Wav2Vec2Config
+    from w2vlearn.model import Wav2Vec2ForCTC
+    from w2vlearn.tracing import trace
+
+    generator = torch.Generator().manual_seed(_SEED)
+    batch = pad([0.1 * torch.randn(clip, generator=generator) if isinstance(clip, int) else clip for clip in clips])
+    with torch.device("meta"):
+        model = Wav2Vec2ForCTC(Wav2Vec2Config.from_preset(preset)).eval()
+    model = model.to_empty(device="cpu")
+    with torch.no_grad():
+        for tensor in (*model.parameters(), *model.buffers()):
+            if tensor.is_floating_point():
+                tensor.fill_(0.01)
+        return trace(model, batch) if masked else trace(model, batch, attention_mask=None)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("w2vlearn")
+    except PackageNotFoundError:  # run from a checkout that was not installed
+        return "(not installed)"
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
