@@ -64,7 +64,7 @@ def heat_map(
     twin = f"{title or alt}\n\n" + grid(("row", f"largest{unit and ' ' + unit}", f"at {x_label}", "median"), body)
     with style():
         import matplotlib
-        from matplotlib.colors import LogNorm
+        from matplotlib.colors import ListedColormap, LogNorm
 
         figure, axes = new_figure(7.2, max(2.2, 0.24 * len(rows) + 1.1))
         norm, shown = None, table
@@ -72,9 +72,9 @@ def heat_map(
             shown = np.where(table > floor, table, np.nan)
             top = float(np.nanmax(shown)) if np.isfinite(shown).any() else floor * 10
             norm = LogNorm(floor, max(top, floor * 10))
-        picture = axes.imshow(
-            shown, aspect="auto", cmap=matplotlib.colormaps["cividis"], norm=norm, interpolation="nearest"
-        )
+        # The darkest fifth of the map would drown on a dark page.
+        colours = ListedColormap(matplotlib.colormaps["cividis"](np.linspace(0.2, 1, 256)))
+        picture = axes.imshow(shown, aspect="auto", cmap=colours, norm=norm, interpolation="nearest")
         axes.set(xlabel=x_label, title=title)
         axes.set_yticks(range(len(rows)), rows, fontsize=9)
         bar = figure.colorbar(picture, ax=axes, pad=0.02)
@@ -146,18 +146,19 @@ def bar_figure(
     values = as_list(values)
     if len(names) != len(values) or not names:
         raise ValueError(f"wanted one value per name, found {len(names)} names and {len(values)} values")
-    pairs = ", ".join(f"{name} {short_number(value)}" for name, value in zip(names, values, strict=True))
+    words = [f"{value:,}" if float(value).is_integer() else short_number(value) for value in values]
+    pairs = ", ".join(f"{name} {word}" for name, word in zip(names, words, strict=True))
     alt = alt or f"{title + ': ' if title else ''}{value_label}: {pairs}."
-    twin = grid(("", value_label), [[name, short_number(value)] for name, value in zip(names, values, strict=True)])
+    twin = grid(("", value_label), list(zip(names, words, strict=True)), align="lr")
     with style():
         figure, axes = new_figure(7.2, 0.34 * len(names) + 0.9)
-        bars = axes.barh(
-            list(names), values, color=colours or FEATURE_ENCODER.colour, edgecolor=INK, linewidth=0.6, height=0.7
-        )
-        axes.bar_label(bars, [f" {short_number(value)}" for value in values])
+        colour = list(colours) if colours else FEATURE_ENCODER.colour
+        bars = axes.barh(list(names), values, color=colour, edgecolor=INK, linewidth=0.6, height=0.7)
+        axes.bar_label(bars, words, padding=5)
+        axes.xaxis.set_major_formatter(lambda value, place: f"{value:,g}" if value < 1e5 else f"{value:,.0f}")
         axes.invert_yaxis()
         axes.set(xlabel=value_label, title=title)
-        axes.margins(x=0.12)
+        axes.margins(x=0.16)
         if log:
             axes.set_xscale("log")
         return finish(figure, alt, twin, format)

@@ -18,7 +18,7 @@ from w2vlearn.show.palette import (
     WAVEFORM,
     Stage,
 )
-from w2vlearn.show.picture import Canvas, Picture, number
+from w2vlearn.show.picture import Canvas, Picture
 
 WIDTH = 1000
 _LEFT, _TRACK, _TRACK_WIDTH, _RIGHT = 20, 170, 590, 776
@@ -125,12 +125,7 @@ def _cells(canvas: Canvas, y: float, height: float, count: int, opacity: float, 
         canvas.rect(_TRACK + cell * real, y, cell * (count - real), height, fill=canvas.hatch("padding"))
         canvas.line(_TRACK + cell * real, y, _TRACK + cell * real, y + height, 0.8)
     if cell >= 2 and real > 1:
-        # One dashed line, as thick as the strip is high, draws all separators: a dash per cell.
-        canvas.add(
-            f'<path d="M{number(_TRACK + cell - 0.25)},{number(y + height / 2)}H{number(_TRACK + cell * real - 0.5)}" '
-            f'stroke="currentColor" stroke-width="{number(height)}" stroke-opacity="0.75" '
-            f'stroke-dasharray="0.5 {cell - 0.5:.4f}" fill="none"/>'
-        )
+        canvas.separators(_TRACK, y, cell * real, height, real)
     canvas.rect(_TRACK, y, _TRACK_WIDTH, height, stroke="currentColor", stroke_width=0.8)
 
 

@@ -111,6 +111,17 @@ class Canvas:
         extra += f' fill-opacity="{number(opacity)}"' if opacity != 1 else ""
         self.add(f'<path d="{d}" fill="{fill}"{extra}/>')
 
+    def separators(self, x: float, y: float, width: float, height: float, count: int) -> None:
+        """Thin lines between ``count`` equal cells of a strip: one dashed line as thick as the strip is high."""
+        if count < 2:
+            return
+        cell = width / count
+        self.add(
+            f'<path d="M{number(x + cell - 0.25)},{number(y + height / 2)}H{number(x + width - 0.5)}" '
+            f'stroke="currentColor" stroke-width="{number(height)}" stroke-opacity="0.7" '
+            f'stroke-dasharray="0.5 {cell - 0.5:.4f}" fill="none"/>'
+        )
+
     def text(self, x: float, y: float, words: str, size: float = 14, anchor: str = "start", bold: bool = False) -> None:
         """Text in the theme's colour, its baseline at ``y``; at least 13 px."""
         extra = f' text-anchor="{anchor}"' if anchor != "start" else ""

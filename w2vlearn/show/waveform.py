@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
+from w2vlearn.show.masks import runs
 from w2vlearn.show.matplot import INK, as_list, finish, new_figure, style
 from w2vlearn.show.palette import FEATURE_ENCODER, MATPLOTLIB_HATCHES, TRANSFORMER, WAVEFORM
 from w2vlearn.show.picture import Picture
@@ -73,7 +75,7 @@ def waveform_figure(
 
         figure, axes = new_figure(7.2, 2.6 if geometry is not None else 2.0)
         peak = max((abs(value) for value in values), default=0) or 1.0
-        axes.plot(range(total), values, color=WAVEFORM.colour, linewidth=0.6, marker="")
+        _draw_waveform(axes, values)
         low, high = -1.15 * peak, 1.15 * peak
         if length < total:
             _hatched(axes, length, low, total - length, high - low, "padding", "padding")
@@ -81,7 +83,9 @@ def waveform_figure(
             _hatched(axes, unread.start, low, len(unread), high - low, "unread", "read by no frame")
         for t in highlight if geometry is not None else ():
             span = geometry.span(t)
-            axes.axvspan(span.start, span.stop, color=FEATURE_ENCODER.colour, alpha=0.25, linewidth=0)
+            axes.axvspan(
+                span.start, span.stop, color=FEATURE_ENCODER.colour, alpha=0.25, linewidth=0, label=f"frame {t}"
+            )
         if geometry is not None and frames:
             lane = 0.2 * peak
             for t in range(frames):
@@ -129,8 +133,8 @@ def mask_figure(mask: Any, *, title: str = "", alt: str | None = None, format: s
         from matplotlib.patches import Rectangle
 
         figure, axes = new_figure(3.6, 3.4)
-        for number, row in enumerate(rows):
-            for start, stop, flag in _runs(row):
+        for upper, lower, row in runs(rows):
+            for start, stop, flag in runs(row):
                 face = {"facecolor": TRANSFORMER.colour, "edgecolor": "none"}
                 if not flag:
                     face = {
@@ -139,12 +143,24 @@ def mask_figure(mask: Any, *, title: str = "", alt: str | None = None, format: s
                         "hatch": MATPLOTLIB_HATCHES["padding"],
                         "linewidth": 0,
                     }
-                axes.add_patch(Rectangle((start, number), stop - start, 1, **face))
+                axes.add_patch(Rectangle((start, upper), stop - start, lower - upper, **face))
         axes.set(
             xlim=(0, len(rows[0])), ylim=(len(rows), 0), xlabel="key (looked at)", ylabel="query (looks)", title=title
         )
         axes.set_aspect("equal")
         return finish(figure, alt, format=format)
+
+
+def _draw_waveform(axes: Any, values: list[float], steps: int = 700) -> None:
+    """The samples themselves, or of many the highest and lowest per step: the same picture in a tenth of the bytes."""
+    if len(values) <= 2 * steps:
+        axes.plot(range(len(values)), values, color=WAVEFORM.colour, linewidth=0.8, marker="")
+        return
+    edges = [step * len(values) // steps for step in range(steps + 1)]
+    parts = [values[start:stop] for start, stop in pairwise(edges)]
+    middle = [(start + stop) / 2 for start, stop in pairwise(edges)]
+    low, high = [min(part) for part in parts], [max(part) for part in parts]
+    axes.fill_between(middle, low, high, color=WAVEFORM.colour, linewidth=0.4)
 
 
 def _hatched(axes: Any, x: float, y: float, width: float, height: float, kind: str, label: str) -> None:
@@ -154,16 +170,6 @@ def _hatched(axes: Any, x: float, y: float, width: float, height: float, kind: s
     axes.add_patch(
         Rectangle((x, y), width, height, facecolor="none", edgecolor=INK, hatch=hatch, linewidth=0.4, label=label)
     )
-
-
-def _runs(flags: Sequence[bool]) -> list[tuple[int, int, bool]]:
-    """Stretches of equal flags: (start, stop, flag)."""
-    found, start = [], 0
-    for index in range(1, len(flags) + 1):
-        if index == len(flags) or flags[index] != flags[start]:
-            found.append((start, index, flags[start]))
-            start = index
-    return found
 
 
 def _ranges(numbers: Sequence[int]) -> str:
