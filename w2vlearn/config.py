@@ -157,8 +157,8 @@ class Wav2Vec2Config:
                 raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
         if self.add_adapter and self.adapter_kernel_size > 3:
             raise ValueError(
-                f"adapter_kernel_size = {self.adapter_kernel_size}: at most 3, because each adapter layer pads with one "
-                "frame on either side, and a clip of one frame would have nothing left"
+                f"adapter_kernel_size = {self.adapter_kernel_size}: at most 3, because each adapter layer pads with "
+                "one frame on either side, and a clip of one frame would have nothing left"
             )
         if self.codevector_dim < 1 or self.codevector_dim % self.num_codevector_groups:
             raise ValueError(
