@@ -11,6 +11,7 @@ import threading
 import pytest
 import torch
 from huggingface_hub import constants
+from huggingface_hub.utils import enable_progress_bars
 from safetensors.torch import load_file
 
 import w2vlearn.model
@@ -110,6 +111,7 @@ def equal(ours, reference):
 
 def test_a_hub_id_is_downloaded_once_and_then_needs_no_network(hub, model, tmp_path, monkeypatch, capfd):
     hub.files = files_of(model, tmp_path)
+    enable_progress_bars()
     monkeypatch.setenv("TQDM_POSITION", "-1")  # show progress bars although this is no terminal
     first = load("someone/small")
     assert equal(first, model) and first.vocabulary == model.vocabulary
