@@ -17,7 +17,7 @@ NBVAL := --nbval --nbval-current-env --nbval-cell-timeout 60 --nbval-sanitize-wi
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help lab test lint format lessons clips bench clean
+.PHONY: help lab test lint format lessons clips digits bench clean
 
 help:
 	@echo "make lab       build .venv (first time: minutes), open JupyterLab on the first lesson"
@@ -25,6 +25,7 @@ help:
 	@echo "make lint      ruff alone          make format    let ruff rewrite"
 	@echo "make lessons   run all lessons and store them again"
 	@echo "make clips     make the built-in speech again (needs espeak-ng)"
+	@echo "make digits    train the two digit models again (needs espeak-ng; about 20 minutes each)"
 	@echo "make bench     measure what the documentation promises"
 	@echo "make clean     remove .venv and caches"
 	@echo
@@ -69,6 +70,11 @@ lessons: $(TEST_READY)
 
 clips: $(LAB_READY)
 	@$(BIN)/python tools/make_clips.py
+
+digits: $(LAB_READY)
+	@$(BIN)/python -m training.train_digits --variant group
+	@$(BIN)/python -m training.train_digits --variant layer
+	@$(BIN)/python -m training.examples
 
 bench: $(TEST_READY)
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
