@@ -82,11 +82,10 @@ def test_an_unknown_name_is_refused_by_name():
 # Rooms from the ground up; a room may import rooms of lower floors. A new file of w2vlearn/ gets its floor here.
 FLOORS = [
     {"config", "geometry"},
-    {"audio", "masks", "vocabulary"},
-    {"batch"},
-    {"model"},
-    {"checkpoint_keys", "checkpoint_files", "processing"},
-    {"checkpoint"},
+    {"audio", "masks", "checkpoint_files"},
+    {"batch", "stream", "chunks", "vocabulary", "processing", "checkpoint_keys"},
+    {"model", "text"},
+    {"checkpoint", "transcript"},
     {"transcribe"},
     {"tracing"},
     {"show"},
@@ -97,8 +96,8 @@ FLOORS = [
 # Not even though they lie below: tracing and pictures work for any model, so they never know ours.
 STRANGERS = {(upper, lower) for upper in ("tracing", "show") for lower in ("model", "checkpoint", "transcribe")}
 WITHOUT_TORCH = {"config", "geometry", "show"}
-# A trace shows itself: print(trace) asks the floor above, when it is printed and not before.
-UPWARD_WHEN_USED = {("tracing", "show")}
+# A result shows itself: print(trace) asks the floor above, when it is printed and not before.
+UPWARD_WHEN_USED = {("tracing", "show"), ("transcript", "show")}
 
 
 def room_of(module: str) -> str:
