@@ -192,6 +192,7 @@ def _hook(recorder: Recorder, module: nn.Module) -> list:
 
 def _wrap_forward(recorder: Recorder, module: nn.Module) -> list:
     """Listen through the instance's ``forward`` instead of hooks; what undoes it."""
+    had = "forward" in vars(module)  # asked first: TorchScript puts it there when it is read
     original = module.forward
 
     @functools.wraps(original)
@@ -205,7 +206,6 @@ def _wrap_forward(recorder: Recorder, module: nn.Module) -> list:
         recorder.leave(module, args, kwargs, result)
         return result
 
-    had = "forward" in vars(module)
     vars(module)["forward"] = forward
     return [(lambda: vars(module).__setitem__("forward", original)) if had else (lambda: vars(module).pop("forward"))]
 

@@ -31,7 +31,7 @@ def twin(model: nn.Module, convert: Callable[[Tensor], Tensor], scripts: bool = 
     Raises
     ------
     TypeError
-        For TorchScript modules, which have no Python body to copy; with ``scripts``, those in eval mode are shared instead.
+        For TorchScript modules, which have no Python body to copy; with ``scripts``, those in eval mode are shared.
     """
     return _Twins(convert, model, scripts).module(model)
 

@@ -56,11 +56,9 @@ def what(module: nn.Module) -> str:
             if key in lower:
                 return f"{text}, each number by itself"
     if _is_attention(module) and (heads := heads_of(module)) is not None:
-        width = next(
-            (getattr(module, key) for key in ("embed_dim", "hidden_size", "all_head_size") if _is_int(module, key)),
-            None,
-        )
-        return f"self-attention, {heads} heads" + (f" of {width // heads} features" if width else "")
+        width = next((getattr(module, key) for key in ("embed_dim", "hidden_size") if _is_int(module, key)), None)
+        each = module.head_dim if _is_int(module, "head_dim") else width // heads if width else None
+        return f"self-attention, {heads} heads" + (f" of {each} features" if each else "")
     if "weightnorm" in lower.replace("_", ""):
         return "weight norm: the kernel from its length and direction"
     if name == "ParametrizationList":

@@ -1,0 +1,136 @@
+"""What the tests of the tracer share: small models of other conventions, and proof that nothing stays behind."""
+
+from __future__ import annotations
+
+import random
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+HOOK_DICTS = [
+    "_forward_hooks", "_forward_pre_hooks", "_forward_hooks_with_kwargs", "_forward_pre_hooks_with_kwargs",
+    "_forward_hooks_always_called", "_backward_hooks", "_backward_pre_hooks",
+]  # fmt: skip
+PATCHABLE = [
+    (nn.Module, "__call__"), (nn.Module, "_call_impl"), (nn.Module, "forward"), (torch, "Tensor"),
+    (torch.Tensor, "__getitem__"), (torch.nn.functional, "conv1d"), (torch.nn.functional, "linear"),
+    (torch.nn.functional, "scaled_dot_product_attention"), (torch, "matmul"), (torch, "arange"),
+]  # fmt: skip
+
+
+def state_of(model: nn.Module) -> dict:
+    """Everything that a trace may not change, in a form that compares."""
+    return {
+        "hooks": {
+            (name, kind): dict(getattr(module, kind)) for name, module in model.named_modules() for kind in HOOK_DICTS
+        },
+        "attributes": {name: sorted(vars(module)) for name, module in model.named_modules()},
+        "training": {name: module.training for name, module in model.named_modules()},
+        "weights": {name: value.clone() for name, value in model.state_dict().items()},
+        "types": {name: type(value) for name, value in [*model.named_parameters(), *model.named_buffers()]},
+        "grads": {name: value.grad is None for name, value in model.named_parameters()},
+        "torch": torch.get_rng_state(),
+        "numpy": np.random.get_state()[1].copy(),
+        "numpy position": np.random.get_state()[2],
+        "python": random.getstate(),
+        "functions": [getattr(owner, name) for owner, name in PATCHABLE],
+        "grad mode": torch.is_grad_enabled(),
+        "print options": str(torch._tensor_str.PRINT_OPTS),
+        "global hooks": [
+            len(getattr(nn.modules.module, name)) for name in vars(nn.modules.module) if "_global_f" in name
+        ],
+    }
+
+
+def same(one, other) -> bool:
+    """Deep equality, tensors and arrays by value."""
+    if isinstance(one, Tensor):
+        return isinstance(other, Tensor) and torch.equal(one, other)
+    if isinstance(one, np.ndarray):
+        return np.array_equal(one, other)
+    if isinstance(one, dict):
+        return list(one) == list(other) and all(same(one[key], other[key]) for key in one)
+    return one == other
+
+
+@contextmanager
+def untouched(model: nn.Module):
+    """Assert that the block leaves model, torch, numpy and Python as they were."""
+    before = state_of(model)
+    try:
+        yield
+    finally:
+        after = state_of(model)
+        changed = [key for key in before if not same(before[key], after[key])]
+        assert not changed, f"the trace changed {changed}"
+
+
+class Layer(nn.Module):
+    """An attention stand-in: takes a mask under the name that a test wants."""
+
+    def __init__(self, width: int = 8) -> None:
+        super().__init__()
+        self.dense = nn.Linear(width, width)
+
+    def forward(self, x, attention_mask=None, key_padding_mask=None):
+        return self.dense(x)
+
+
+class Convolutions(nn.Module):
+    """Two convolutions, kernels 10 and 3, strides 5 and 2, and their length arithmetic, off by ``wrong`` frames."""
+
+    def __init__(self, wrong: int = 0) -> None:
+        super().__init__()
+        self.first, self.second, self.wrong = nn.Conv1d(1, 6, 10, 5), nn.Conv1d(6, 6, 3, 2), wrong
+
+    def forward(self, x):
+        return self.second(self.first(x[:, None])).transpose(1, 2)
+
+    def frames(self, lengths):
+        return ((lengths - 10) // 5 + 1 - 3) // 2 + 1 - self.wrong
+
+
+class TorchaudioLike(nn.Module):
+    """``forward(waveforms, lengths)``; additive mask -10000, handed on by position; zeroes padding in place."""
+
+    def __init__(self, wrong: int = 0) -> None:
+        super().__init__()
+        self.feature_extractor = Convolutions(wrong)
+        self.projection = nn.Linear(6, 8)
+        self.layers = nn.ModuleList(Layer() for _ in range(2))
+
+    def forward(self, waveforms, lengths=None):
+        x = self.projection(self.feature_extractor(waveforms))
+        mask = None
+        if lengths is not None:
+            lengths = self.feature_extractor.frames(lengths)
+            padding = torch.arange(x.shape[1]).expand(x.shape[0], -1) >= lengths[:, None]
+            x[padding] = 0.0
+            mask = (-10000.0 * padding[:, None, None, :].to(x.dtype)).expand(-1, 1, x.shape[1], -1)
+        for layer in self.layers:
+            x = layer(x, mask)
+        return x, lengths
+
+
+class FairseqLike(nn.Module):
+    """``forward(source, padding_mask, mask, features_only)``; True = padding; looks at the mask's values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.feature_extractor = Convolutions()
+        self.projection = nn.Linear(6, 8)
+        self.layers = nn.ModuleList(Layer() for _ in range(2))
+
+    def forward(self, source, padding_mask=None, mask=True, features_only=False, layer=None):
+        assert not mask, "time masks were asked for"
+        x = self.projection(self.feature_extractor(source))
+        if padding_mask is not None and padding_mask.any():
+            real = self.feature_extractor.frames((~padding_mask).sum(-1))
+            padding_mask = torch.arange(x.shape[1]) >= real[:, None]
+        else:
+            padding_mask = None
+        for part in self.layers:
+            x = part(x, key_padding_mask=padding_mask)
+        return {"x": x, "padding_mask": padding_mask}
