@@ -24,6 +24,7 @@ __all__ = [
 COLUMNS = ("layer", "what it does", "shape in → shape out", "parameters", "real per clip", "mask seen")
 _ALIGN = "lllrll"
 _REAL = 4
+_NARROW = 108  # columns; below, what belongs together is stacked
 _SHRINK = {0: 0, 4: 14, 1: 22}  # names of mask steps, real per clip, what it does
 
 # Letters that a clip's length or the number of clips moves; every other letter is fixed by the config.
@@ -69,8 +70,11 @@ def table(trace: Any, fold: bool = True, width: int | None = None, level: str | 
     lines = rows(trace, level or ("layers" if fold else "all"))
     width = width or DEFAULT_WIDTH
     parts = [_wrapped(summary(trace), width), _wrapped(letters_line(trace), width), ""]
-    headers, body, align = columns(lines)
-    parts.append(grid(headers, body, align=align, width=width, shrink=_SHRINK))
+    if width < _NARROW:
+        parts.append(_stacked(lines, width))
+    else:
+        headers, body, align = columns(lines)
+        parts.append(grid(headers, body, align=align, width=width, shrink=_SHRINK))
     if trace_error(trace):
         parts.append(_wrapped(f"Here it broke: {trace_error(trace)}", width))
     parts += ["", *(_wrapped(line, width) for line in legend(trace, lines))]
@@ -83,6 +87,18 @@ def columns(lines: list[Row]) -> tuple[tuple[str, ...], list[list[str]], str]:
     if any(row.record.valid is not None for row in lines):
         return COLUMNS, body, _ALIGN
     return COLUMNS[:_REAL] + COLUMNS[_REAL + 1 :], [row[:_REAL] + row[_REAL + 1 :] for row in body], _ALIGN[:-1]
+
+
+def _stacked(lines: list[Row], width: int) -> str:
+    """The table for a narrow terminal: three columns, more lines per row."""
+    body = []
+    for row in lines:
+        name, what, shape, own, real, mask = cells(row)
+        indent = "  " * row.depth
+        words = "" if what.replace("\u200b", "") == row.label else f"\n{indent}  {what}"
+        facts = [f"real: {real}" if row.record.valid is not None else "", f"mask: {mask}", f"parameters: {own}"]
+        body.append([name + words, shape, "\n".join(fact for fact in facts if fact and not fact.endswith(NOTHING))])
+    return grid((COLUMNS[0], COLUMNS[2], "real per clip, mask seen"), body, align="lll", width=width, shrink={0: 25})
 
 
 def cells(row: Row) -> list[str]:
