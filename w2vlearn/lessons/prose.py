@@ -84,7 +84,8 @@ def numbers(text: str) -> list[re.Match]:
 def sentences(markdown: str) -> list[str]:
     """Sentences of a Markdown text, blanks made single; code blocks left out."""
     text = re.sub(r"^ *(```|~~~).*?^ *\1", "", markdown, flags=re.M | re.S)
-    parts = re.split(r"(?<=[.!?:;])\s+|\n\s*\n|\n\s*[-*|]\s|\n#+ ", text)
+    text = re.sub(r"^\s*(?:[-*|]|\d+\.|#+)\s", "\n\n", text, flags=re.M)  # list items, rows and headings stand alone
+    parts = re.split(r"(?<=[.!?:;])\s+|\n\s*\n", text)
     return [" ".join(part.split()) for part in parts if part.strip()]
 
 

@@ -1,0 +1,189 @@
+"""Small faults to plant in the package, and what must see each one: a unit test, a lesson, or both.
+
+``tools/faults.py`` plants them one at a time in a scratch copy. ``unit`` is a test file (or ``file::test``) that goes
+red, ``lesson`` the number of a lesson whose outputs change. Add a fault in the block of the lesson that teaches the
+code it breaks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Fault:
+    """``old`` becomes ``new`` in ``file``; ``old`` stands there once."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    unit: str = ""
+    lesson: int | None = None
+
+
+GEOMETRY, MASKS, BATCH = "w2vlearn/geometry.py", "w2vlearn/masks.py", "w2vlearn/batch.py"
+MODEL, ENCODER, CONVOLUTIONS, POSITIONS, ATTENTION, PROJECTION, CTC = (
+    f"w2vlearn/model/{name}.py"
+    for name in (
+        "wav2vec2",
+        "encoder",
+        "feature_encoder",
+        "positional_embedding",
+        "attention",
+        "feature_projection",
+        "ctc",
+    )
+)
+
+FAULTS = (
+    # ---------------------------------------------------------------- lesson 0: the question
+    Fault(
+        "frame count: one too high",
+        GEOMETRY,
+        "length = (length - kernel) // stride + 1 if length >= kernel else 0",
+        "length = (length - kernel) // stride + 2 if length >= kernel else 0",
+        unit="tests/test_geometry.py",
+        lesson=0,
+    ),
+    Fault(
+        "frame count: rounded up",
+        GEOMETRY,
+        "length = (length - kernel) // stride + 1 if length >= kernel else 0",
+        "length = -((kernel - length) // stride) + 1 if length >= kernel else 0",
+        unit="tests/test_geometry.py",
+        lesson=0,
+    ),
+    Fault(
+        "frame mask: inverted",
+        MASKS,
+        "return torch.arange(frames, device=frame_lengths.device) < frame_lengths[:, None]",
+        "return torch.arange(frames, device=frame_lengths.device) >= frame_lengths[:, None]",
+        unit="tests/test_model.py",
+        lesson=0,
+    ),
+    Fault(
+        "frame mask: one frame too many",
+        MASKS,
+        "return torch.arange(frames, device=frame_lengths.device) < frame_lengths[:, None]",
+        "return torch.arange(frames, device=frame_lengths.device) <= frame_lengths[:, None]",
+        unit="tests/test_model.py",
+        lesson=0,
+    ),
+    Fault(
+        "model: a stride of another size",
+        CONVOLUTIONS,
+        "stride=config.conv_stride[index],",
+        "stride=config.conv_kernel[index] // 2,",
+        unit="tests/test_model.py",
+        lesson=0,
+    ),
+    Fault(
+        "model: the mask is never used for the lengths",
+        MODEL,
+        "        if sample_mask is None:\n            sample_mask = torch.ones_like(input_values, dtype=torch.bool)",
+        "        sample_mask = torch.ones_like(input_values, dtype=torch.bool)",
+        unit="tests/test_model.py",
+        lesson=0,
+    ),
+    # ---------------------------------------------------------------- lesson 1: waveforms and batches
+    Fault(
+        "pad: normalised over the padding",
+        BATCH,
+        "        clips = [(clip - clip.mean()) / torch.sqrt(clip.var(correction=0) + 1e-7) for clip in clips]\n",
+        """        rows = torch.nn.utils.rnn.pad_sequence(clips, batch_first=True)
+        clips = [(clip - row.mean()) / torch.sqrt(row.var(correction=0) + 1e-7) for clip, row in zip(clips, rows)]
+""",
+        unit="tests/test_batch.py",
+    ),
+    Fault(
+        "pad: the shortest clip decides",
+        BATCH,
+        "        return sample_mask(self.lengths, self.waveforms.shape[1])",
+        "        return sample_mask(self.lengths.clamp(max=int(self.lengths.min())), self.waveforms.shape[1])",
+        unit="tests/test_batch.py",
+        lesson=0,
+    ),
+    # ---------------------------------------------------------------- lesson 2: feature encoder
+    Fault(
+        "span: starts one hop late",
+        GEOMETRY,
+        "start = _frame(t) * self.hop",
+        "start = (_frame(t) + 1) * self.hop",
+        unit="tests/test_geometry.py",
+    ),
+    Fault(
+        "group norm: over all channels",
+        CONVOLUTIONS,
+        "nn.GroupNorm(num_groups=config.conv_dim[index], num_channels=config.conv_dim[index])",
+        "nn.GroupNorm(num_groups=1, num_channels=config.conv_dim[index])",
+        unit="tests/test_parity.py",
+        lesson=0,
+    ),
+    # ---------------------------------------------------------------- lesson 3: feature projection
+    # ---------------------------------------------------------------- lesson 4: masks
+    Fault(
+        "additive mask: the wrong way round",
+        MASKS,
+        ".masked_fill(~mask, torch.finfo(dtype).min)",
+        ".masked_fill(mask, torch.finfo(dtype).min)",
+        unit="tests/test_batch.py",
+    ),
+    Fault(
+        "attention mask: queries instead of keys",
+        MASKS,
+        "return frame_mask[:, None, None, :].expand(clips, 1, frames, frames)",
+        "return frame_mask[:, None, :, None].expand(clips, 1, frames, frames)",
+        unit="tests/test_model.py",
+    ),
+    Fault(
+        "eager attention: the mask ignored",
+        ATTENTION,
+        "    if mask is not None:",
+        "    if mask is None:",
+        unit="tests/test_model.py",
+    ),
+    # ---------------------------------------------------------------- lesson 5: alone or in a batch
+    Fault(
+        "padding: not zeroed before the positional convolution",
+        MASKS,
+        "return hidden_states.masked_fill(~frame_mask[:, :, None], 0.0)",
+        "return hidden_states",
+        unit="tests/test_model.py",
+    ),
+    # ---------------------------------------------------------------- lesson 6: positions and attention
+    Fault(
+        "positional convolution: not trimmed",
+        POSITIONS,
+        "self.surplus = 1 if kernel % 2 == 0 else 0",
+        "self.surplus = 0",
+        unit="tests/test_model.py",
+        lesson=0,
+    ),
+    Fault(
+        "positional convolution: trimmed at the front",
+        POSITIONS,
+        "return hidden_states[:, :, : hidden_states.shape[2] - self.surplus]",
+        "return hidden_states[:, :, self.surplus :]",
+        unit="tests/test_parity.py",
+    ),
+    Fault(
+        "attention: heads split along the wrong axis",
+        ATTENTION,
+        "features.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)",
+        "features.unflatten(-1, (-1, self.num_heads)).movedim(-1, 1)",
+        unit="tests/test_parity.py",
+    ),
+    # ---------------------------------------------------------------- lesson 7: CTC
+    Fault(
+        "CTC: padding counted as frames",
+        CTC,
+        "        frame_lengths,\n        real.sum(dim=1),",
+        "        torch.full_like(frame_lengths, logits.shape[1]),\n        real.sum(dim=1),",
+        unit="tests/test_parity.py",
+    ),
+    # ---------------------------------------------------------------- lesson 8: pre-training
+    # ---------------------------------------------------------------- lesson 9: long audio
+    # ---------------------------------------------------------------- lesson 10: your own model
+    # ---------------------------------------------------------------- lesson 11: error gallery
+)

@@ -1,0 +1,151 @@
+"""Numbers and claims in prose are computed: the text is compared with what the lesson's file computes now."""
+
+from __future__ import annotations
+
+import re
+
+import nbformat
+import pytest
+from lesson_files import CONTENTS, NUMBERS, notebook_of, own_prose, path_of, texts
+
+from tools import lesson_cells
+from tools.lesson_cells import EXERCISE_PARTS, KEY, part_source, wrong_numbers
+from w2vlearn.lessons import course
+from w2vlearn.lessons.prose import PLACE, claims_in, fill, numbers
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_numbers_in_the_notebook(number):
+    complaints = []
+    for position, cell in own_prose(notebook_of(number)):
+        kept = cell.metadata.get(KEY, {}).get("numbers", [])
+        complaints += [f"cell {position}: {said}" for said in wrong_numbers(cell.source, kept, CONTENTS[number])]
+    assert not complaints, "\n".join(complaints)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_numbers_in_the_lesson_file(number):
+    complaints = []
+    for where, text in texts(number):
+        fill(text, vars(CONTENTS[number]))  # every expression works
+        typed = [match[0] for match in numbers(PLACE.sub("·", text))]
+        if typed:
+            complaints.append(f"{where}: {typed} typed, write {{{{…}}}}")
+    assert not complaints, "\n".join(complaints)
+
+
+def claims_of(number: int) -> list[str]:
+    sources = [cell.source for _, cell in own_prose(notebook_of(number))]
+    sources += [fill(text, vars(CONTENTS[number])) for _, text in texts(number)]
+    return claims_in(sources)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_exactly_never_always_are_registered(number):
+    known = [" ".join(key.split()).lower() for key in CONTENTS[number].CLAIMS]
+    loose = [said for said in claims_of(number) if not any(key in said.lower() for key in known)]
+    assert not loose, "no function in CLAIMS proves: " + " | ".join(loose)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_claims_hold(number):
+    said = [sentence.lower() for sentence in claims_of(number)]
+    for key, proof in CONTENTS[number].CLAIMS.items():
+        assert re.search(r"\b(exactly|never|always)\b", key, re.I), f"{key!r}: the key must contain the word"
+        assert any(" ".join(key.split()).lower() in sentence for sentence in said), f"{key!r} is said nowhere"
+        assert bool(proof()) is True, f"{key!r} is not so"
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_cells_from_the_lesson_file_are_fresh(number):
+    notebook, used = notebook_of(number), []
+    for position, cell in enumerate(notebook.cells):
+        own = cell.metadata.get(KEY, {})
+        if "part" in own:
+            used.append((own["part"], own["of"]))
+            assert cell.source == part_source(own["part"], own["of"]), f"cell {position}: run make lessons"
+    wanted = [(part, exercise.id) for exercise in CONTENTS[number].EXERCISES for part in EXERCISE_PARTS]
+    assert [entry for entry in used if entry[0] in EXERCISE_PARTS] == wanted
+    asked = [of for part, of in used if part == "question"]
+    assert asked == [prediction.id for prediction in CONTENTS[number].PREDICTIONS]
+    sources = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    for identifier in asked:
+        assert f'compare("{identifier}"' in sources, f"prediction {identifier} is compared nowhere"
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_opening(number):
+    notebook, lesson = notebook_of(number), course.COURSE[number]
+    opening = notebook.cells[0].source
+    assert opening.splitlines()[0] == f"# {lesson.heading}"
+    assert f"{lesson.minutes} minutes" in opening
+    setup = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    assert setup.source.rstrip().endswith(f"lesson_map({number})"), "the first code cell ends with the map"
+
+
+# ---------------------------------------------------------------- seen red
+
+
+def test_a_changed_number_is_seen():
+    """In every prose cell of every lesson, every number changed by one is noticed."""
+    tried = 0
+    for number in NUMBERS:
+        for _, cell in own_prose(notebook_of(number)):
+            kept = cell.metadata.get(KEY, {}).get("numbers", [])
+            for match in numbers(cell.source):
+                other = re.sub(r"\d$", lambda digit: str((int(digit[0]) + 1) % 10), match[0])
+                changed = cell.source[: match.start()] + other + cell.source[match.end() :]
+                assert wrong_numbers(changed, kept, CONTENTS[number]), f"{match[0]} -> {other} in {cell.source[:60]!r}"
+                tried += 1
+    assert tried >= 10
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("49 frames", ["49"]),
+        ("16\u00a0000 samples", ["16\u00a0000"]),
+        ("`(1, 49, 768)`", ["49", "768"]),
+        ("`geometry.frame_count(16_000)`", ["16_000"]),
+        ("16 000", ["16", "000"]),  # a blank that breaks: written by hand
+        ("0.065, 49 %, 1e-5 and 25 ms", ["0.065", "49", "1e-5", "25"]),
+        ("lesson 2, lessons 4 and 5, exercise 2.1, section 4.2, figure 1, Q05, #2556", []),
+        ("wav2vec 2.0, torch 2.13, T7, conv0, float32, 2-D, a 1-D clip", []),
+        ("[a link](02_x.ipynb#3-b) <a id='12'></a> (Baevski et al., 2020)", []),
+        ("# 2 · From 16 000 to 49", []),
+        ("1. first\n2. second", []),
+        ("20t and 5-25 ms", ["20", "5", "25"]),
+        ("no frame is 0 frames, not 1", []),
+    ],
+)
+def test_what_counts_as_a_number(text, found):
+    assert [match[0] for match in numbers(text)] == found
+
+
+def test_a_typed_number_is_refused():
+    with pytest.raises(ValueError, match="typed, not computed"):
+        fill("{{49}} frames", {})
+    assert fill("{{7}} layers", {}) == "7 layers"
+    with pytest.raises(ValueError, match="NameError"):
+        fill("{{nobody}}", {})
+
+
+def test_how_numbers_are_written():
+    names = {"L": 16_000, "T": 49, "leak": 0.3444}
+    written = fill("{{L}} {{L:_}} {{L:d}} {{T}} {{leak:.2f}} {{100 * leak:.0f}} {{leak}} {{str(T) + '!'}}", names)
+    assert written == "16\u00a0000 16_000 16000 49 0.34 34 0.3444 49!"
+
+
+def test_claims_are_found():
+    said = claims_in(["It is never so. It is so.\n\n* Always\n  here\n\n```\nnever\n```"])
+    assert said == ["It is never so.", "Always here"]
+
+
+def test_refresh_writes_new_numbers(tmp_path):
+    """Were the geometry another, make lessons would write its numbers."""
+    cell = lesson_cells.prose_cell("From {{LENGTHS[0]}} samples {{FRAMES[0]}} frames.", CONTENTS[0])
+    assert cell.source == "From 16\u00a0004 samples 49 frames."
+    cell.source = cell.source.replace("49", "50")
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    lesson_cells.refresh(notebook, path_of(0))
+    assert notebook.cells[0].source == "From 16\u00a0004 samples 49 frames."
