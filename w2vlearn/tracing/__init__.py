@@ -11,6 +11,7 @@ from w2vlearn.tracing.symbolic import SymbolicTrace, symbolic_trace
 __all__ = [
     "BatchInfo",
     "Diff",
+    "ExportError",
     "LayerRecord",
     "LeakReport",
     "MaskSeen",

@@ -96,6 +96,10 @@ class Axes:
             self.labels[name] = in_letters
         return name
 
+    def in_letters(self, condition: Expression) -> Expression:
+        """A condition on B and L with known sizes written as their letters."""
+        return self._replace(condition.tree)
+
     def _in_letters(self, size: Expression) -> Expression:
         """The shortest way to write a size that was proved equal to it."""
         best = self._replace(size.tree)

@@ -233,6 +233,8 @@ class Formula:
     def __str__(self) -> str:
         closed = self.closed
         first = f"{self.letter} = {closed if closed else self.derived}"
+        if self.derived.value is not None or self.derived == self.letter:
+            return f"{first}\n  holds for {self.holds_for}"
         lines = [first, f"  derived from the model's operations: {self.derived}"]
         if self.chain is not None:
             lines.append(f"  from the length before: {self.chain}")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from w2vlearn.tracing.adapters import from_batch, is_batch, parameters_of
 from w2vlearn.tracing.assemble import build_records
 from w2vlearn.tracing.axes import Axes
-from w2vlearn.tracing.export import Exported, HollowRuns, bind, export_calls, hollow_copy
+from w2vlearn.tracing.export import Exported, HollowRuns, bare_twin, bind, export_calls
 from w2vlearn.tracing.expression import Expression, compile_expressions
 from w2vlearn.tracing.hooks import RawCall, RawTensor
 from w2vlearn.tracing.shapes import Range
@@ -29,7 +29,7 @@ def derive(model: nn.Module, args: tuple, kwargs: Mapping[str, Any], mask: bool,
     """Export the model and state every layer in letters. Parameters as in `symbolic_trace`."""
     arguments, masked, notes = example_arguments(model, args, kwargs, mask)
     clips, samples = _sizes(arguments)
-    exported = export_calls(hollow_copy(model), arguments, clips, samples)
+    exported = export_calls(bare_twin(model), arguments, clips, samples)
     runs = _Runs(model, arguments, exported)
     notes += runs.leave_out_masks_made_by_export()
     axes = Axes(exported.calls)
@@ -42,7 +42,7 @@ def derive(model: nn.Module, args: tuple, kwargs: Mapping[str, Any], mask: bool,
         for tensors in (call.inputs, call.outputs):
             tensors[:] = [t._replace(device="any") for t in tensors]
     records, constants = build_records(exported.calls, label)
-    held = _range(exported)
+    held = _range(exported, axes)
     if edges:
         held = runs.edges(held)
     for name in sorted({n for e in axes.labels.values() for n in e.letters} - set(axes.letters)):
@@ -54,15 +54,16 @@ def derive(model: nn.Module, args: tuple, kwargs: Mapping[str, Any], mask: bool,
 
 
 def example_arguments(model: nn.Module, args, kwargs, mask: bool) -> tuple[dict[str, Any], bool, list[str]]:
-    """Arguments by name on the meta device, whether there is a mask, and what was decided."""
+    """Arguments by name, whether there is a mask, and what was decided. Their values play no part."""
     tensors = [v for v in (*args, *kwargs.values()) if isinstance(v, Tensor)]
     if tensors:
         named, notes = bind(model, args, kwargs), []
     else:
+        weight = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
         batch = SimpleNamespace(
-            waveforms=torch.empty(_CLIPS, _SAMPLES, device="meta"),
-            lengths=torch.empty(_CLIPS, dtype=torch.int64, device="meta"),
-            mask=torch.empty(_CLIPS, _SAMPLES, dtype=torch.bool, device="meta"),
+            waveforms=torch.zeros(_CLIPS, _SAMPLES, device=weight.device, dtype=weight.dtype),
+            lengths=torch.full((_CLIPS,), _SAMPLES, device=weight.device),
+            mask=torch.ones(_CLIPS, _SAMPLES, dtype=torch.bool, device=weight.device),
         )
         rest = args[1:] if args and is_batch(args[0]) else args
         positional, keywords, notes = from_batch(model, batch, dict(kwargs))
@@ -73,7 +74,6 @@ def example_arguments(model: nn.Module, args, kwargs, mask: bool) -> tuple[dict[
             named = {k: v for k, v in named.items() if k not in masks or k in required}
             notes = [n for n in notes if not any(repr(k) in n for k in masks if k not in named)]
             notes += [f"{k!r} cannot be left out" for k in masks if k in named]
-    named = {k: v.detach().to("meta") if isinstance(v, Tensor) else v for k, v in named.items()}
     return named, sum(isinstance(v, Tensor) for v in named.values()) > 1, notes
 
 
@@ -82,24 +82,26 @@ def _sizes(arguments: Mapping[str, Any]) -> tuple[int, int]:
     return main.shape[0], main.shape[-1]
 
 
-def _range(exported: Exported) -> Range:
-    """What the proof covers: torch's own bounds on its symbols, and every guard that those bounds do not imply."""
+def _range(exported: Exported, axes: Axes) -> Range:
+    """What the proof covers: torch's own bounds on its symbols, narrowed and conditioned by the guards beyond them."""
     (b_low, b_high), (l_low, l_high) = exported.ranges["B"], exported.ranges["L"]
-    end = min(l_low + 4_000, l_high or l_low + 4_000)
-    tried = [
-        (b, n) for b in {b_low, b_low + 1, b_high or b_low + 7} for n in [*range(l_low, end + 1), l_high or 57_600_001]
-    ]
-    conditions = []
+    window = range(l_low, min(l_low + 8_000, l_high or l_low + 8_000) + 1)
+    far = [l_high or n for n in (57_600_000, 57_600_001, 57_600_323)]
+    clips = sorted({b_low, b_high or b_low + 1})
+    conditions, bound = [], l_low
     for guard in exported.guards:
         holds = compile_expressions([guard], ("B", "L"))
-        if not all(holds(b, n)[0] for b, n in tried):
-            conditions.append(guard)
+        fails = [n for n in (*window, *far) if not all(holds(b, n)[0] for b in clips)]
+        if fails and fails[-1] < l_low + len(window) // 2:
+            bound = max(bound, fails[-1] + 1)  # a bound that torch did not fold into its range
+        elif fails:
+            conditions.append(axes.in_letters(guard))
     sizes = {d for c in exported.calls for t in (*c.inputs, *c.outputs) for d in t.shape if isinstance(d, Expression)}
     lengths = compile_expressions([d for d in sizes if d.letters == {"L"}], ("L",))
-    minimum = l_low
+    minimum = bound
     while minimum > 1 and "L" not in exported.fixed and all(n >= 1 for n in lengths(minimum - 1)):
         minimum -= 1
-    return Range((b_low, b_high), (l_low, l_high), tuple(conditions), minimum)
+    return Range((b_low, b_high), (bound, l_high), tuple(dict.fromkeys(conditions)), minimum)
 
 
 class _Runs:

@@ -12,8 +12,9 @@ import inspect
 import logging
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,7 +25,7 @@ from w2vlearn.tracing.from_sympy import from_sympy
 from w2vlearn.tracing.hooks import RawCall, observing
 from w2vlearn.tracing.twin import quietly, random_state_kept, twin
 
-__all__ = ["ExportError", "Exported", "HollowRuns", "bind", "export_calls", "hollow_copy"]
+__all__ = ["ExportError", "Exported", "HollowRuns", "bare_twin", "bind", "export_calls"]
 
 
 class ExportError(RuntimeError):
@@ -69,28 +70,21 @@ class Exported:
     notes: tuple[str, ...]
 
 
-def hollow_copy(model: nn.Module, make: Any = None) -> nn.Module:
-    """A twin of a module whose tensors have sizes and no content: costs no memory, and the original is not touched.
+def bare_twin(model: nn.Module, convert: Callable[[Tensor], Tensor] = lambda tensor: tensor) -> nn.Module:
+    """A second body for a module: in eval mode, without users' hooks; by default on the same tensors, so at no cost.
 
-    Parameters
-    ----------
-    model : nn.Module
-    make : callable, optional
-        From a tensor to its hollow twin; by default one on the meta device.
-
-    Returns
-    -------
-    nn.Module
-        In eval mode, without the hooks that users put on it.
+    Export reads sizes and types of parameters and never writes to them; what a forward stores in its modules lands in the
+    twin.
     """
-    make = make or (lambda t: torch.empty_like(t, device="meta"))
 
-    def convert(tensor: Tensor) -> Tensor:
-        hollow = make(tensor.detach())
-        return nn.Parameter(hollow, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else hollow
+    def converted(tensor: Tensor) -> Tensor:
+        new = convert(tensor)
+        if isinstance(tensor, nn.Parameter) and not isinstance(new, nn.Parameter):
+            new = nn.Parameter(new, tensor.requires_grad)
+        return new
 
     with torch.no_grad():
-        return twin(model, convert)
+        return twin(model, converted)
 
 
 def bind(model: nn.Module, args: tuple, kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,11 +108,13 @@ def bind(model: nn.Module, args: tuple, kwargs: Mapping[str, Any]) -> dict[str, 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Torch's own remarks about exporting are not for our users; what the model itself warns of passes."""
-    loggers = [logging.getLogger(n) for n in ("torch.export", "torch._export", "torch.fx", "torch._dynamo")]
+    """Torch's own remarks about exporting are not for our users; what the model's code warns of passes."""
+    loggers = [logging.getLogger(name) for name in ("torch.export", "torch._export", "torch.fx", "torch._dynamo")]
     levels = [(log, log.level) for log in loggers]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"torch\.(export|_export|fx|_dynamo|_functorch|_subclasses|utils|jit)")
+    library = Path(contextlib.__file__).parent  # Python's own; torch warns from inside `contextlib` too
+    ours = (str(Path(torch.__file__).parent), *(str(library / name) for name in ("contextlib.py", "copy.py")))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         for log in loggers:
             log.setLevel(logging.CRITICAL)
         try:
@@ -126,6 +122,9 @@ def _quiet() -> Iterator[None]:
         finally:
             for log, level in levels:
                 log.setLevel(level)
+    for w in caught:
+        if not w.filename.startswith(ours):
+            warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
 
 
 def export_calls(model: nn.Module, arguments: Mapping[str, Any], clips: int, samples: int) -> Exported:
@@ -134,7 +133,7 @@ def export_calls(model: nn.Module, arguments: Mapping[str, Any], clips: int, sam
     Parameters
     ----------
     model : nn.Module
-        Best a `hollow_copy`; hooks go on it and off again.
+        Best a `bare_twin`; hooks go on it and off again.
     arguments : mapping from str to object
         Arguments of its forward by name. Each tensor axis of size ``clips`` becomes B, each of size ``samples`` L.
     clips, samples : int
@@ -266,14 +265,14 @@ class HollowRuns:
     Parameters
     ----------
     model : nn.Module
-        Copied hollow, once; not touched.
+        Gets a hollow twin, once; not touched.
     """
 
     def __init__(self, model: nn.Module) -> None:
         from torch._subclasses.fake_tensor import FakeTensorMode  # no public name yet; only these checks need it
 
         self._mode = FakeTensorMode(allow_non_fake_inputs=True)
-        self._body = hollow_copy(model, self._hollow)
+        self._body = bare_twin(model, self._hollow)
 
     def _hollow(self, tensor: Tensor) -> Tensor:
         with self._mode:

@@ -22,7 +22,7 @@ class Range:
     clips, samples : (int, int or None)
         Smallest and largest B and L that the proof covers (None: no largest).
     conditions : tuple of Expression
-        Further conditions on B and L that the proof relied on and that fail for some B and L in that range.
+        Further conditions that the proof relied on and that fail for some B and L in that range, in letters.
     minimum : int
         Smallest L for which every size is at least 1 (400 for BASE).
     short, one_clip : str
@@ -42,7 +42,9 @@ class Range:
 
     def __str__(self) -> str:
         parts = [f"{_bounds('L', self.samples)} and {_bounds('B', self.clips)} (proved)"]
-        parts += [f"only where {c}" for c in self.conditions]
+        parts += [f"only where {c}" for c in self.conditions[:3]]
+        if len(self.conditions) > 3:
+            parts.append(f"and {len(self.conditions) - 3} more conditions")
         if self.minimum < self.samples[0]:
             name = f"L = {self.minimum} … {self.samples[0] - 1}"
             parts.append(f"{name}: {_outside(self.short)}")

@@ -75,15 +75,18 @@ class SymbolicTrace(Records):
         KeyError
             If the model has no such letter; names those it has.
         """
+        if letter in self.constants:
+            value = Expression(self.constants[letter])
+            return Formula(letter, value, None, None, "exact", "every batch: no length can move it")
         if letter not in self.letters:
-            raise KeyError(f"no letter {letter!r}; this model has {', '.join(self.letters)}")
+            raise KeyError(f"no letter {letter!r}; this model has {', '.join([*self.letters, *self.constants])}")
         derived = self.letters[letter]
         closed = closed_form.find(derived) if letter not in ("B", "L") else None
         names = list(self.letters)
         chain = None
-        if letter not in ("B", "L", "T1"):
-            before = next((n for n in reversed(names[: names.index(letter)]) if self.letters[n] != derived), None)
-            chain = closed_form.step(self.letters[before], derived, before) if before not in (None, "B", "L") else None
+        if letter not in ("B", "L"):
+            before = next((n for n in reversed(names[: names.index(letter)]) if self.letters[n] != derived), "L")
+            chain = closed_form.step(self.letters[before], derived, before) if before != "B" else None
         exact = closed is not None or letter in ("B", "L")
         return Formula(letter, derived, chain, closed, "exact" if exact else "unknown", str(self.range))
 
@@ -108,7 +111,9 @@ class SymbolicTrace(Records):
         """
         names, values, conditions, per_clip, plan = self._compiled or self._compile()
         B, L = whole_number("B", B), whole_number("L", L)
-        status = self.range.status(B, L, all(conditions(B, L)))
+        # below the proved range a few runs vouch for the formulas, and torch's conditions (T != 1 …) say nothing
+        inside = self.range.samples[0] > L or all(conditions(max(B, self.range.clips[0]), L))
+        status = self.range.status(B, L, inside)
         every = dict(zip(names, values(B, L), strict=True))
         valid = None
         if lengths is not None:
@@ -127,7 +132,7 @@ class SymbolicTrace(Records):
         self._compiled = (
             tuple(known),
             compile_expressions(known.values(), ("B", "L")),
-            compile_expressions(self.range.conditions, ("B", "L")),
+            compile_expressions(self.guards, ("B", "L")),
             ({k: self._uses(k, timed) for k in timed}, compile_expressions(timed.values(), ("L",))),
             plan,
         )
