@@ -25,6 +25,7 @@ def command(arguments: list[str]) -> list[str]:
         "--ServerApp.root_dir": str(ROOT),  # and not notebooks/: lessons link to the code that they explain
         "--LabApp.app_settings_dir": str(ROOT / "tools" / "lab_settings"),  # no question about news, no update check
         "--Application.log_level": "WARN",  # so that the address is not lost among forty lines of log
+        "--KernelManager.transport_encryption": "auto",  # where kernels can; they warn in the terminal otherwise
         # Without this the server drops uploads above 10 MB (a minute of stereo at 44.1 kHz) and says nothing.
         "--ServerApp.tornado_settings": '{"websocket_max_message_size": 209715200}',
     }
