@@ -80,6 +80,8 @@ def heat_map(
         bar = figure.colorbar(picture, ax=axes, pad=0.02)
         bar.outline.set_edgecolor(INK)
         if floor is not None:
+            bar.ax.yaxis.set_major_formatter(lambda value, place: f"{value:.0e}")  # plain text, no typeset powers
+            bar.ax.yaxis.set_minor_formatter(lambda value, place: "")
             bar.set_label(f"blank: at most {floor:.0e}")
         return finish(figure, alt, twin, format)
 
