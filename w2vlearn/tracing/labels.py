@@ -167,7 +167,7 @@ def constant_letters(calls: Sequence, letters: Mapping, attention_heads: int | N
         new = list(marks)
         early = ranks[i] < projection or (ranks[i] == projection and side == "in")
         for axis, mark in enumerate(marks):
-            if not mark.isdigit() or marks[0] != "B":
+            if not mark.isdigit() or not (marks[0] == "B" or (len(marks) == 3 and is_time(marks[1]))):
                 continue
             ends = axis == len(marks) - 1
             headed = len(marks) == 4 and axis == 1 and is_time(marks[2]) and is_time(marks[3])
