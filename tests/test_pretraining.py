@@ -114,6 +114,19 @@ def test_padding_changes_no_loss():
         torch.testing.assert_close(getattr(first, name).double(), getattr(second, name).double(), rtol=1e-9, atol=1e-9)
 
 
+def test_without_a_time_mask_the_perplexity_counts_real_frames_only(model):
+    """transformers counts padding there, too."""
+    result = model(BATCH.waveforms, BATCH.mask)
+    in_use = [len(set(result.codes[result.frame_mask][:, group].tolist())) for group in range(2)]
+    one_hot = torch.nn.functional.one_hot(result.codes, 20).double()
+    mean = one_hot[result.frame_mask].mean(0)  # (B, T, G, E) -> (real frames, G, E) -> (G, E)
+    expected = (-torch.xlogy(mean, mean).sum(-1)).exp().sum()
+    torch.testing.assert_close(result.codevector_perplexity.double(), expected, rtol=1e-5, atol=1e-5)
+    assert result.codevector_perplexity <= sum(in_use) + 1e-4
+    everywhere = one_hot.mean((0, 1))
+    assert abs((-torch.xlogy(everywhere, everywhere).sum(-1)).exp().sum() - expected) > 1e-3
+
+
 def test_one_clip_with_nothing_hidden_adds_nothing(model):
     mask = TIME_MASK.clone()
     mask[1] = False

@@ -122,8 +122,8 @@ class Wav2Vec2ForPreTraining(nn.Module):
         extract_features = self.dropout_features(outputs.extract_features)  # (B, T, C), nothing hidden
         codevectors, codes, perplexity = self.quantizer(
             extract_features,
-            attention_mask=outputs.frame_mask,
-            mask_time_indices=outputs.time_mask,
+            attention_mask=outputs.frame_mask if outputs.time_mask is None else None,
+            mask_time_indices=outputs.time_mask,  # hides real frames only, so one mask is enough
             gumbel_noise=gumbel_noise,
         )  # (B, T, C) -> (B, T, Q), (B, T, G), ()
         projected_quantized_states = self.project_q(codevectors)  # (B, T, Q) -> (B, T, P)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from w2vlearn.tracing.hooks import RawCall, RawTensor, observing
+from w2vlearn.tracing.masks import TIME_MASK
 from w2vlearn.tracing.twin import quietly, twin
 
 CHEAP = 3e12  # parameters times samples of all real runs on zeros together: about a second on a CPU
@@ -183,6 +184,9 @@ def probe(model: nn.Module, inputs: Inputs, lengths: Sequence[int], broke: bool 
     """
     distinct = sorted(set(lengths))
     ways: list[tuple[bool, frozenset[str], str]] = [(False, frozenset(), "")]
+    timed = frozenset(name for name in inputs.droppable if TIME_MASK.search(name))
+    if timed:  # a time mask, and what goes with it, fits one length only, and shapes do not depend on it
+        ways.insert(0, (False, timed | inputs.optional, ""))
     leaner = [w for w in (inputs.droppable, inputs.optional, inputs.droppable | inputs.optional) if w]
     if inputs.optional:
         ways.append((False, inputs.optional, f"without {_names(inputs.optional)}"))
