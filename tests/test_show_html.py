@@ -223,6 +223,9 @@ def test_journey_reads_without_colour(base):
     for kind in ("padding", "unread"):
         assert HATCHES[kind] in words
         assert re.search(rf'fill="url\(#{kind}-\w+\)"', source)
+    # Two of three clips are padded: their waveform, frames and attention square; and the legend.
+    assert len(re.findall(r'fill="url\(#padding-', source)) == 2 * 3 + 1
+    assert len(re.findall(r'fill="url\(#unread-', source)) == 3 + 1
     for stage in (ENCODER, PROJECTION, POSITIONS, TRANSFORMER, HEAD):
         assert stage.name in words
     for colour in set(re.findall(r'fill="(#\w+)"', source)):

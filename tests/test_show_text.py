@@ -190,7 +190,8 @@ def test_the_inside_of_a_folded_line(tiny):
 @pytest.mark.parametrize(
     "fields",
     [
-        {"skipped": True, "outputs": ()},
+        {"skipped": True},
+        {"outputs": ()},
         {"mask": MaskSeen("attention_mask", "attention", "additive", (3, 1, 124, 124), "float32", "0 = attend")},
         {"valid": (1, 2, 3)},
         {"what": "something else"},
@@ -207,6 +208,19 @@ def test_mask_steps_are_rows_at_every_level(tiny):
         names = [row.name for row in rows(tiny, level)]
         assert "sample mask -> frame mask" in names, level
         assert "frame mask -> attention mask" in names, level
+
+
+def test_a_mask_step_inside_folded_layers_is_shown(tiny):
+    """A model that makes its mask in each layer: the layers fold, the step stays visible."""
+    step = tiny.records[position_of(tiny, "frame mask -> attention mask")]
+    records = []
+    for record in tiny.records:
+        records.append(record)
+        if re.fullmatch(r"wav2vec2\.encoder\.layers\.\d+", record.name):
+            records.append(replace(step, name="made -> here", depth=record.depth + 1))
+    lines = rows(Trace(TraceData(tuple(records), tiny.batch, tiny.letters), model_name="Own masks"))
+    assert [row.label for row in lines if row.name == "made -> here"] == ["made → here"]
+    assert any(row.times == 2 for row in lines)
 
 
 def test_unknown_level(tiny):
