@@ -28,7 +28,7 @@ def show(value: Any) -> str:
         inner = ", ".join(show(item) for item in value)
         text = f"[{inner}]" if isinstance(value, list) else f"({inner}{',' if len(value) == 1 else ''})"
     elif type(value).__repr__ is object.__repr__:
-        text = f"a {type(value).__name__}"
+        text = f"a value of type {type(value).__name__}"
     else:
         text = repr(value)
     return text if len(text) <= 120 else text[:119] + "…"

@@ -17,6 +17,9 @@ from w2vlearn.lessons.wording import wrapped
 __all__ = ["Verdict", "answer_of", "check", "judge_answer", "verdict"]
 
 
+UNTOUCHED = "the cell above is still as it was given. Two hints are folded above it."
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What is said about an answer.
@@ -71,7 +74,7 @@ def judge_answer(exercise: Exercise, answer: Any) -> Verdict:
 
     reference = _reference(exercise)
     if answer is None or answer is Ellipsis:
-        return say("stub", _untouched(exercise))
+        return say("stub", UNTOUCHED)
     if reference.cases and not callable(answer):
         return say(
             "kind",
@@ -87,7 +90,7 @@ def judge_answer(exercise: Exercise, answer: Any) -> Verdict:
     ):
         return say("solution", fill(exercise.says, _names(exercise)), correct=True)
     if all(_is_untouched(outcome) for outcome in outcomes) or _same(outcomes, reference.stub, exercise):
-        return say("stub", _untouched(exercise))
+        return say("stub", UNTOUCHED)
     for wrong, behaviour in reference.wrongs:
         if _recognised(wrong, behaviour, answer, outcomes, exercise):
             return say(f"wrong: {wrong.name}", fill(wrong.says, _names(exercise)))
@@ -174,7 +177,9 @@ def _same(one: list[Outcome], other: list[Outcome], exercise: Exercise) -> bool:
         if left.error is not None:
             if type(left.error) is not type(right.error):
                 return False
-        elif not alike(left.value, right.value, exercise.tolerance):
+            continue
+        printed_instead = left.value is None and bool(left.printed) != bool(right.printed)
+        if printed_instead or not alike(left.value, right.value, exercise.tolerance):
             return False
     return True
 
@@ -192,12 +197,6 @@ def _judged(exercise: Exercise, answer: Any) -> str | None:
     if outcome.error is not None:
         return f"your answer broke off with {describe_error(outcome.error)}."
     return outcome.value
-
-
-def _untouched(exercise: Exercise) -> str:
-    return (
-        f"the cell above is still as it was given. Fill it in ({exercise.minutes} min); two hints are folded above it."
-    )
 
 
 def _first_difference(

@@ -1,13 +1,12 @@
 """The same small map of the model at the head of every lesson: samples to frames to heads, the masks below.
 
-The lesson's own stages carry a sign (▶), a thick border and bold type; colour only helps.
+The lesson's own stages carry a sign (▶), a double border and bold type; colour only helps.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
-from itertools import pairwise
 
 from w2vlearn.lessons.course import COURSE
 from w2vlearn.show import palette
@@ -19,30 +18,26 @@ SIGN = "▶"
 
 @dataclass(frozen=True)
 class MapStage:
-    """A box of the map: name, shape of what comes out, colour, place (column from 0, row 0 or 1)."""
+    """A box of the map: name, shape of what comes out, colour."""
 
     name: str
     shape: str
     colour: str
-    column: float
-    row: int
 
 
 STAGES: dict[str, MapStage] = {
-    "samples": MapStage("samples", "(B, L)", palette.WAVEFORM.colour, 0, 0),
-    "feature_encoder": MapStage("feature encoder", "(B, T, 512)", palette.FEATURE_ENCODER.colour, 1, 0),
-    "projection": MapStage("projection", "(B, T, 768)", palette.PROJECTION.colour, 2, 0),
-    "positions": MapStage("positions", "(B, T, 768)", palette.POSITIONS.colour, 3, 0),
-    "transformer": MapStage("Transformer", "(B, T, 768)", palette.TRANSFORMER.colour, 4, 0),
-    "head": MapStage("head", "(B, T, V)", palette.HEAD.colour, 5, 0),
-    "sample_mask": MapStage("sample mask", "(B, L)", "currentColor", 0, 1),
-    "frame_mask": MapStage("frame mask", "(B, T)", "currentColor", 2, 1),
-    "attention_mask": MapStage("attention mask", "(B, 1, T, T)", "currentColor", 4, 1),
+    "samples": MapStage("samples", "(B, L)", palette.WAVEFORM.colour),
+    "feature_encoder": MapStage("feature encoder", "(B, T, 512)", palette.FEATURE_ENCODER.colour),
+    "projection": MapStage("projection", "(B, T, 768)", palette.PROJECTION.colour),
+    "positions": MapStage("positions", "(B, T, 768)", palette.POSITIONS.colour),
+    "transformer": MapStage("Transformer", "(B, T, 768)", palette.TRANSFORMER.colour),
+    "head": MapStage("head", "(B, T, V)", palette.HEAD.colour),
+    "sample_mask": MapStage("sample mask", "(B, L)", "currentColor"),
+    "frame_mask": MapStage("frame mask", "(B, T)", "currentColor"),
+    "attention_mask": MapStage("attention mask", "(B, 1, T, T)", "currentColor"),
 }
 ROAD = ("samples", "feature_encoder", "projection", "positions", "transformer", "head")
 MASKS = ("sample_mask", "frame_mask", "attention_mask")
-
-WIDTH, HEIGHT, GAP, TOP, SECOND = 118, 46, 18, 34, 112
 
 
 class LessonMap:
@@ -73,48 +68,37 @@ class LessonMap:
         return f"{SIGN} [{stage.name} {stage.shape}]" if key in self.marked else f"{stage.name} {stage.shape}"
 
     def _repr_html_(self) -> str:
-        boxes = "".join(self._box(key) for key in STAGES)
-        arrows = _arrows(ROAD) + _arrows(MASKS)
-        width = 6 * (WIDTH + GAP) + 4
-        data, masks = (" to ".join(f"{STAGES[key].name} {STAGES[key].shape}" for key in road) for road in (ROAD, MASKS))
-        alt = f"Map of the model. You are at {self.here}. Data: {data}. Masks: {masks}."
+        """A table, not a drawing: it shows in a notebook that is not trusted yet, where drawings are taken out."""
+        data = [part for key in ROAD for part in (self._box(key), _arrow(1))][:-1]
+        masks = [*[part for key in MASKS for part in (self._box(key), _arrow(3))][:-1], _cell("", 2)]
+        rows = "".join(
+            f'<tr style="background:none">{"".join(row)}</tr>' for row in (data, [_cell("&nbsp;", 11)], masks)
+        )
         return (
-            f'<svg viewBox="0 0 {width} 168" style="width:100%;max-width:{width}px" role="img" '
-            f'aria-label="{escape(alt)}" '
-            f'font-family="sans-serif" fill="currentColor">'
-            f'<text x="4" y="18" font-size="14" font-weight="bold">{SIGN} {escape(self.here)}</text>'
-            f"{arrows}{boxes}</svg>"
+            f'<div role="figure" aria-label="{escape(f"Map of the model. You are at {self.here}.")}">'
+            f'<div style="font-weight:bold;margin:2px 0 6px">{SIGN} {escape(self.here)}</div>'
+            f'<table role="presentation" style="border-collapse:separate;border-spacing:0;margin:0">'
+            f"{rows}</table></div>"
         )
 
     def _box(self, key: str) -> str:
         stage, marked = STAGES[key], key in self.marked
-        x, y = _corner(stage)
-        middle = x + WIDTH / 2
+        style = (
+            f"text-align:center;padding:4px 8px;white-space:nowrap;border-radius:6px;border:1px solid {stage.colour}"
+        )
+        if marked:
+            style += ";border:4px double currentColor;font-weight:bold"
         name = f"{SIGN} {stage.name}" if marked else stage.name
-        weight = ' font-weight="bold"' if marked else ""
-        stroke = "currentColor" if marked else stage.colour
-        return (
-            f'<rect x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="6" fill="{stage.colour}" '
-            f'fill-opacity="{0.08 if stage.colour == "currentColor" else 0.18}" '
-            f'stroke="{stroke}" stroke-width="{3.5 if marked else 1.2}"/>'
-            f'<text x="{middle:g}" y="{y + 20}" text-anchor="middle" font-size="13"{weight}>{name}</text>'
-            f'<text x="{middle:g}" y="{y + 37}" text-anchor="middle" font-size="12"{weight}>{stage.shape}</text>'
-        )
+        return f'<td style="{style}">{name}<br>{stage.shape}</td>'
 
 
-def _corner(stage: MapStage) -> tuple[int, int]:
-    return int(2 + stage.column * (WIDTH + GAP)), SECOND if stage.row else TOP
+def _arrow(columns: int) -> str:
+    return _cell("→" if columns == 1 else "───────→", columns)
 
 
-def _arrows(road: tuple[str, ...]) -> str:
-    drawn = []
-    for one, other in pairwise(road):
-        (x1, y), (x2, _) = _corner(STAGES[one]), _corner(STAGES[other])
-        start, end, y = x1 + WIDTH + 2, x2 - 3, y + HEIGHT // 2
-        drawn.append(
-            f'<path d="M{start},{y} H{end} m-5,-4 l5,4 l-5,4" fill="none" stroke="currentColor" stroke-width="1.4"/>'
-        )
-    return "".join(drawn)
+def _cell(text: str, columns: int) -> str:
+    """A cell without a border."""
+    return f'<td colspan="{columns}" style="text-align:center;padding:0 3px;border:none">{text}</td>'
 
 
 def lesson_map(lesson: int) -> LessonMap:
