@@ -73,8 +73,8 @@ class Exported:
 def bare_twin(model: nn.Module, convert: Callable[[Tensor], Tensor] = lambda tensor: tensor) -> nn.Module:
     """A second body for a module: in eval mode, without users' hooks; by default on the same tensors, so at no cost.
 
-    Export reads sizes and types of parameters and never writes to them; what a forward stores in its modules lands in the
-    twin.
+    Export reads sizes and types of parameters and never writes to them; what a forward stores in its modules lands
+    in the twin.
     """
 
     def converted(tensor: Tensor) -> Tensor:
