@@ -90,3 +90,12 @@ def test_traces_that_cannot_be_compared_say_why(model):
         trace(model, torch.zeros(2, 3, 4))
     with pytest.raises(ValueError, match="a partial trace cannot be compared"):
         good.diff(broken.value.trace)
+
+
+def test_a_masked_run_on_the_meta_device_is_traced_too():
+    """No values there, so masks are read by form and name alone."""
+    with torch.device("meta"):
+        model = Wav2Vec2ForCTC(TINY).eval()
+        observed = trace(model, torch.empty(2, 4000), torch.ones(2, 4000, dtype=torch.bool))
+    mask = observed["wav2vec2.encoder.layers.0"].mask
+    assert (mask.kind, mask.form, mask.convention, mask.real) == ("attention", "bool", "True = real", None)

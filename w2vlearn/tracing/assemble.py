@@ -179,7 +179,7 @@ class _Chain:
             expected = context.expect(call, "in", call.inputs[0], None)  # no probe run was handed this mask
         if is_lengths and context.expect is not None and call.inputs:
             expected = context.expect(call, "in", call.inputs[0], None)
-        if not context.values:
+        if not context.values or (tensor.ref is not None and tensor.ref.is_meta):  # nothing to read
             form = (
                 "lengths"
                 if is_lengths

@@ -1,0 +1,233 @@
+"""The explorer without a browser: its state, its words, its facts against runs, and what it says to bad input."""
+
+import io
+import random
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import traitlets
+from torch.utils.flop_counter import FlopCounterMode
+
+from w2vlearn import FrameGeometry, Wav2Vec2Config, Wav2Vec2ForCTC, pad, trace
+from w2vlearn.audio import example
+from w2vlearn.explore import explore
+from w2vlearn.explore.explorer import HOUR
+from w2vlearn.explore.facts import facts, leaks, measure_leaks
+from w2vlearn.explore.words import sizes
+from w2vlearn.tracing.expression import Expression
+from w2vlearn.tracing.symbolic import SymbolicTrace
+
+BASE = FrameGeometry.from_config(Wav2Vec2Config.base())
+TEXT_PARTS = {"tower": "left over", "frames": "point at a frame", "masks": "sample mask", "costs": "no length moves"}
+
+
+def plain(text):
+    return text.replace("\u00a0", " ")
+
+
+@pytest.mark.parametrize("preset", ["base", "large", "large_lv60", "tiny"])
+@pytest.mark.parametrize("mask", [True, False])
+def test_every_row_equals_an_observed_trace(preset, mask):
+    config = Wav2Vec2Config.from_preset(preset)
+    told = facts(SymbolicTrace.preset(preset, mask), config.feat_extract_norm)
+    with torch.device("meta"):
+        model = Wav2Vec2ForCTC(config).eval()
+        waves = torch.empty(3, 23_456)
+        arguments = (waves, torch.ones(3, 23_456, dtype=torch.bool)) if mask else (waves,)
+    observed = trace(model, *arguments)
+    values = sizes(told, 3, 23_456)
+    rows = [row for row in told["all_rows"] if row["name"] in observed.names and "mask ->" not in row["name"]]
+    assert len(rows) > 50
+    for row in rows:
+        record = observed[row["name"]]
+        assert tuple(values.get(part, part) for part in row["ends"][-1]) == record.output.shape, row["name"]
+
+
+def test_letters_equal_the_arithmetic_at_random_lengths_and_edges():
+    told = facts(SymbolicTrace.preset("base"), "group")
+    numbers = random.Random(0)
+    lengths = [*range(0, 1200), 16_000, 16_080, HOUR, *(numbers.randrange(400, HOUR) for _ in range(300))]
+    for length in lengths:
+        values = sizes(told, 1, length)
+        assert [values[f"T{i}"] for i in range(1, 8)] == BASE.lengths(length), length
+
+
+@pytest.mark.parametrize("preset", ["base", "tiny", "large_lv60"])
+def test_multiply_adds_are_those_that_torch_counts(preset):
+    config = Wav2Vec2Config.from_preset(preset)
+    told = facts(SymbolicTrace.preset(preset), config.feat_extract_norm)
+    with torch.device("meta"):
+        model = Wav2Vec2ForCTC(config).eval()
+        waves, mask = torch.empty(2, 20_000), torch.ones(2, 20_000, dtype=torch.bool)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(waves, mask)
+    work = Expression(told["costs"]["multiply_adds"])(**sizes(told, 2, 20_000))
+    assert work == counter.get_total_flops() / 2  # torch counts a multiply-add as two
+
+
+def test_memory_is_that_of_the_tensors():
+    told = facts(SymbolicTrace.preset("tiny"), "group")
+    model = Wav2Vec2ForCTC(Wav2Vec2Config.tiny()).eval()
+    batch = pad([torch.zeros(9000), torch.zeros(700)])
+    observed = trace(model, batch, values=True)
+    at = {name: Expression(tree)(**sizes(told, 2, 9000)) for name, tree in told["costs"].items()}
+    assert at["waveforms"] == batch.waveforms.nbytes
+    assert at["first_convolution"] == observed["wav2vec2.feature_extractor.conv_layers.0.conv"].value.nbytes
+    assert at["hidden_state"] == observed["wav2vec2.encoder.layers.1"].value.nbytes
+    assert at["parameters"] == sum(parameter.nbytes for parameter in model.parameters())
+    assert at["attention_weights"] == 2 * 4 * 27 * 27 * 4  # B, H, T, T, bytes
+
+
+def test_stored_leaks_are_what_a_measurement_gives():
+    assert leaks() == measure_leaks()
+
+
+def test_left_over_is_what_the_convolution_does_not_reach():
+    told = facts(SymbolicTrace.preset("base"), "group")
+    for length in range(400, 1100):
+        values, before = sizes(told, 1, length), length
+        for step, after in zip(told["tower"], BASE.lengths(length), strict=True):
+            assert Expression(step["left"])(**values) == before - ((after - 1) * step["stride"] + step["kernel"])
+            before = after
+
+
+def test_state_moves_the_words():
+    explorer = explore(16_000, 23_456, frame=12)
+    text = plain(explorer.text)
+    assert "16 000 samples = 1.000 s → 49 frames, the last 240 samples unread" in text
+    assert "frame 12 of clip 1 reads samples 3840 … 4239: 240.0 … 265.0 ms, centre 252.5 ms" in text
+    explorer.lengths = [16_080, 23_456]
+    assert "16 080 samples = 1.005 s → 50 frames, every sample read" in plain(explorer.text)
+    explorer.frame, explorer.sample = -1, 4000
+    assert "sample 4000 of clip 1 (250.0 ms): frame 12 reads it" in explorer.text
+    assert repr(explorer) == explorer.text
+
+
+@pytest.mark.parametrize("sample", [0, 319, 320, 399, 400, 4000, 15_759, 15_760, 15_999])
+def test_a_sample_is_read_by_the_frames_that_geometry_says(sample):
+    words = explore(16_000, focus="frames", sample=sample).text.splitlines()[-1]
+    frames = BASE.frames_at(sample, 16_000)
+    if len(frames) == 0:
+        assert words.endswith("no frame reads it: it is in the unread tail")
+    elif len(frames) == 1:
+        assert words.endswith(f"frame {frames[0]} reads it")
+    else:
+        assert words.endswith(f"frames {frames[0]} … {frames[-1]} read it")
+
+
+@pytest.mark.parametrize(
+    ("length", "words"),
+    [
+        (399, "0 frames: it runs out at T7, which gets 1 position and needs 2; 1 samples are missing"),
+        (100, "it runs out at T5, which gets 1 position and needs 3; 300 samples are missing"),
+        (0, "it runs out at T1, which gets 0 positions and needs 10; 400 samples are missing"),
+        (400, "→ 1 frame, every sample read"),
+        (719, "→ 1 frame, the last 319 samples unread"),
+        (720, "→ 2 frames, every sample read"),
+        (HOUR, "57 600 000 samples = 3600.000 s → 179 999 frames, the last 240 samples unread"),
+    ],
+)
+def test_edges_are_said(length, words):
+    assert words in plain(explore(length, focus="clips").text)
+
+
+@pytest.mark.parametrize("convention", ["real", "padding", "additive", "lengths"])
+def test_masks_in_every_convention(convention):
+    text = plain(explore(16_000, 8000, focus="masks", convention=convention).text)
+    wanted = {
+        "real": "clip 2: sample mask True × 8 000, False × 8 000 · frame mask True × 24, False × 25",
+        "padding": "clip 2: sample mask False × 8 000, True × 8 000 · frame mask False × 24, True × 25",
+        "additive": "frame mask 0 × 24, −3.4e38 × 25",
+        "lengths": "frames: [49, 24]",
+    }
+    assert wanted[convention] in text
+    assert "no mask is handed" in explore(16_000, 8000, mask=False).text
+
+
+def test_mask_and_norm_decide_where_padding_gets_in():
+    said = {
+        (preset, mask): explore(16_000, 8000, preset=preset, mask=mask, focus="costs").text.splitlines()[-1]
+        for preset in ("base", "large_lv60")
+        for mask in (True, False)
+    }
+    assert "layer_norm. GroupNorm takes mean" in said["base", True] and "GroupNorm" in said["base", False]
+    assert said["large_lv60", True].endswith("nowhere. Real frames are the same as alone, to float error.")
+    assert "pos_conv_embed.conv" in said["large_lv60", False]
+
+
+def test_focus_shows_only_what_is_asked_for():
+    whole = explore(5000).text
+    assert all(words in whole for words in TEXT_PARTS.values())
+    for part, words in TEXT_PARTS.items():
+        text = explore(5000, focus=part).text
+        assert words in text
+        assert not any(other in text for key, other in TEXT_PARTS.items() if key != part)
+
+
+def test_presets_and_custom_convolutions_are_derived():
+    explorer = explore(16_000, preset="tiny", focus="tower")
+    explorer.preset = "large_lv60"
+    assert (explorer.norm, explorer.shown["constants"]["D"]) == ("layer", 1024)
+    explorer.preset = "tiny"
+    with explorer.hold_trait_notifications():
+        explorer.kernels, explorer.strides = "8, 4", "4, 2"
+    assert explorer.message == "" and [step["kernel"] for step in explorer.shown["tower"]] == [8, 4]
+    geometry = FrameGeometry((8, 4), (4, 2))
+    for length in (19, 20, 21, 500, 16_000):
+        assert sizes(explorer.shown, 1, length)["T"] == geometry.frame_count(length)
+    assert "T = floor((L - 20) / 8) + 1" in explorer.text
+    for kernels, strides, words in [
+        ("8, 4", "4", "found 2 and 1"),
+        ("8, x", "4, 2", "kernels must be whole numbers from 1 to 1000 with commas between, found '8, x'"),
+        ("8, 4", "0, 2", "strides must be whole numbers"),
+        ("", "4, 2", "found ''"),
+    ]:
+        with explorer.hold_trait_notifications():
+            explorer.kernels, explorer.strides = kernels, strides
+        assert words in explorer.message
+        assert (explorer.kernels, explorer.strides) == ("8, 4", "4, 2")  # the last good state stays
+
+
+def test_speech_and_uploads_bring_their_length_and_shape():
+    explorer = explore(16_000, 8000, focus="clips")
+    explorer.sources = ["", "yes"]
+    assert explorer.lengths == [16_000, len(example("yes"))] and len(explorer.envelopes[1]) == 160
+    explorer.lengths = [16_000, 5000]
+    assert explorer.sources == ["", ""] and explorer.envelopes[1] == []
+    file = io.BytesIO()
+    soundfile.write(file, np.sin(np.arange(24_000) / 20).astype("float32"), 8000, format="WAV")
+    explorer.upload_name, explorer.upload_clip = "mine.wav", 0
+    explorer.upload = file.getvalue()
+    assert explorer.lengths[0] == 48_000 and explorer.message == "" and explorer.upload == b""
+    explorer.upload_name = "broken.wav"
+    explorer.upload = b"not a sound at all"
+    assert explorer.message.startswith("broken.wav could not be read") and "/" not in explorer.message
+    assert explorer.lengths[0] == 48_000 and "⚠ broken.wav" in explorer.text
+
+
+def test_waveforms_can_be_handed_over():
+    explorer = explore(example("yes"), 500)
+    assert explorer.lengths == [len(example("yes")), 500] and max(explorer.envelopes[0]) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"lengths": []}, "one to 6 clips, found 0"),
+        ({"lengths": [1] * 7}, "one to 6 clips, found 7"),
+        ({"lengths": [-1]}, "from 0 to 57600000 samples .* found -1"),
+        ({"lengths": [HOUR + 1]}, "one hour"),
+        ({"lengths": ["x"]}, "int"),
+        ({"focus": "everything"}, 'focus is "all" or some of model, clips'),
+        ({"preset": "huge"}, "huge"),
+        ({"convention": "other"}, "other"),
+    ],
+)
+def test_state_that_cannot_be_is_refused_and_the_last_one_stays(change, words):
+    explorer = explore(16_000)
+    before = explorer.text
+    with pytest.raises(traitlets.TraitError, match=words):
+        explorer.set_trait(*next(iter(change.items())))
+    assert explorer.text == before
