@@ -20,7 +20,7 @@ from w2vlearn.show.text import columns, legend, letters_line, summary, trace_err
 _TABLE = "border-collapse:collapse;background:transparent;color:inherit;font-size:13px;line-height:1.35;margin:6px 0"
 _CAPTION = "caption-side:top;text-align:left;padding:6px 0;color:inherit;font-size:14px;font-weight:600"
 _ROW = "background:transparent;border-bottom:1px solid rgba(128,128,128,0.45)"
-_CELL = "text-align:{side};vertical-align:top;padding:4px 9px"
+_CELL = "text-align:{side};vertical-align:top;padding:4px 6px"
 _LINE = "white-space:nowrap"
 _MONO = "font-family:ui-monospace,'DejaVu Sans Mono',monospace"
 _SIDES = {"l": "left", "r": "right", "c": "center"}
@@ -124,14 +124,22 @@ class _Code(_Line):
     """Text of a cell that is set in type of equal width and never wrapped; leading spaces indent it."""
 
 
+class _Name(_Code):
+    """The same, wrapped where it must be: names of mask steps are long."""
+
+
+class _Wrapped(Raw):
+    """HTML that goes in as it is, wrapped where it must be."""
+
+
 def _cell(tag: str, value: object, side: str, scope: str) -> str:
     text = str(value)
     style = _CELL.format(side=_SIDES[side])
-    if isinstance(value, (Raw, _Line)):
+    if isinstance(value, (Raw, _Line)) and not isinstance(value, (_Name, _Wrapped)):
         style += f";{_LINE}"
     if isinstance(value, _Code):
         bare = text.lstrip(" ")
-        style += f";{_MONO}" + (f";padding-left:{9 + 7 * (len(text) - len(bare))}px" if bare != text else "")
+        style += f";{_MONO}" + (f";padding-left:{6 + 7 * (len(text) - len(bare))}px" if bare != text else "")
         text = bare
     if scope == "row":
         style += ";font-weight:400"
@@ -140,18 +148,26 @@ def _cell(tag: str, value: object, side: str, scope: str) -> str:
 
 
 def _table(lines: list[Row], caption: str) -> str:
-    """The table of a trace: its rows' header is the layer, so the stage's column stands behind it."""
+    """The table of a trace. The stage stands above what the layer does: a column of its own would push the masks, which
+    matter most, out of a notebook's width."""
     headers, body, align = columns(lines)
     few = all(row.record.valid is None or len(row.record.valid) <= 4 for row in lines)
     made = [_styled(line, cells, few) for line, cells in zip(lines, body, strict=True)]
-    return grid((headers[0], "stage", *headers[1:]), made, caption=caption, align="l" + align)
+    return grid((headers[0], "stage, what it does", *headers[2:]), made, caption=caption, align=align)
 
 
 def _styled(row: Row, cells: list[str], few: bool) -> list[object]:
     """The text table's cells, with the stage's colour and name, and without line breaks where they would hurt."""
     name, what, shape, parameters, *rest = (cell.replace("\u00a0", " ").replace("\u200b", "") for cell in cells)
-    stage = Raw(marker(row.stage) + (escape(row.stage.name) if row.stage is not MODEL else ""))
-    return [_Code(name), stage, what, _Code(shape), parameters, *(_Line(cell) if few else cell for cell in rest)]
+    stage = f"{marker(row.stage)}{escape(row.stage.name)}<br>" if row.stage is not MODEL else ""
+    layer = _Name(name) if row.record.is_mask_step else _Code(name)
+    return [
+        layer,
+        _Wrapped(stage + escape(what)),
+        _Code(shape),
+        parameters,
+        *(_Line(cell) if few else cell for cell in rest),
+    ]
 
 
 def marker(stage: Stage) -> str:
