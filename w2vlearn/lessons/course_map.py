@@ -25,6 +25,7 @@ class MapStage:
     colour: str
 
 
+GREY = palette.WAVEFORM.colour  # JupyterLab takes currentColor out of a notebook that is not trusted yet
 STAGES: dict[str, MapStage] = {
     "samples": MapStage("samples", "(B, L)", palette.WAVEFORM.colour),
     "feature_encoder": MapStage("feature encoder", "(B, T, 512)", palette.FEATURE_ENCODER.colour),
@@ -32,9 +33,9 @@ STAGES: dict[str, MapStage] = {
     "positions": MapStage("positions", "(B, T, 768)", palette.POSITIONS.colour),
     "transformer": MapStage("Transformer", "(B, T, 768)", palette.TRANSFORMER.colour),
     "head": MapStage("head", "(B, T, V)", palette.HEAD.colour),
-    "sample_mask": MapStage("sample mask", "(B, L)", "currentColor"),
-    "frame_mask": MapStage("frame mask", "(B, T)", "currentColor"),
-    "attention_mask": MapStage("attention mask", "(B, 1, T, T)", "currentColor"),
+    "sample_mask": MapStage("sample mask", "(B, L)", GREY),
+    "frame_mask": MapStage("frame mask", "(B, T)", GREY),
+    "attention_mask": MapStage("attention mask", "(B, 1, T, T)", GREY),
 }
 ROAD = ("samples", "feature_encoder", "projection", "positions", "transformer", "head")
 MASKS = ("sample_mask", "frame_mask", "attention_mask")
@@ -87,7 +88,7 @@ class LessonMap:
             f"text-align:center;padding:4px 8px;white-space:nowrap;border-radius:6px;border:1px solid {stage.colour}"
         )
         if marked:
-            style += ";border:4px double currentColor;font-weight:bold"
+            style += f";border:4px double {stage.colour};font-weight:bold"
         name = f"{SIGN} {stage.name}" if marked else stage.name
         return f'<td style="{style}">{name}<br>{stage.shape}</td>'
 
