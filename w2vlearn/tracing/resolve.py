@@ -119,6 +119,7 @@ def _lengths(arguments: tuple, inputs: Inputs, given: Tensor | None) -> tuple[in
         return tuple(int(n) for n in given.tolist())
     args, kwargs = arguments
     named = [(f"args[{i}]", value) for i, value in enumerate(args)] + list(kwargs.items())
+    named = [(name, spec) for name, spec in named if not (isinstance(spec, Spec) and _valueless(spec.mask))]
     for name, spec in named:
         if not isinstance(spec, Spec) or spec.mask is None:
             continue
@@ -305,3 +306,8 @@ def _after(model: nn.Module, name: str, records: Sequence[LayerRecord]) -> int:
             return last + 1
     above = _nearest(parent, records)
     return next((i for i, r in enumerate(records) if r.name == above and not r.is_mask_step), 0) + 1
+
+
+def _valueless(mask: Tensor | None) -> bool:
+    """Whether a mask is on the meta device, where there is nothing to count."""
+    return mask is not None and mask.is_meta
