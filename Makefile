@@ -17,13 +17,14 @@ NBVAL := --nbval --nbval-current-env --nbval-cell-timeout 60 --nbval-sanitize-wi
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help lab test lint format lessons clips digits bench clean
+.PHONY: help lab test lint format lessons faults clips digits bench clean
 
 help:
 	@echo "make lab       build .venv (first time: minutes), open JupyterLab on the first lesson"
 	@echo "make test      lint, unit tests, lessons compared with their stored outputs, browser tests"
 	@echo "make lint      ruff alone          make format    let ruff rewrite"
 	@echo "make lessons   run all lessons and store them again"
+	@echo "make faults    plant faults in a copy of the package; say whether tests and lessons see each one"
 	@echo "make clips     make the built-in speech again (needs espeak-ng)"
 	@echo "make digits    train the two digit models again (needs espeak-ng; about 20 minutes each)"
 	@echo "make bench     measure what the documentation promises"
@@ -67,6 +68,9 @@ test: lint
 
 lessons: $(TEST_READY)
 	@$(ONE_THREAD) $(BIN)/python tools/lessons.py
+
+faults: $(TEST_READY)
+	@$(ONE_THREAD) $(BIN)/python tools/faults.py
 
 clips: $(LAB_READY)
 	@$(BIN)/python tools/make_clips.py
