@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from types import SimpleNamespace
@@ -99,9 +99,16 @@ def _range(exported: Exported, axes: Axes) -> Range:
     sizes = {d for c in exported.calls for t in (*c.inputs, *c.outputs) for d in t.shape if isinstance(d, Expression)}
     lengths = compile_expressions([d for d in sizes if d.letters == {"L"}], ("L",))
     minimum = bound
-    while minimum > 1 and "L" not in exported.fixed and all(n >= 1 for n in lengths(minimum - 1)):
+    while minimum > 1 and "L" not in exported.fixed and _all_positive(lengths, minimum - 1):
         minimum -= 1
     return Range((b_low, b_high), (bound, l_high), tuple(dict.fromkeys(conditions)), minimum)
+
+
+def _all_positive(sizes: Callable[..., tuple[int, ...]], length: int) -> bool:
+    try:
+        return all(n >= 1 for n in sizes(length))
+    except ZeroDivisionError:  # a size that was divided by is 0
+        return False
 
 
 class _Runs:
