@@ -95,6 +95,7 @@ FAULTS = (
         clips = [(clip - row.mean()) / torch.sqrt(row.var(correction=0) + 1e-7) for clip, row in zip(clips, rows)]
 """,
         unit="tests/test_batch.py",
+        lesson=1,
     ),
     Fault(
         "pad: the shortest clip decides",
@@ -103,6 +104,30 @@ FAULTS = (
         "        return sample_mask(self.lengths.clamp(max=int(self.lengths.min())), self.waveforms.shape[1])",
         unit="tests/test_batch.py",
         lesson=0,
+    ),
+    Fault(
+        "sample mask: one sample too many",
+        MASKS,
+        "return torch.arange(samples, device=lengths.device) < lengths[:, None]",
+        "return torch.arange(samples, device=lengths.device) <= lengths[:, None]",
+        unit="tests/test_batch.py",
+        lesson=1,
+    ),
+    Fault(
+        "read: channels added, not averaged",
+        "w2vlearn/audio.py",
+        "mono = waveform.mean(axis=1)",
+        "mono = waveform.sum(axis=1)",
+        unit="tests/test_audio.py",
+        lesson=1,
+    ),
+    Fault(
+        "read: the sample rate left as it is",
+        "w2vlearn/audio.py",
+        "    if found_rate != sample_rate:",
+        "    if found_rate < 0:",
+        unit="tests/test_audio.py",
+        lesson=1,
     ),
     # ---------------------------------------------------------------- lesson 2: feature encoder
     Fault(
