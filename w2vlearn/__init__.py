@@ -21,7 +21,7 @@ _ROOMS = {
     "symbolic_trace": "w2vlearn.tracing",
     "padding_leak": "w2vlearn.tracing",
     "receptive_field": "w2vlearn.tracing",
-    "transcribe": "w2vlearn.transcribe",
+    "transcribe": "w2vlearn.transcription",
     "explore": "w2vlearn.explore",
 }
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -128,11 +129,12 @@ def chunk_waveforms(
     Chunk, Tensor
         The chunk and its samples. Shape: (len(chunk.samples),).
     """
-    held, first, total, index = None, 0, 0, 0  # held: samples first … total - 1
+    held: deque[tuple[int, Tensor]] = deque()  # blocks still needed, each with the number of its first sample
+    total, index = 0, 0
     for block in itertools.chain(blocks, [None]):
         ended = block is None
         if not ended:
-            held = block if held is None else torch.cat([held, block])
+            held.append((total, block))
             total += len(block)
         known = geometry.frame_count(total)
         while index * frames < known:
@@ -140,10 +142,18 @@ def chunk_waveforms(
             if not ended and known < (index + 1) * frames + max(context, 1):
                 break
             chunk = _chunk(index, frames, context, known, geometry, total if ended else None)
-            yield chunk, held[chunk.samples.start - first : chunk.samples.stop - first]
+            yield chunk, _between(held, chunk.samples)
             index += 1
             start = max(0, index * frames - context) * geometry.hop  # where the next chunk begins to read
-            held, first = held[start - first :].clone(), start  # a copy, so that what lies before is freed
+            while held and held[0][0] + len(held[0][1]) <= start:
+                held.popleft()
+
+
+def _between(held: Iterable[tuple[int, Tensor]], samples: range) -> Tensor:
+    """Samples ``samples`` out of numbered blocks. Shape: (len(samples),); a view where they lie in one block."""
+    parts = [block[max(0, samples.start - first) : max(0, samples.stop - first)] for first, block in held]
+    parts = [part for part in parts if len(part)]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def frame_outputs(model: nn.Module, waveform: Tensor) -> Tensor:

@@ -1,0 +1,343 @@
+"""transcribe: files, waveforms, batches, long recordings; and what bad input is told."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import xml.dom.minidom
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import transformers
+
+import w2vlearn.transcription as room
+from w2vlearn import Wav2Vec2Config, pad, read_audio, transcribe
+from w2vlearn.audio import example, example_clips
+from w2vlearn.batch import Batch
+from w2vlearn.checkpoint import save
+from w2vlearn.model import Wav2Vec2ForCTC, Wav2Vec2Model
+from w2vlearn.processing import Processing
+from w2vlearn.vocabulary import Vocabulary
+
+GROUP = Wav2Vec2Config.tiny()
+LAYER = dataclasses.replace(GROUP, feat_extract_norm="layer", conv_bias=True, do_stable_layer_norm=True)
+TOKENS = ("<pad>", "<s>", "</s>", "<unk>", "|", *"ETAONIHSRDLUMWCFGYPBVK'XJQZ")
+
+
+def talker(config=LAYER, seed=0):
+    """A random model that talks: every kind of token wins some frames."""
+    torch.manual_seed(seed)
+    model = Wav2Vec2ForCTC(config).eval()
+    with torch.no_grad():
+        model.lm_head.weight.mul_(30)
+        model.lm_head.bias[[0, 4]] += 2
+    model.vocabulary = Vocabulary(TOKENS)
+    return model
+
+
+@pytest.fixture(scope="module")
+def model():
+    return talker()
+
+
+def same(one, other):
+    assert one.text == other.text and one.tokens == other.tokens
+    assert one.samples == other.samples
+    assert one.confidence == pytest.approx(other.confidence, abs=1e-4)
+    assert torch.allclose(one.envelope, other.envelope)
+
+
+# ------------------------------------------------------------------------------------------------ what comes out
+
+
+@pytest.mark.parametrize("config", [GROUP, LAYER], ids=["group", "layer"])
+@pytest.mark.parametrize("normalize", [False, True])
+def test_the_text_is_what_transformers_pipeline_of_extractor_model_and_tokenizer_writes(tmp_path, config, normalize):
+    ours = talker(config)
+    ours.processing = Processing(16_000, normalize, True)
+    save(ours, tmp_path)
+    theirs = transformers.Wav2Vec2ForCTC.from_pretrained(tmp_path).eval()
+    extractor = transformers.Wav2Vec2FeatureExtractor.from_pretrained(tmp_path)
+    tokenizer = transformers.Wav2Vec2CTCTokenizer.from_pretrained(tmp_path)
+    for name, path in example_clips().items():
+        values = extractor(example(name).numpy(), sampling_rate=16_000, return_tensors="pt").input_values
+        with torch.no_grad():
+            expected = tokenizer.decode(theirs(values).logits[0].argmax(-1))
+        assert transcribe(ours, path).text == expected
+        assert len(expected) > 10
+
+
+def test_a_path_a_waveform_an_array_and_a_folder_name_say_the_same(model, tmp_path):
+    path = example_clips()["yes"]
+    transcript = transcribe(model, path)
+    same(transcript, transcribe(model, str(path)))
+    same(transcript, transcribe(model, example("yes")))
+    same(transcript, transcribe(model, example("yes").numpy()))
+    save(model, tmp_path)
+    same(transcript, transcribe(tmp_path, path))
+    same(transcript, transcribe(str(tmp_path), path))
+
+
+def test_what_a_transcript_holds(model):
+    clip = example("digits")
+    transcript = transcribe(model, clip)
+    assert (transcript.samples, transcript.frames) == (33_628, 104)
+    assert transcript.duration_s == 33_628 / 16_000
+    assert "".join(piece.text for piece in transcript.characters).strip() == transcript.text
+    assert [word.text for word in transcript.words] == transcript.text.split()
+    for piece in (*transcript.words, *transcript.characters):
+        text, start_s, end_s = piece
+        assert text == piece.text and start_s == piece.frames.start * 320 / 16_000
+        assert end_s == ((piece.frames.stop - 1) * 320 + 400) / 16_000
+        assert 0 <= start_s < piece.centre_s < end_s <= transcript.duration_s
+        assert all(transcript.tokens[frame] for frame in (piece.frames.start, piece.frames.stop - 1))
+    for frame in (0, 50, 103):
+        quarter = clip[frame * 320 : frame * 320 + 80]
+        assert transcript.envelope[frame, 0].tolist() == [quarter.min(), quarter.max()]
+    with torch.no_grad():
+        probabilities = model(clip[None]).logits[0].softmax(-1)
+    assert transcript.confidence == pytest.approx(probabilities.amax(-1).tolist(), abs=1e-5)
+
+
+def test_a_list_is_transcribed_clip_by_clip_whatever_the_norm():
+    for config in (GROUP, LAYER):
+        net, clips = talker(config), [example("yes"), example_clips()["longest"]]
+        together = transcribe(net, clips)
+        for transcript, clip in zip(together, clips, strict=True):
+            same(transcript, transcribe(net, clip))
+
+
+# ----------------------------------------------------------------------------------------------------- batches
+
+NAMES = ("yes", "hello", "longest")
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_a_batch_equals_each_clip_alone_for_layer_norm_with_a_mask(model, normalize):
+    net = talker()
+    net.processing = Processing(16_000, normalize, True)
+    batch = pad([example(name) for name in NAMES])
+    for name, transcript in zip(NAMES, transcribe(net, batch), strict=True):
+        same(transcript, transcribe(net, example(name)))
+
+
+def test_a_batch_differs_from_each_clip_alone_for_group_norm_and_without_a_mask(model):
+    batch = pad([example(name) for name in NAMES])
+    for net, mask in ((talker(GROUP), True), (talker(GROUP), False), (model, False)):
+        shortest = transcribe(net, batch, mask=mask)[0]
+        alone = transcribe(net, example("yes"))
+        assert shortest.frames == alone.frames == 49  # trimmed to its own frames all the same
+        assert shortest.confidence != pytest.approx(alone.confidence, abs=1e-3)
+        longest = transcribe(net, batch, mask=mask)[2]
+        same(longest, transcribe(net, example("longest")))  # nothing was added to the longest
+
+
+def test_the_mask_of_a_batch_is_the_checkpoints_choice():
+    for config in (GROUP, LAYER):
+        seen = []
+        net = talker(config)
+        net.wav2vec2.encoder.register_forward_pre_hook(
+            lambda module, args, kwargs, seen=seen: seen.append(kwargs["attention_mask"]), with_kwargs=True
+        )
+        batch = pad([example("yes"), example("hello")])
+        transcribe(net, batch)
+        assert (seen[-1] is not None) == (config is LAYER)
+        net.processing = Processing(16_000, True, config is GROUP)
+        transcribe(net, batch)
+        assert (seen[-1] is not None) == (config is GROUP)
+
+
+def test_padding_beyond_the_longest_clip_is_kept():
+    batch = pad([example("yes")])
+    longer = Batch(torch.nn.functional.pad(batch.waveforms, (0, 50_000)), batch.lengths)
+    alone = transcribe(talker(), example("yes"))
+    same(transcribe(talker(), longer, mask=True)[0], alone)
+    without = transcribe(talker(), longer, mask=False)[0]
+    assert without.frames == 49 and without.confidence != pytest.approx(alone.confidence, abs=1e-3)
+
+
+# ------------------------------------------------------------------------------------------------------ long audio
+
+
+def long_clip(seconds, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    time = torch.arange(round(seconds * 16_000)) / 16_000
+    return 0.1 * torch.randn(len(time), generator=generator) * (1.2 + torch.sin(2.3 * time))
+
+
+def test_a_long_recording_goes_in_chunks_and_says_so(model):
+    clip = long_clip(41)
+    transcript = transcribe(model, clip)
+    whole = transcribe(model, clip, chunk_s=math.inf)
+    assert transcript.frames == whole.frames == 2049
+    assert "3 chunks of 20 s with 2 s of context" in transcript.notes[0]
+    assert not any("chunks" in note for note in whole.notes)
+    equal = sum(one == other for one, other in zip(transcript.tokens, whole.tokens, strict=True))
+    assert equal > 0.97 * 2049
+    assert torch.equal(transcript.envelope, whole.envelope)
+    note = transcribe(talker(GROUP), clip).notes[0]
+    assert "every frame differs a little" in note
+
+
+@pytest.mark.parametrize("rate, channels", [(16_000, 1), (8000, 2)])
+@pytest.mark.parametrize("normalize", [False, True])
+def test_a_file_read_in_blocks_says_what_the_waveform_says(tmp_path, rate, channels, normalize):
+    net = talker()
+    net.processing = Processing(16_000, normalize, True)
+    samples = long_clip(33.3).numpy()[:: 16_000 // rate]
+    path = tmp_path / "long.wav"
+    soundfile.write(path, np.stack([samples] * channels, axis=1), rate, subtype="FLOAT")
+    same(transcribe(net, path), transcribe(net, read_audio(path)))
+
+
+def test_an_hour_from_a_file_in_bounded_memory(tmp_path, model, monkeypatch):
+    """Ten minutes stand for the hour: what is held at a time must not grow with the file."""
+    monkeypatch.setattr(room, "read_audio", None)  # the file must never be read whole
+    longest = 0
+
+    def watched(net, waveform):
+        nonlocal longest
+        longest = max(longest, waveform.untyped_storage().nbytes() // 4)
+        return torch.zeros((len(waveform) - 400) // 320 + 1, 32)
+
+    monkeypatch.setattr(room, "frame_outputs", watched)
+    path = tmp_path / "long.flac"
+    with soundfile.SoundFile(path, "w", 16_000, 1) as file:
+        for _ in range(60):
+            file.write(np.zeros(160_000, "float32"))
+    transcript = transcribe(model, path)
+    assert transcript.frames == (600 * 16_000 - 400) // 320 + 1
+    assert "30 chunks" in transcript.notes[0]
+    assert longest < 40 * 16_000  # a chunk with context is 24 s, a block 10 s
+
+
+def test_chunks_off_the_grid(model):
+    with pytest.raises(ValueError, match=r"chunk_s = 0.03 s is off the frame grid.*0.02 or 0.04"):
+        transcribe(model, example("yes"), chunk_s=0.03)
+
+
+# ------------------------------------------------------------------------------------------------------- bad input
+
+
+def test_silence_is_said_in_words():
+    net = talker()
+    with torch.no_grad():
+        net.lm_head.weight.zero_()  # the blank wins everywhere
+    transcript = transcribe(net, torch.zeros(16_000))
+    assert transcript.text == "" and not transcript.words
+    assert "the clip is silent: its loudest sample is 0.00000 of 1" in transcript.notes
+    assert "no words: in all 49 frames the best token is the blank or a separator" in transcript.notes
+    assert str(transcript).startswith("(no words)")
+    assert "no words" in transcript.figure().text.lower()
+    assert math.isnan(transcript.mean_confidence)
+
+
+def test_silence_with_normalisation_is_finite(model):
+    net = talker()
+    net.processing = Processing(16_000, True, True)
+    assert all(math.isfinite(value) for value in transcribe(net, torch.zeros(16_000)).confidence)
+
+
+def test_an_unsure_model_says_so():
+    net = talker()
+    with torch.no_grad():
+        net.lm_head.weight.mul_(1 / 40)
+        net.lm_head.bias.zero_()
+    transcript = transcribe(net, long_clip(1))
+    assert transcript.mean_confidence < 0.6 and any("unsure" in note for note in transcript.notes)
+
+
+@pytest.mark.parametrize(
+    "clip, error, words",
+    [
+        (torch.zeros(399), ValueError, "one frame needs 400"),
+        (torch.zeros(2, 16_000), ValueError, "mono"),
+        (torch.zeros(16_000, dtype=torch.int16), TypeError, "32768"),
+        (torch.full((16_000,), math.nan), ValueError, "NaN"),
+        ("nowhere.wav", ValueError, "no such file"),
+        (3, (TypeError, ValueError), "clip 0"),
+    ],
+)
+def test_clips_that_are_none(model, clip, error, words):
+    with pytest.raises(error, match=words):
+        transcribe(model, clip)
+
+
+def test_files_that_cannot_be_read(model, tmp_path):
+    corrupt = tmp_path / "corrupt.wav"
+    corrupt.write_bytes(b"RIFF and nothing")
+    with pytest.raises(ValueError, match="not audio that can be read, or damaged"):
+        transcribe(model, corrupt)
+    soundfile.write(tmp_path / "short.wav", np.zeros(100), 16_000)
+    with pytest.raises(ValueError, match="a frame needs 400"):
+        transcribe(model, tmp_path / "short.wav")
+
+
+def test_models_that_cannot_write(model):
+    clip = example("yes")
+    with pytest.raises(TypeError, match="Wav2Vec2Model has no CTC head"):
+        transcribe(Wav2Vec2Model(GROUP).eval(), clip)
+    mute = Wav2Vec2ForCTC(GROUP).eval()
+    with pytest.raises(ValueError, match="no vocabulary"):
+        transcribe(mute, clip)
+    mute.vocabulary = Vocabulary(TOKENS[:-1])
+    with pytest.raises(ValueError, match="31 tokens, V = 32"):
+        transcribe(mute, clip)
+    with pytest.raises(ValueError, match="train mode"):
+        transcribe(talker().train(), clip)
+    with pytest.raises(ValueError, match="no checkpoint 'nonsense'"):
+        transcribe("nonsense", clip)
+    with pytest.raises(ValueError, match="only a Batch is padded"):
+        transcribe(model, clip, mask=True)
+
+
+# ------------------------------------------------------------------------------------------------- text and picture
+
+
+def test_the_text_twin(model):
+    transcript = transcribe(model, example("yes"))
+    lines = str(transcript).splitlines()
+    assert lines[0] == transcript.text
+    assert lines[2] == "1.00 s, 16004 samples, T = 49 frames"
+    for word in transcript.words:
+        assert any(line.startswith(word.text) and f"{word.start_s:.3f}" in line for line in lines)
+
+
+def test_the_picture_and_its_twin(model):
+    transcript = transcribe(model, long_clip(12))
+    picture = transcript.figure()
+    assert picture.html.startswith("<svg") and 'role="img"' in picture.html and "viewBox" in picture.html
+    assert "<script" not in picture.html and "<style" not in picture.html
+    assert "T = 599 frames" in picture.html and "dots: read by no frame" in picture.html
+    for second in ("0.0 s", "5.5 s", "11.5 s"):
+        assert f">{second}<" in picture.html
+    assert "599 frames" in picture.alt and transcript.words[0].text in picture.alt
+    heard = [piece for piece in transcript.characters if piece.text != " "]
+    assert picture.text.count("\n") >= len(heard)
+    drawn = transcript.figure(2.0, 3.0)
+    within = [piece for piece in transcript.characters if 2.0 <= (piece.frames.start + piece.frames.stop) / 100 < 3.0]
+    characters = [f">{'␣' if piece.text == ' ' else piece.text}</text>" for piece in within]
+    for character in set(characters):
+        assert drawn.html.count(character) >= characters.count(character) or "&lt;" in drawn.html
+    with pytest.raises(ValueError, match=r"clip's length\), found 5.0 to 4.0"):
+        transcript.figure(5.0, 4.0)
+
+
+def test_the_picture_escapes_what_was_heard():
+    net = talker()
+    net.vocabulary = Vocabulary(("<pad>", "<s>", "</s>", "<unk>", "|", *"IHSRDLUMWCFGYPBVKXJQ", *"<&>\"'ZT"))
+    transcript = transcribe(net, long_clip(2))
+    assert any(sign in transcript.text for sign in "<&>")
+    svg = transcript._repr_html_()
+    svg = svg[svg.index("<svg") :]
+    xml.dom.minidom.parseString(svg)
+    assert "<s>" not in svg and "<unk>" not in svg
+
+
+def test_an_hour_of_transcript_is_drawn_in_a_moment(model, monkeypatch):
+    monkeypatch.setattr(room, "frame_outputs", lambda net, wave: torch.zeros((len(wave) - 400) // 320 + 1, 32))
+    transcript = transcribe(model, torch.zeros(3600 * 16_000))
+    assert transcript.frames == 179_999
+    assert len(transcript.figure().html) < 200_000  # the first 20 s

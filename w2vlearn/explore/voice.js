@@ -1,0 +1,171 @@
+// Record, upload or choose a clip. Everything goes to the kernel as bytes; what arrived is told in `status`.
+
+const PART = 1 << 20; // bytes per message: the server drops messages of more than 10 MB without a word
+
+const WORKLET = `
+registerProcessor("w2v-tap", class extends AudioWorkletProcessor {
+  process(inputs) {
+    const channels = inputs[0];
+    if (channels.length) {
+      const mono = new Float32Array(channels[0].length);
+      for (const channel of channels)
+        for (let i = 0; i < mono.length; i++) mono[i] += channel[i] / channels.length;
+      this.port.postMessage(mono, [mono.buffer]);
+    }
+    return true;
+  }
+});`;
+
+function send(model, kind, buffer, extra) {
+  const parts = Math.max(1, Math.ceil(buffer.byteLength / PART));
+  for (let part = 0; part < parts; part++) {
+    const slice = new DataView(buffer, part * PART, Math.min(PART, buffer.byteLength - part * PART));
+    model.send({ kind, part, parts, ...extra }, undefined, [slice]);
+  }
+}
+
+function why(error) {
+  const reasons = {
+    NotAllowedError: "the browser was not allowed to use the microphone; allow it in the address bar, then press Record again",
+    NotFoundError: "no microphone was found; plug one in, or upload a file, or choose a built-in clip",
+    NotReadableError: "the microphone is in use by another program; close that and press Record again",
+  };
+  return reasons[error.name] || `the microphone cannot be used (${error.name}: ${error.message}); upload a file instead`;
+}
+
+function toWav(samples, rate) {
+  const view = new DataView(new ArrayBuffer(44 + 2 * samples.length));
+  const word = (at, text) => [...text].forEach((c, i) => view.setUint8(at + i, c.charCodeAt(0)));
+  word(0, "RIFF"); view.setUint32(4, 36 + 2 * samples.length, true); word(8, "WAVEfmt ");
+  view.setUint32(16, 16, true); view.setUint16(20, 1, true); view.setUint16(22, 1, true);
+  view.setUint32(24, rate, true); view.setUint32(28, 2 * rate, true); view.setUint16(32, 2, true); view.setUint16(34, 16, true);
+  word(36, "data"); view.setUint32(40, 2 * samples.length, true);
+  samples.forEach((s, i) => view.setInt16(44 + 2 * i, 32767 * Math.max(-1, Math.min(1, s)), true));
+  return new Blob([view], { type: "audio/wav" });
+}
+
+function make(tag, properties, ...children) {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children);
+  return element;
+}
+
+function render({ model, el }) {
+  const gap = "display:flex;flex-wrap:wrap;gap:0.6em 1.4em;align-items:center;font-size:14px";
+  const button = make("button", { type: "button", textContent: "Record" });
+  button.setAttribute("aria-pressed", "false");
+  const level = make("meter", { min: 0, max: 1, value: 0, title: "loudness" });
+  const file = make("input", { type: "file", accept: "audio/*,.wav,.flac,.ogg,.mp3" });
+  const choice = make("select", {}, ...model.get("clips").map((name) => make("option", { value: name, textContent: name })));
+  choice.value = model.get("clip");
+  const player = make("audio", { controls: true, hidden: true });
+  player.setAttribute("aria-label", "what you recorded or uploaded");
+  const status = make("p", { style: "margin:0.5em 0;font-size:14px" });
+  status.setAttribute("role", "status");
+
+  const labelled = (words, control) => make("label", { style: "display:inline-flex;gap:0.5em;align-items:center" }, words, control);
+  const group = make("div", { style: gap }, button, labelled("loudness", level), labelled("or a sound file", file),
+    labelled("or a built-in clip", choice));
+  group.setAttribute("role", "group");
+  group.setAttribute("aria-label", "your own voice");
+  // Jupyter takes arrow keys and letters from controls unless told not to.
+  for (const control of [button, file, choice, player]) control.dataset.lmSuppressShortcuts = "true";
+  el.append(group, status, player);
+
+  const show = () => {
+    status.textContent = (model.get("problem") ? "⚠ " : "") + model.get("status");
+  };
+  const problem = (words) => model.send({ kind: "problem", words });
+  let url = null;
+  const play = (blob) => {
+    if (url) URL.revokeObjectURL(url);
+    url = blob && URL.createObjectURL(blob);
+    player.hidden = !blob;
+    if (blob) player.src = url;
+  };
+
+  let recording = null; // while the microphone is open: { context, stream, pieces, timer }
+  let opening = false;
+
+  async function start() {
+    if (!navigator.mediaDevices?.getUserMedia)
+      return problem("this page may not use a microphone: browsers allow it on localhost or https only. Upload a file instead");
+    opening = true;
+    let stream = null, context = null, module = null;
+    try {
+      stream = await navigator.mediaDevices.getUserMedia({
+        audio: { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false },
+      });
+      context = new AudioContext();
+      module = URL.createObjectURL(new Blob([WORKLET], { type: "text/javascript" }));
+      await context.audioWorklet.addModule(module);
+      const tap = new AudioWorkletNode(context, "w2v-tap", { numberOfOutputs: 1 });
+      const pieces = [];
+      tap.port.onmessage = ({ data }) => {
+        pieces.push(data);
+        level.value = Math.max(0.7 * level.value, data.reduce((most, s) => Math.max(most, Math.abs(s)), 0));
+      };
+      context.createMediaStreamSource(stream).connect(tap).connect(context.destination); // the tap's output is silence
+      recording = { context, stream, pieces, timer: setTimeout(stop, 1000 * model.get("longest_s")) };
+      button.textContent = "Stop";
+      button.setAttribute("aria-pressed", "true");
+      status.textContent = `recording; stops by itself after ${model.get("longest_s")} s`;
+    } catch (error) {
+      stream?.getTracks().forEach((track) => track.stop());
+      context?.close();
+      problem(why(error));
+    } finally {
+      if (module) URL.revokeObjectURL(module);
+      opening = false;
+    }
+  }
+
+  function release() {
+    if (!recording) return null;
+    const { context, stream, pieces, timer } = recording;
+    recording = null;
+    clearTimeout(timer);
+    stream.getTracks().forEach((track) => track.stop());
+    const rate = context.sampleRate;
+    context.close();
+    button.textContent = "Record";
+    button.setAttribute("aria-pressed", "false");
+    level.value = 0;
+    const samples = new Float32Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
+    pieces.reduce((at, piece) => (samples.set(piece, at), at + piece.length), 0);
+    return { samples, rate };
+  }
+
+  function stop() {
+    const heard = release();
+    if (!heard) return;
+    status.textContent = "sending to the kernel …";
+    play(toWav(heard.samples, heard.rate));
+    send(model, "pcm", heard.samples.buffer, { rate: heard.rate });
+  }
+
+  button.addEventListener("click", () => { if (!opening) recording ? stop() : start(); });
+  file.addEventListener("change", async () => {
+    const chosen = file.files[0];
+    if (!chosen) return;
+    status.textContent = `reading ${chosen.name} …`;
+    play(chosen);
+    send(model, "file", await chosen.arrayBuffer(), { name: chosen.name });
+    file.value = ""; // so that the same file can be chosen again
+  });
+  choice.addEventListener("change", () => {
+    play(null);
+    model.send({ kind: "clip", name: choice.value });
+  });
+  model.on("change:status", show);
+  model.on("change:problem", show);
+  show();
+  return () => {
+    release(); // the cell is gone: give the microphone back
+    if (url) URL.revokeObjectURL(url);
+    model.off("change:status", show);
+    model.off("change:problem", show);
+  };
+}
+
+export default { render };
