@@ -1,0 +1,146 @@
+"""The two small digit models in the package: what they are, what they hear, and that their cards say so."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from training.card import card
+from training.examples import EXAMPLES, MODELS, heard_in
+from training.measure import CONDITIONS, PADDED_TO
+from training.train_digits import RECIPE, digit_config
+from training.vocabulary import TOKENS
+from training.voices import HELD_OUT_ACCENTS, HELD_OUT_VARIANTS, RESPELLED, TRAINING_VARIANTS
+from w2vlearn.audio import read_audio
+from w2vlearn.batch import pad
+from w2vlearn.checkpoint import load
+from w2vlearn.config import Wav2Vec2Config
+from w2vlearn.geometry import FrameGeometry
+
+DATA = Path(__file__).resolve().parents[1] / "w2vlearn" / "data"
+CLIPS = json.loads((DATA / "digits_clips" / "digits.json").read_text(encoding="utf-8"))
+VARIANTS = ("group", "layer")
+
+
+def metrics_of(variant: str) -> dict:
+    return json.loads((DATA / f"digits_{variant}" / "metrics.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def clips() -> dict[str, torch.Tensor]:
+    return {name: read_audio(DATA / "digits_clips" / f"{name}.flac") for name in CLIPS}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_stored_config_is_the_one_the_script_trains(variant):
+    config = Wav2Vec2Config.from_json(DATA / f"digits_{variant}")
+    assert config == digit_config(variant)
+    geometry = FrameGeometry.from_config(config)
+    assert (geometry.receptive_field, geometry.hop) == (400, 320)
+    assert config.feat_extract_norm == variant
+    assert config.conv_bias == config.do_stable_layer_norm == (variant == "layer")
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_about_a_million_parameters_in_a_few_megabytes(variant):
+    file = DATA / f"digits_{variant}" / "model.safetensors"
+    with safe_open(file, "pt") as weights:
+        tensors = [weights.get_tensor(name) for name in weights.keys()]  # noqa: SIM118 - no dict
+    count = sum(tensor.numel() for tensor in tensors)
+    assert {tensor.dtype for tensor in tensors} == {torch.float32}
+    assert all(torch.isfinite(tensor).all() for tensor in tensors)
+    assert count == metrics_of(variant)["training"]["parameters"]
+    assert 800_000 < count < 1_200_000
+    assert file.stat().st_size < 5e6
+
+
+def test_both_models_write_what_was_observed_in_the_held_out_clips(clips):
+    for name, clip in clips.items():
+        assert len(clip) == CLIPS[name]["samples"], name
+        assert heard_in(clip) == CLIPS[name]["heard"], name
+
+
+def test_most_words_of_the_held_out_clips_are_right():
+    for model in MODELS:
+        pairs = [(row["says"].split(), row["heard"][model]["alone"].split()) for row in CLIPS.values()]
+        right = sum(a == b for said, heard in pairs for a, b in zip(said, heard, strict=False))
+        assert right >= 0.7 * sum(len(said) for said, _ in pairs), model
+
+
+def test_the_example_clips_are_of_voices_that_training_never_hears():
+    assert set(EXAMPLES) == set(CLIPS)
+    assert not set(HELD_OUT_VARIANTS) & set(TRAINING_VARIANTS)
+    for name, example in EXAMPLES.items():
+        if example.voice is None:
+            assert "flite" in CLIPS[name]["speaker"]
+        else:
+            assert example.voice.variant in HELD_OUT_VARIANTS, name
+    assert sum(e.voice is not None and e.voice.accent in HELD_OUT_ACCENTS for e in EXAMPLES.values()) == 3
+    assert len({row["samples"] for row in CLIPS.values()}) == len(CLIPS)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_card_is_written_from_the_metrics(variant):
+    stored = (DATA / f"digits_{variant}" / "README.md").read_text(encoding="utf-8")
+    metrics = metrics_of(variant)
+    assert stored == card(metrics)
+    share = metrics["conditions"]["held-out voices"]["clean"]["word_accuracy"]
+    assert f"{100 * share:.1f} %" in stored
+    assert metrics["training"]["command"] in stored
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_metrics_are_complete_and_of_this_recipe(variant):
+    metrics = metrics_of(variant)
+    run = metrics["training"]
+    assert {key: run[key] for key in RECIPE[variant]} == RECIPE[variant]
+    assert run["command"] == f"python -m training.train_digits --variant {variant}"
+    for rows in metrics["conditions"].values():
+        assert set(rows) == set(CONDITIONS)
+    combinations = {(row["padded_to"], row["mask"], row["frames"]) for row in metrics["padding"]}
+    padded = {(size, mask, frames) for size in PADDED_TO for mask in (False, True) for frames in ("real", "all")}
+    assert combinations == padded | {(1.0, False, "real"), (1.0, False, "all")}
+    assert metrics["conditions"]["held-out voices"]["clean"]["word_accuracy"] > 0.7
+
+
+def test_with_layer_norm_and_a_mask_padding_changes_no_transcript():
+    """The architecture promises it, so it must show in the measured numbers and not only in unit tests of the model."""
+    for row in metrics_of("layer")["padding"]:
+        if row["mask"] and row["frames"] == "real":
+            assert row["same_as_alone"] == 1.0, row
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_transformers_loads_the_folder_and_computes_the_same(variant, clips):
+    transformers = pytest.importorskip("transformers")
+    folder = DATA / f"digits_{variant}"
+    theirs = transformers.Wav2Vec2ForCTC.from_pretrained(folder).eval()
+    processor = transformers.Wav2Vec2Processor.from_pretrained(folder)
+    ours = load(folder)
+    for name, clip in clips.items():
+        values = processor(clip.numpy(), sampling_rate=16_000, return_tensors="pt").input_values
+        torch.testing.assert_close(values, pad([clip], normalize=True).waveforms, rtol=0, atol=1e-5)
+        with torch.no_grad():
+            found, wanted = ours(values).logits, theirs(values).logits
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=2e-4)
+        text = processor.batch_decode(wanted.argmax(-1))[0]
+        assert text == CLIPS[name]["heard"][f"digits_{variant}"]["alone"]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_vocabulary_and_processor_settings(variant):
+    folder = DATA / f"digits_{variant}"
+    vocabulary = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
+    assert vocabulary == {token: index for index, token in enumerate(TOKENS)}
+    assert (vocabulary["<pad>"], vocabulary["|"]) == (0, 4)
+    settings = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
+    assert settings["do_normalize"] and settings["return_attention_mask"] == (variant == "layer")
+    assert load(folder).vocabulary.tokens == TOKENS
+
+
+def test_every_respelling_has_ten_words():
+    assert {accent: len(words.split()) for accent, words in RESPELLED.items()} == dict.fromkeys(RESPELLED, 10)
