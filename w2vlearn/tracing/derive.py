@@ -150,15 +150,18 @@ class _Runs:
     def edges(self, held: Range) -> Range:
         """Run the model where export had to look away: B = 1, and lengths with a single position."""
         exported, b_low, l_low = self.exported, held.clips[0], held.samples[0]
-        short = one_clip = ""
-        if held.minimum < l_low and "L" not in exported.fixed:
+        short = one_clip = both = ""
+        is_short, is_one = held.minimum < l_low and "L" not in exported.fixed, b_low > 1 and "B" not in exported.fixed
+        if is_short:
             middle = (held.minimum + l_low) // 2
             short = self.agrees([(b_low, held.minimum), (b_low, middle), (b_low, l_low - 1)])
             if short == "agrees" and held.minimum > 1 and not self.differs(b_low, held.minimum - 1):
                 short = f"the model also runs at L = {held.minimum - 1}, where the formulas leave no position"
-        if b_low > 1 and "B" not in exported.fixed:
-            one_clip = self.agrees([(1, n) for n in (held.minimum, l_low) if n >= l_low or short == "agrees"])
-        return replace(held, short=short, one_clip=one_clip, runs=tuple(self.done))
+        if is_one:
+            one_clip = self.agrees([(1, l_low), (1, max(l_low, _sizes(self.arguments)[1]))])
+        if is_short and is_one:
+            both = self.agrees([(1, held.minimum), (1, l_low - 1)])
+        return replace(held, short=short, one_clip=one_clip, short_one_clip=both, runs=tuple(self.done))
 
     def agrees(self, points: Sequence[tuple[int, int]]) -> str:
         for clips, samples in points:

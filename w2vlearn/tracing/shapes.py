@@ -25,9 +25,9 @@ class Range:
         Further conditions that the proof relied on and that fail for some B and L in that range, in letters.
     minimum : int
         Smallest L for which every size is at least 1 (400 for BASE).
-    short, one_clip : str
-        What running the model outside the proved range showed, for L from ``minimum`` up to the proof's smallest (T =
-        1) and for B = 1: ``"agrees"``, ``""`` (not run), or what happened instead.
+    short, one_clip, short_one_clip : str
+        What running the model outside the proved range showed, for L from ``minimum`` up to the proof's smallest
+        (T = 1), for B = 1, and for both at once: ``"agrees"``, ``""`` (not run), or what happened instead.
     runs : tuple of (int, int)
         The (B, L) that were run for that.
     """
@@ -38,6 +38,7 @@ class Range:
     minimum: int = 1
     short: str = ""
     one_clip: str = ""
+    short_one_clip: str = ""
     runs: tuple[tuple[int, int], ...] = ()
 
     def __str__(self) -> str:
@@ -50,6 +51,8 @@ class Range:
             parts.append(f"{name}: {_outside(self.short)}")
         if self.clips[0] > 1:
             parts.append(f"B = 1: {_outside(self.one_clip)}")
+        if self.short_one_clip not in ("", "agrees"):
+            parts.append(f"both at once: {self.short_one_clip}")
         return "; ".join(parts)
 
     def status(self, B: int, L: int, holds: bool = True) -> str:
@@ -72,10 +75,13 @@ class Range:
                 raise ValueError(f"{letter} = {value}: the formulas hold for {self}")
         if not holds:
             raise ValueError(f"B = {B}, L = {L}: a condition of the proof fails; the formulas hold for {self}")
-        for outside, found in ((self.samples[0] > L, self.short), (self.clips[0] > B, self.one_clip)):
-            if outside and found != "agrees":
-                raise ValueError(f"B = {B}, L = {L}: {_outside(found)}; the formulas hold for {self}")
-        return "proved" if self.samples[0] <= L and self.clips[0] <= B else "checked by running"
+        is_short, is_one = self.samples[0] > L, self.clips[0] > B
+        if not (is_short or is_one):
+            return "proved"
+        found = self.short_one_clip if is_short and is_one else self.short if is_short else self.one_clip
+        if found != "agrees":
+            raise ValueError(f"B = {B}, L = {L}: {_outside(found)}; the formulas hold for {self}")
+        return "checked by running"
 
 
 def _bounds(letter: str, bounds: tuple[int, int | None]) -> str:
