@@ -109,7 +109,7 @@ def save(model: nn.Module, folder: str | Path) -> Path:
     TypeError
         If ``model`` is not one of w2vlearn's models.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save as to_bytes
 
     if type(model).__name__ not in HEADS.values() or not isinstance(getattr(model, "config", None), Wav2Vec2Config):
         raise TypeError(
@@ -121,7 +121,9 @@ def save(model: nn.Module, folder: str | Path) -> Path:
     _write_json(folder / "config.json", config)
     weights = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
     new = folder / "model.safetensors.new"
-    save_file(weights, new, metadata={"format": "pt"})
+    new.write_bytes(
+        to_bytes(weights, metadata={"format": "pt"})
+    )  # save_file makes files that only their owner can read
     os.replace(new, folder / "model.safetensors")  # never half a file under the real name
     processing = getattr(model, "processing", None) or Processing.for_config(model.config)
     _write_json(folder / "preprocessor_config.json", processing.to_dict())

@@ -10,7 +10,9 @@ What stays exact and what does not:
 
 * layer norm, feature encoder: frame t reads those 400 samples only, so it is the same up to rounding;
 * the positional convolution looks 64 frames (1.28 s) to each side: with less context, frames near a seam see an edge;
-* attention looks at everything there is: in a chunk that is less. Equal to one pass it cannot be, only close;
+* attention looks at everything there is: in a chunk that is less. Equal to one pass it cannot be, only close, also far
+  from the seams (built-in layer norm model, 19 s in chunks of 6 s, 2 s of context: logits move by 0.06 of their
+  standard deviation there and by 0.08 at seams, 2 % of the best tokens change; without context 0.14, 0.76 and 4 %);
 * group norm takes its statistics over whatever it is given: every frame of a chunk differs, also far from the seams.
 """
 

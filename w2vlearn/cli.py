@@ -21,6 +21,7 @@ examples:
   python -m w2vlearn 16000 23456 40000           three clips, lengths in samples (16000 = 1 s)
   python -m w2vlearn clip.wav other.flac         audio files, read as 16 kHz mono
   python -m w2vlearn 16000 40000 --preset large_lv60 --no-mask
+  python -m w2vlearn --transcribe clip.wav       spoken digits, by the small model in the package
   python -m w2vlearn 16000 --json > trace.json   everything, for programs; w2vlearn.Trace.load reads it
 
 The shapes come from formulas that were derived from the model's own operations, so an hour of audio takes no longer
@@ -50,6 +51,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--words", action="store_true", help="the journey in words instead of the table")
     made.add_argument("--markdown", action="store_true", help="the table as Markdown")
     made.add_argument("--json", action="store_true", help="the whole trace as JSON")
+    made.add_argument("--transcribe", action="store_true", help="write down what is said in audio files, with times")
+    made.add_argument(
+        "--model", metavar="NAME", help="with --transcribe: digits-group (default), digits-layer, a folder or a hub id"
+    )
     made.add_argument("--width", type=int, metavar="N", help="columns of the table (default: the terminal's)")
     made.add_argument("--version", action="version", version=f"w2vlearn {_version()}")
     return made
@@ -95,6 +100,8 @@ def _answer(options: argparse.Namespace) -> str:
         raise UserError(
             "no clip given: give lengths in samples or audio files, for example: python -m w2vlearn 16000 23456 40000"
         )
+    if options.transcribe or options.model:
+        return transcripts(options)
     clips = [read_clip(word) for word in options.clips]
     road = observed if options.run else derived
     trace = road(clips, options.preset, masked=not options.no_mask)
@@ -110,6 +117,28 @@ def _answer(options: argparse.Namespace) -> str:
     if options.markdown:
         return markdown_table(trace, level=level).rstrip("\n")
     return table(trace, level=level, width=options.width or terminal_width())
+
+
+def transcripts(options: argparse.Namespace) -> str:
+    """What is said in each file: text, then words with times."""
+    if not options.transcribe:
+        raise UserError("--model chooses who writes: add --transcribe (tables take --preset)")
+    others = [
+        f"--{name}" for name in ("json", "markdown", "words", "unfold", "stages", "run") if getattr(options, name)
+    ]
+    if others:
+        raise UserError(f"choose one of --transcribe and {others[0]}: they are different outputs")
+    lengths = [word for word in options.clips if re.fullmatch(r"[+-]?\d[\d_,]*", word) and not os.path.exists(word)]
+    if lengths:
+        raise UserError(f"--transcribe needs audio files, {lengths[0]} is a length: nothing is said in it")
+    from w2vlearn.checkpoint import load
+    from w2vlearn.transcription import transcribe
+
+    model = load(options.model or "digits-group")
+    many = len(options.clips) > 1
+    return "\n\n".join(
+        f"{word}\n{transcribe(model, word)}" if many else str(transcribe(model, word)) for word in options.clips
+    )
 
 
 def read_clip(word: str) -> int | Any:
