@@ -86,7 +86,7 @@ FLOORS = [
     {"batch", "stream", "chunks", "vocabulary", "processing", "checkpoint_keys"},
     {"model", "text"},
     {"checkpoint", "transcript"},
-    {"transcribe"},
+    {"transcription"},
     {"tracing"},
     {"show"},
     {"explore"},
@@ -95,7 +95,7 @@ FLOORS = [
     {"__main__"},
 ]
 # Not even though they lie below: tracing and pictures work for any model, so they never know ours.
-STRANGERS = {(upper, lower) for upper in ("tracing", "show") for lower in ("model", "checkpoint", "transcribe")}
+STRANGERS = {(upper, lower) for upper in ("tracing", "show") for lower in ("model", "checkpoint", "transcription")}
 WITHOUT_TORCH = {"config", "geometry", "show"}
 # A result shows itself: print(trace) asks the floor above, when it is printed and not before.
 UPWARD_WHEN_USED = {("tracing", "show"), ("transcript", "show")}
