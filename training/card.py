@@ -37,12 +37,12 @@ with background noise. The model met neither appended zeros nor a padding mask.
 
     {command}
 
-Seed {seed}, threads: {threads}, {steps} steps of about {seconds_per_step} s of speech, AdamW, peak learning
-rate {peak_rate:g}. The steps took {processor_minutes:.1f} minutes of processor time and {wall_minutes:.1f}
-minutes by the clock, on a machine of 2 cores shared with other work; recording the voices took
-{recording_minutes:.1f} minutes before that (next to none if they were kept from an earlier run). {versions}.
+Seed {seed}, threads: {threads}, {steps} steps of about {seconds_per_step} s of speech in two stages (peak learning
+rates {rates}), AdamW. The steps took {processor_minutes:.1f} minutes of processor time and {wall_minutes:.1f}
+minutes by the clock, on a machine of 2 cores shared with other work. Versions: {versions}.
 The forward pass is computed in bfloat16 where autocast allows it: another kind of processor rounds otherwise
-and gives slightly different weights.
+and gives slightly different weights. In each stage a helping loss, which fades out, tells frames what they hear
+(`training/guide.py`); the end of each stage is CTC alone.
 
 ## What it hears
 
@@ -136,9 +136,10 @@ def card(metrics: dict) -> str:
     return TEMPLATE.format(
         **run,
         norm=NORMS[run["variant"]],
-        wall_minutes=run["training_wall_seconds"] / 60,
-        processor_minutes=run["training_cpu_seconds"] / 60,
-        recording_minutes=run["recording_wall_seconds"] / 60,
+        steps=" + ".join(str(stage["steps"]) for stage in run["stages"]),
+        rates=" and ".join(f"{stage['peak_rate']:g}" for stage in run["stages"]),
+        wall_minutes=sum(stage["wall_seconds"] for stage in run["stages"]) / 60,
+        processor_minutes=sum(stage["cpu_seconds"] for stage in run["stages"]) / 60,
         seconds_per_step=AUDIO_PER_STEP // 16_000,
         versions=", ".join(f"{name} {version}" for name, version in metrics["versions"].items()),
         clean_table=clean,

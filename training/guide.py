@@ -1,7 +1,8 @@
-"""Help for the first steps: which third of which digit does a frame hear? The head that learns it is thrown away.
+"""Help for CTC: which third of which digit does a frame hear (stage 1), which letter may it write (stage 2)?
 
-The script knows where it put each word, so it can say so. Without this help CTC needs many steps until the
-first letters appear.
+The script knows where it put each word, so it can say so. Without this help CTC needs many steps until the first
+letters appear, and many more until THREE has two E. Both kinds of help fade out within each stage; what ends it is CTC
+alone.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from training.speech import Clip
+from training.vocabulary import BLANK, IDS, encode
+from training.voices import DIGITS
 from w2vlearn.model import Wav2Vec2ForCTC
 
 PIECES = 1 + 10 * 3  # pause, and three thirds of ten digits
@@ -35,6 +38,46 @@ def piece_targets(clip: Clip, frames: int) -> torch.Tensor:
     return targets
 
 
+def guide_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Mean cross-entropy of logits (B, T, classes) over the frames (B, T) that have a target; 0 if none has one."""
+    total = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORE, reduction="sum")
+    return total / (targets != IGNORE).sum().clamp(min=1)
+
+
+def letter_targets(clip: Clip, frames: int) -> torch.Tensor:
+    """Class of each frame if every word's letters were spread evenly over it: letters, ``|`` in mid-pause, else blank.
+
+    A double letter gets a blank between its halves: that is what CTC is slow to find out for the EE of THREE.
+
+    Returns
+    -------
+    torch.Tensor
+        int64 (frames,); -100 inside phrases.
+    """
+    targets = torch.full((frames,), BLANK)
+    last = None  # last frame of the piece before
+    for start, end, digit in clip.marks:
+        if digit is None:
+            first, final = max(0, (start - CENTRE) // HOP), min(frames - 1, (end - CENTRE) // HOP)
+            targets[first : final + 1] = IGNORE
+        else:
+            letters = encode(DIGITS[digit].upper())
+            places: list[int] = []
+            for index, letter in enumerate(letters):
+                place = round((start + (index + 0.5) / len(letters) * (end - start) - CENTRE) / HOP)
+                if index:
+                    place = max(place, places[-1] + (2 if letter == letters[index - 1] else 1))
+                places.append(max(0, place))
+            first, final = places[0], places[-1]
+            for place, letter in zip(places, letters, strict=True):
+                if place < frames:
+                    targets[place] = letter
+        if last is not None and first - last > 1:
+            targets[(last + first) // 2] = IDS["|"]
+        last = final
+    return targets
+
+
 class GuideHead(nn.Module):
     """Linear classifier of frames (B, T, D) into pieces; gives the mean cross-entropy where there is a target."""
 
@@ -43,9 +86,7 @@ class GuideHead(nn.Module):
         self.linear = nn.Linear(hidden_size, PIECES)
 
     def forward(self, hidden_states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        logits = self.linear(hidden_states.float())  # (B, T, D) -> (B, T, PIECES)
-        total = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE, reduction="sum")
-        return total / (targets != IGNORE).sum().clamp(min=1)
+        return guide_loss(self.linear(hidden_states.float()), targets)  # (B, T, D) -> (B, T, PIECES)
 
 
 @torch.no_grad()
