@@ -217,10 +217,13 @@ def preset_of(model: Any) -> str | None:
     """Name of the preset whose stored formulas describe this model (same modules and sizes), else None."""
     from w2vlearn.config import PRESETS
 
+    def kinds(module: Any) -> list[tuple[str, str]]:  # by name: a parametrized module has a class of its own
+        return [(type(m).__module__, type(m).__qualname__) for m in module.modules()]
+
     sizes = {k: tuple(v.shape) for k, v in model.state_dict().items()}
     for name in PRESETS:
         twin = _preset_model(name)
-        same = [type(m) for m in model.modules()] == [type(m) for m in twin.modules()]
+        same = kinds(model) == kinds(twin)
         if same and sizes == {k: tuple(v.shape) for k, v in twin.state_dict().items()} and str(model) == str(twin):
             return name
     return None
