@@ -10,10 +10,11 @@ import torch
 
 from training import augment as channel
 from training import speech
-from training.guide import GuideHead, piece_targets
+from training.guide import GuideHead, guide_loss, letter_targets, piece_targets
+from training.layout import fast_layout
 from training.measure import hear, nearest_digit, score
 from training.speech import Bank, Clip, change_rate, compose, trim
-from training.train_digits import digit_config, draw_batch, learning_rate, letter_loss, train
+from training.train_digits import digit_config, draw_batch, learning_rate, letter_loss, run_stage, train
 from training.vocabulary import BLANK, IDS, TOKENS, edits, encode, greedy
 from training.voices import DIGITS, HELD_OUT_ACCENTS, HELD_OUT_VARIANTS, RESPELLED, TRAINING_VARIANTS, draw_voice
 from w2vlearn.model import Wav2Vec2ForCTC
@@ -147,6 +148,28 @@ def test_guide_ignores_frames_without_a_target():
     targets[0, 0] = 3
     wanted = torch.nn.functional.cross_entropy(head.linear(hidden[0, :1]), targets[0, :1])
     torch.testing.assert_close(head(hidden, targets), wanted)
+    assert guide_loss(torch.randn(1, 2, 4), torch.full((1, 2), -100)).item() == 0
+
+
+def test_frames_are_told_letters_evenly_spread_with_a_blank_in_the_double_e():
+    def told(frames, *marks):
+        classes = letter_targets(Clip(np.zeros(1, np.float32), (), list(marks)), frames).tolist()
+        return "".join("?" if c == -100 else "." if c == BLANK else TOKENS[c] for c in classes)
+
+    assert told(26, (640, 5440, 3), (6400, 8320, 3)) == "...T..H..R..E..E.|..THR.E."[:26]
+    assert told(12, (320, 1920, 3)) == ".THRE.E....."  # too short to spread: the blank between the E stays
+    assert told(30, (0, 3000, 8), (3000, 6000, None), (7000, 9000, 2)) == "E.I.G.H.???????????.|.T.W.O..."
+
+
+def test_told_letters_decode_to_the_words():
+    rng = generator(5)
+    bank = tone_bank()
+    bank.phrases.clear()
+    for _ in range(40):
+        clip = compose(bank, 40_000, rng)
+        classes = letter_targets(clip, 124)
+        text = greedy(torch.nn.functional.one_hot(classes, len(TOKENS)).float())
+        assert text.replace(" ", "") == "".join(DIGITS[d] for d in clip.digits).upper()
 
 
 # ---------------------------------------------------------------- augmentation
@@ -251,6 +274,39 @@ def test_three_steps_of_training_repeat_bit_by_bit(variant):
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), twin.parameters(), strict=True))
     text, _ = hear(model, torch.randn(16_000))
     assert set(text) <= set("".join(TOKENS[5:])) | {" "}
+
+
+def test_the_fast_layout_computes_the_same_and_goes_away():
+    torch.manual_seed(0)
+    waves = torch.randn(2, 8000)
+    for variant in ("group", "layer"):
+        model = Wav2Vec2ForCTC(digit_config(variant))
+        plain = model(waves).logits
+        plain.square().sum().backward()
+        wanted = [p.grad.clone() for p in model.parameters()]
+        model.zero_grad()
+        with fast_layout(model):
+            assert ("forward" in vars(model.wav2vec2.feature_extractor)) == (variant == "layer")
+            found = model(waves).logits
+        found.square().sum().backward()
+        torch.testing.assert_close(found, plain, rtol=1e-4, atol=1e-5)
+        for parameter, gradient in zip(model.parameters(), wanted, strict=True):
+            torch.testing.assert_close(parameter.grad, gradient, rtol=1e-3, atol=1e-3)
+        assert "forward" not in vars(model.wav2vec2.feature_extractor)
+
+
+def test_a_stage_is_taken_up_where_an_earlier_run_left_it(tmp_path):
+    stage = {"steps": 2, "peak_rate": 1e-3, "guide": "letters", "fast": True}
+    runs = []
+    for _ in range(2):
+        model = Wav2Vec2ForCTC(digit_config("layer"))
+        runs.append((run_stage(model, tone_bank(), stage, 5, ["layer", [stage]], tmp_path), model))
+    (first, model), (second, twin) = runs
+    assert first == second and len(list(tmp_path.glob("*.safetensors"))) == 1
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), twin.parameters(), strict=True))
+    assert {key: first[key] for key in stage} == stage
+    run_stage(model, tone_bank(), {**stage, "steps": 1}, 5, ["layer", [{**stage, "steps": 1}]], tmp_path)
+    assert len(list(tmp_path.glob("*.safetensors"))) == 2
 
 
 def test_speaking_without_espeak_says_what_to_install(monkeypatch):
