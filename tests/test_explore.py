@@ -198,11 +198,10 @@ def test_speech_and_uploads_bring_their_length_and_shape():
     assert explorer.sources == ["", ""] and explorer.envelopes[1] == []
     file = io.BytesIO()
     soundfile.write(file, np.sin(np.arange(24_000) / 20).astype("float32"), 8000, format="WAV")
-    explorer.upload_name, explorer.upload_clip = "mine.wav", 0
-    explorer.upload = file.getvalue()
-    assert explorer.lengths[0] == 48_000 and explorer.message == "" and explorer.upload == b""
-    explorer.upload_name = "broken.wav"
-    explorer.upload = b"not a sound at all"
+    send = explorer._handle_custom_msg  # what a message from the front end comes in by
+    send({"kind": "upload", "name": "mine.wav", "clip": 0}, [memoryview(file.getvalue())])
+    assert explorer.lengths[0] == 48_000 and explorer.message == "" and len(explorer.envelopes[0]) == 160
+    send({"kind": "upload", "name": "broken.wav", "clip": 0}, [memoryview(b"not a sound at all")])
     assert explorer.message.startswith("broken.wav could not be read") and "/" not in explorer.message
     assert explorer.lengths[0] == 48_000 and "⚠ broken.wav" in explorer.text
 

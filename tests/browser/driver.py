@@ -156,10 +156,15 @@ class LabPage:
         self.page.get_by_role("menuitem", name="Run", exact=True).click()
         self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
         end = time.monotonic() + seconds
+        quiet = 0
         while True:
             prompts = self.prompts()
             if prompts and all(prompt.isdigit() for prompt in prompts):
                 break
+            quiet = quiet + 1 if self.lab.kernel_state(self.name) == "idle" and "*" not in prompts else 0
+            if quiet == 50:  # 5 s of an idle kernel and nothing waiting: the click came before the page was ready
+                self.page.get_by_role("menuitem", name="Run", exact=True).click()
+                self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
             if time.monotonic() > end:
                 raise TimeoutError(f"not all cells of {self.name} ran in {seconds} s: {prompts}")
             self.page.wait_for_timeout(100)

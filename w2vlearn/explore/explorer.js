@@ -100,7 +100,9 @@ function render({ model, el }) {
   const shows = (part) => get("focus") === "all" || get("focus").split(" ").includes(part);
 
   function set(changes, now = false) {
+    local.setting = true; // each set tells the listeners below; one drawing is enough, and a second would clear the marks
     for (const [name, value] of Object.entries(changes)) model.set(name, value);
+    local.setting = false;
     draw();
     clearTimeout(timer);
     if (now) model.save_changes();
@@ -204,9 +206,7 @@ function render({ model, el }) {
         "data-name": `upload-${index}`, onchange: async (event) => {
           const file = event.target.files[0];
           if (!file) return;
-          const content = new DataView(await file.arrayBuffer());
-          model.set("upload_name", file.name); model.set("upload_clip", index); model.set("upload", content);
-          model.save_changes();
+          model.send({ kind: "upload", name: file.name, clip: index }, undefined, [await file.arrayBuffer()]);
           event.target.value = "";
         } });
       const remove = html("button", { type: "button", "aria-label": `remove ${name}`, onclick: () => {
@@ -615,7 +615,7 @@ function render({ model, el }) {
   el.append(root);
   draw();
 
-  const redraw = () => draw();
+  const redraw = () => local.setting || draw();
   const watched = ["lengths", "frame", "sample", "clip", "preset", "norm", "mask", "convention", "facts", "envelopes", "sources",
     "message", "unfold", "kernels", "strides"];
   for (const name of watched) model.on(`change:${name}`, redraw);

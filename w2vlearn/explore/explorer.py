@@ -85,9 +85,6 @@ class Explorer(anywidget.AnyWidget):
     examples = traitlets.List(traitlets.Unicode()).tag(sync=True)
     sample_rate = traitlets.Int(SAMPLE_RATE).tag(sync=True)
     facts = traitlets.Dict().tag(sync=True)
-    upload = traitlets.Bytes(b"").tag(sync=True)
-    upload_name = traitlets.Unicode("").tag(sync=True)
-    upload_clip = traitlets.Int(0).tag(sync=True)
 
     def __init__(self, **state: Any):
         config = Wav2Vec2Config.from_preset(state.get("preset", "base"))
@@ -104,7 +101,7 @@ class Explorer(anywidget.AnyWidget):
         super().__init__(**state, facts=_facts(*self._shown_model))
         self.observe(self._show_model, ["preset", "norm", "kernels", "strides"])
         self.observe(self._take_source, "sources")
-        self.observe(self._take_upload, "upload")
+        self.on_msg(self._take_message)
         self.observe(self._fit_to_clips, "lengths")
 
     @property
@@ -190,22 +187,20 @@ class Explorer(anywidget.AnyWidget):
             if name and (index >= len(change["old"]) or change["old"][index] != name):
                 self._put(index, example(name), name)
 
-    def _take_upload(self, change) -> None:
+    def _take_message(self, _, content: dict[str, Any], buffers: list) -> None:
         """Read an uploaded sound file, or say why that was not possible."""
-        if not change["new"]:
+        if content.get("kind") != "upload" or not buffers or not 0 <= content["clip"] < len(self.lengths):
             return
-        suffix = Path(self.upload_name).suffix
-        try:
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / f"upload{suffix}"
-                path.write_bytes(bytes(change["new"]))
+        name = str(content["name"])
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"upload{Path(name).suffix}"
+            path.write_bytes(bytes(buffers[0]))
+            try:
                 waveform = read_audio(path)
-        except ValueError as error:
-            self.message = f"{self.upload_name} could not be read: {error}".replace(str(path), self.upload_name)
-            return
-        finally:
-            self.upload = b""
-        self._put(self.upload_clip, waveform[:HOUR], "")
+            except ValueError as error:
+                self.message = f"{name} could not be read: {error}".replace(str(path), name)
+                return
+        self._put(content["clip"], waveform[:HOUR], "")
 
     def _put(self, index: int, waveform: Tensor, source: str) -> None:
         self._waves[index] = len(waveform)

@@ -19,8 +19,8 @@ registerProcessor("w2v-tap", class extends AudioWorkletProcessor {
 function send(model, kind, buffer, extra) {
   const parts = Math.max(1, Math.ceil(buffer.byteLength / PART));
   for (let part = 0; part < parts; part++) {
-    const slice = new DataView(buffer, part * PART, Math.min(PART, buffer.byteLength - part * PART));
-    model.send({ kind, part, parts, ...extra }, undefined, [slice]);
+    // A copy, not a view: JupyterLab sends the whole buffer that lies behind a view.
+    model.send({ kind, part, parts, ...extra }, undefined, [buffer.slice(part * PART, (part + 1) * PART)]);
   }
 }
 
