@@ -136,6 +136,33 @@ FAULTS = (
         "start = _frame(t) * self.hop",
         "start = (_frame(t) + 1) * self.hop",
         unit="tests/test_geometry.py",
+        lesson=2,
+    ),
+    Fault(
+        "span: as long as the hop",
+        GEOMETRY,
+        "return range(start, start + self.receptive_field)",
+        "return range(start, start + self.hop)",
+        unit="tests/test_geometry.py",
+        lesson=2,
+    ),
+    Fault(
+        "unread tail: one sample short",
+        GEOMETRY,
+        "return range(self.span(frames - 1).stop if frames else 0, samples)",
+        "return range(self.span(frames - 1).stop + 1 if frames else 0, samples)",
+        unit="tests/test_geometry.py",
+        lesson=2,
+    ),
+    Fault(
+        "layer norm: over time instead of channels",
+        CONVOLUTIONS,
+        "hidden_states = self.layer_norm(hidden_states)\n        hidden_states = hidden_states.transpose(1, 2)",
+        """hidden_states = self.layer_norm(hidden_states)
+        hidden_states = hidden_states - hidden_states.mean(1, keepdim=True)
+        hidden_states = hidden_states.transpose(1, 2)""",
+        unit="tests/test_receptive_field.py",
+        lesson=2,
     ),
     Fault(
         "group norm: over all channels",
@@ -175,6 +202,31 @@ FAULTS = (
         "return hidden_states.masked_fill(~frame_mask[:, :, None], 0.0)",
         "return hidden_states",
         unit="tests/test_model.py",
+        lesson=5,
+    ),
+    Fault(
+        "model: the mask never reaches the Transformer",
+        MODEL,
+        "hidden_states, attention_mask=None if attention_mask is None else frame_mask",
+        "hidden_states, attention_mask=None",
+        unit="tests/test_model.py",
+        lesson=5,
+    ),
+    Fault(
+        "receptive field: called exact without a second look",
+        "w2vlearn/tracing/receptive_field.py",
+        'status="exact" if spans[0] == spans[1] else "whole input"',
+        'status="exact"',
+        unit="tests/test_receptive_field.py",
+        lesson=5,
+    ),
+    Fault(
+        "padding leak: the batch compared with itself",
+        "w2vlearn/tracing/leak.py",
+        "differences = [(here - alone).double() for here, alone in pairs]",
+        "differences = [(here - here).double() for here, alone in pairs]",
+        unit="tests/test_leak.py",
+        lesson=5,
     ),
     # ---------------------------------------------------------------- lesson 6: positions and attention
     Fault(

@@ -47,7 +47,7 @@ class Lesson:
 COURSE: tuple[Lesson, ...] = (
     Lesson(0, "00_the_question", "The question", 5),
     Lesson(1, "01_waveforms_and_batches", "Waveforms and batches", 30, ("samples", "sample_mask")),
-    Lesson(2, "02_feature_encoder", "From samples to frames", 40, ("feature_encoder",)),
+    Lesson(2, "02_feature_encoder", "From samples to frames", 45, ("feature_encoder",)),
     Lesson(3, "03_feature_projection", f"{BASE.conv_dim[-1]} becomes {BASE.hidden_size}", 25, ("projection",)),
     Lesson(4, "04_masks", "Masks", 40, ("sample_mask", "frame_mask", "attention_mask")),
     Lesson(5, "05_alone_or_in_a_batch", "Alone or in a batch", 40, ("samples", "feature_encoder", "frame_mask")),
