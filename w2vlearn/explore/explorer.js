@@ -4,6 +4,8 @@
 const SVG = "http://www.w3.org/2000/svg";
 const HOUR = 57600000; // samples in an hour at 16 kHz: the longest clip
 const SPEAK_AFTER = 500; // ms of rest before a screen reader is told
+const AT_ONCE = 80; // rows of the table that are filled at every move, seen or not
+const FILL_AFTER = 150; // ms of rest before the others are
 const TELL_AFTER = 40; // ms before the kernel is told; a drag makes many changes
 const RANGES = [[80000, "5 s"], [480000, "30 s"], [9600000, "10 min"], [HOUR, "1 h"]];
 const EDGES = [[399, 400], [719, 720], [16000, 16080]];
@@ -519,6 +521,10 @@ function render({ model, el }) {
     const body = html("tbody");
     const unfold = html("input", { type: "checkbox", "data-name": "unfold", onchange: (event) => set({ unfold: event.target.checked }) });
     const caption = html("caption");
+    const seen = new Set();
+    const sight = new IntersectionObserver((entries) => {
+      for (const entry of entries) seen[entry.isIntersecting ? "add" : "delete"](entry.target);
+    });
     let source = null;
     let lines = [];
     const colour = (key) => (facts.stages.find((stage) => stage.key === key) || { colour: "currentColor" }).colour;
@@ -536,12 +542,21 @@ function render({ model, el }) {
           return { row, shape, real, node };
         });
         body.replaceChildren(...lines.map((line) => line.node));
+        sight.disconnect();
+        seen.clear();
+        lines.slice(AT_ONCE).forEach((line) => sight.observe(line.node));
         caption.textContent = `Every layer of ${facts.model}: shapes in letters and numbers`;
       }
-      for (const { row, shape, real } of lines) {
+      const fill = ({ row, shape, real }) => {
         write(shape, row.ends.map((end) => end.map((part) => size(part, state.all)).join("×")).join(" → "), true);
         write(real, row.time === null ? "–" : state.clips.map((clip) => size(row.time, clip.values)).join(", "), true);
-      }
+      };
+      // A long table is filled where it is seen; the rest follows when the hand rests, so that a drag never waits for it.
+      const later = lines.filter((line, index) => index >= AT_ONCE && !seen.has(line.node));
+      const wait = new Set(later);
+      for (const line of lines) if (!wait.has(line)) fill(line);
+      clearTimeout(local.later);
+      if (later.length) local.later = setTimeout(() => later.forEach(fill), FILL_AFTER);
     });
     const heads = ["layer", "what it does", "shape, letters", "shape, numbers", "real per clip", "mask handed", "padding"];
     return section("All layers", "table",
@@ -619,7 +634,7 @@ function render({ model, el }) {
   const watched = ["lengths", "frame", "sample", "clip", "preset", "norm", "mask", "convention", "facts", "envelopes", "sources",
     "message", "unfold", "kernels", "strides"];
   for (const name of watched) model.on(`change:${name}`, redraw);
-  return () => { for (const name of watched) model.off(`change:${name}`, redraw); clearTimeout(timer); clearTimeout(speaker); };
+  return () => { for (const name of watched) model.off(`change:${name}`, redraw); clearTimeout(timer); clearTimeout(speaker); clearTimeout(local.later); };
 }
 
 // ---- words that the text twin says too
