@@ -258,6 +258,39 @@ def test_every_key_that_does_not_fit_is_listed(old_folder):
     assert "lm_head.weight is (3, 5), wanted (32, 48)" in message
 
 
+@pytest.mark.parametrize("change", ["missing", "unexpected", "misshaped"])
+def test_one_key_that_does_not_fit_is_enough(old_folder, change):
+    weights = theirs().state_dict()
+    key = {"unexpected": "wav2vec2.quantizer.codevectors"}.get(change, "lm_head.bias")
+    if change == "missing":
+        del weights[key]
+    else:
+        weights[key] = torch.zeros(7)
+    with pytest.raises(CheckpointError, match=key) as caught:
+        load(old_folder(weights))
+    assert getattr(caught.value, change) == (key,)
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["preprocessor_config", "processor_config"])
+def test_processor_settings_as_transformers_writes_them_then_and_now(tmp_path, whole):
+    write(tmp_path, theirs())
+    extractor = transformers.Wav2Vec2FeatureExtractor(do_normalize=False, return_attention_mask=True)
+    (tmp_path / "vocab.json").write_text(json.dumps({token: index for index, token in enumerate(TOKENS)}))
+    tokenizer = transformers.Wav2Vec2CTCTokenizer(str(tmp_path / "vocab.json"))
+    (transformers.Wav2Vec2Processor(extractor, tokenizer) if whole else extractor).save_pretrained(tmp_path)
+    assert (tmp_path / "processor_config.json").exists() == whole
+    model = load(tmp_path)
+    assert model.processing == Processing(16_000, False, True)
+    assert model.vocabulary == Vocabulary(TOKENS)
+
+
+def test_settings_of_another_kind_of_input_are_refused(tmp_path):
+    write(tmp_path, theirs())
+    (tmp_path / "preprocessor_config.json").write_text('{"feature_extractor_type": "WhisperFeatureExtractor"}')
+    with pytest.raises(CheckpointError, match="another model .WhisperFeatureExtractor"):
+        load(tmp_path)
+
+
 def test_one_weight_under_two_names(old_folder):
     weights = theirs().state_dict()
     weights["wav2vec2.encoder.pos_conv_embed.conv.weight_g"] = torch.zeros(1, 1, 128)
