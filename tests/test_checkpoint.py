@@ -287,7 +287,7 @@ def test_processor_settings_as_transformers_writes_them_then_and_now(tmp_path, w
 def test_settings_of_another_kind_of_input_are_refused(tmp_path):
     write(tmp_path, theirs())
     (tmp_path / "preprocessor_config.json").write_text('{"feature_extractor_type": "WhisperFeatureExtractor"}')
-    with pytest.raises(CheckpointError, match="another model .WhisperFeatureExtractor"):
+    with pytest.raises(CheckpointError, match=r"another model .WhisperFeatureExtractor"):
         load(tmp_path)
 
 
