@@ -58,7 +58,7 @@ def heat_map(
         f"in {rows[best[0]]} at {best[1]}; smallest {np.nanmin(table):.2g}{unit}."
     )
     body = [
-        [name, short_number(np.nanmax(row)), int(np.nanargmax(row)), short_number(np.nanmedian(row))]
+        [name, _above(np.nanmax(row), floor), _place(row, floor), _above(np.nanmedian(row), floor)]
         for name, row in zip(rows, table, strict=True)
     ]
     twin = f"{title or alt}\n\n" + grid(("row", f"largest{unit and ' ' + unit}", f"at {x_label}", "median"), body)
@@ -84,6 +84,15 @@ def heat_map(
             bar.ax.yaxis.set_minor_formatter(lambda value, place: "")
             bar.set_label(f"blank: at most {floor:.0e}")
         return finish(figure, alt, twin, format)
+
+
+def _above(value: float, floor: float | None) -> str:
+    """A number of the map; one that float error alone can make is not written out."""
+    return short_number(value) if floor is None or value > floor else f"≤ {floor:.0e}"
+
+
+def _place(row: Any, floor: float | None) -> int | str:
+    return int(row.argmax()) if floor is None or row.max() > floor else "–"
 
 
 def line_figure(

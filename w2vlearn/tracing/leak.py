@@ -128,6 +128,9 @@ class LeakReport:
 
         return leak_text(self)
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def _repr_html_(self) -> str:
         from w2vlearn.show.comparison import leak_html
 
