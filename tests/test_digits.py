@@ -97,7 +97,9 @@ def test_the_card_is_written_from_the_metrics(variant):
 def test_the_metrics_are_complete_and_of_this_recipe(variant):
     metrics = metrics_of(variant)
     run = metrics["training"]
-    assert {key: run[key] for key in RECIPE[variant]} == RECIPE[variant]
+    stages = [{key: stage[key] for key in wanted} for stage, wanted in zip(run["stages"], RECIPE[variant], strict=True)]
+    assert stages == list(RECIPE[variant])
+    assert sum(stage["cpu_seconds"] for stage in run["stages"]) < 2 * 20 * 60  # 20 minutes on 2 cores
     assert run["command"] == f"python -m training.train_digits --variant {variant}"
     for rows in metrics["conditions"].values():
         assert set(rows) == set(CONDITIONS)
