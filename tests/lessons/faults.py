@@ -173,6 +173,32 @@ FAULTS = (
         lesson=0,
     ),
     # ---------------------------------------------------------------- lesson 3: feature projection
+    Fault(
+        "projection: LayerNorm over time too",
+        PROJECTION,
+        "        extract_features = self.layer_norm(hidden_states)",
+        """        extract_features = self.layer_norm(hidden_states)
+        extract_features = extract_features - extract_features.mean(1, keepdim=True)""",
+        unit="tests/test_parity.py",
+        lesson=3,
+    ),
+    Fault(
+        "projection: the raw features returned",
+        PROJECTION,
+        """        extract_features = self.layer_norm(hidden_states)
+        hidden_states = self.projection(extract_features)""",
+        """        extract_features = hidden_states
+        hidden_states = self.projection(self.layer_norm(hidden_states))""",
+        unit="tests/test_parity.py",
+        lesson=3,
+    ),
+    Fault(
+        "model: channels and frames not swapped but read anew",
+        MODEL,
+        "extract_features = extract_features.transpose(1, 2)",
+        "extract_features = extract_features.reshape(len(extract_features), -1, extract_features.shape[1])",
+        unit="tests/test_parity.py",
+    ),
     # ---------------------------------------------------------------- lesson 4: masks
     Fault(
         "additive mask: the wrong way round",
@@ -284,6 +310,7 @@ FAULTS = (
         "return hidden_states[:, :, : hidden_states.shape[2] - self.surplus]",
         "return hidden_states[:, :, self.surplus :]",
         unit="tests/test_parity.py",
+        lesson=6,
     ),
     Fault(
         "attention: heads split along the wrong axis",
@@ -291,6 +318,31 @@ FAULTS = (
         "features.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)",
         "features.unflatten(-1, (-1, self.num_heads)).movedim(-1, 1)",
         unit="tests/test_parity.py",
+        lesson=6,
+    ),
+    Fault(
+        "eager attention: scaled by d, not by its root",
+        ATTENTION,
+        "key.transpose(2, 3) / query.shape[-1] ** 0.5",
+        "key.transpose(2, 3) / query.shape[-1]",
+        unit="tests/test_model.py",
+        lesson=6,
+    ),
+    Fault(
+        "hidden states: the first one left out",
+        ENCODER,
+        "        collected = (hidden_states,)",
+        "        collected = ()",
+        unit="tests/test_parity.py",
+        lesson=6,
+    ),
+    Fault(
+        "positional convolution: half the padding",
+        POSITIONS,
+        "padding=kernel // 2,",
+        "padding=kernel // 4,",
+        unit="tests/test_model.py",
+        lesson=6,
     ),
     # ---------------------------------------------------------------- lesson 7: CTC
     Fault(
