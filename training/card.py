@@ -71,7 +71,9 @@ before padding, as Hugging Face's feature extractor does). "real": only the clip
 * Anything but the ten digits: other words, "oh" for zero, and music come out as digits or letter salad.
 * Speech outside the conditions above: strong noise, several people at once, very fast or very slow speech,
   children.
-* Keeping silent for certain: noise alone can come out as a word.
+* The double E of THREE: CTC needs a blank between the two, and THRE is the most frequent error of all. That is why the
+  column "by nearest digit" is so much better than "words right".
+* Another synthesiser's voices, far worse than held-out voices of espeak-ng: what is held out here is still espeak-ng.
 """
 
 NORMS = {
