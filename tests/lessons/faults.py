@@ -239,14 +239,6 @@ FAULTS = (
         lesson=4,
     ),
     Fault(
-        "sample mask: one sample too many",
-        MASKS,
-        "return torch.arange(samples, device=lengths.device) < lengths[:, None]",
-        "return torch.arange(samples, device=lengths.device) <= lengths[:, None]",
-        unit="tests/test_batch.py",
-        lesson=4,
-    ),
-    Fault(
         "encoder: attention is told nothing",
         ENCODER,
         "return masks.zero_padding(hidden_states, frame_mask), masks.attention_mask(frame_mask)",
@@ -420,4 +412,20 @@ FAULTS = (
     # ---------------------------------------------------------------- lesson 9: long audio
     # ---------------------------------------------------------------- lesson 10: your own model
     # ---------------------------------------------------------------- lesson 11: error gallery
+    Fault(
+        "checks: an inverted mask passes",
+        "w2vlearn/model/checks.py",
+        "        if not bool(row[0]):",
+        "        if not bool(row[0]) and False:",
+        unit="tests/test_model.py::test_bad_input_is_refused_in_words",
+        lesson=11,
+    ),
+    Fault(
+        "checks: a clip too short inside a longer batch passes",
+        "w2vlearn/model/checks.py",
+        "        if real < geometry.receptive_field:",
+        "        if real < 0:",
+        unit="tests/test_model.py::test_bad_input_is_refused_in_words",
+        lesson=11,
+    ),
 )
