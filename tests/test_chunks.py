@@ -80,6 +80,12 @@ def test_one_chunk_is_the_whole_clip_with_its_tail():
     assert plan(399, GEOMETRY) == []
 
 
+def test_the_only_chunk_is_not_handed_out_before_the_end_is_known():
+    waveform = torch.zeros(3 * SMALL.hop + SMALL.receptive_field + 2)  # 4 frames and an unread tail of 2
+    ((chunk, piece),) = chunk_waveforms(waveform.split(len(waveform) - 2), SMALL, 4, 0)
+    assert chunk.samples == range(len(waveform)) and len(piece) == len(waveform)
+
+
 def test_an_hour_in_numbers():
     chunks = plan(3600 * 16_000, GEOMETRY)
     assert len(chunks) == 180 and sum(len(chunk.keep) for chunk in chunks) == 179_999
