@@ -56,7 +56,8 @@ geometry = FrameGeometry.from_config(config)
 @cache
 def reach(norm: str):
     """Receptive field of frame 3 in TINY with this norm; weights random."""
-    from w2vlearn import Wav2Vec2Model, receptive_field
+    from w2vlearn.model import Wav2Vec2Model
+    from w2vlearn.tracing import receptive_field
 
     torch.manual_seed(0)
     tiny = dataclasses.replace(Wav2Vec2Config.tiny(), feat_extract_norm=norm)
