@@ -85,17 +85,24 @@ def _sizes(arguments: Mapping[str, Any]) -> tuple[int, int]:
 def _range(exported: Exported, axes: Axes) -> Range:
     """What the proof covers: torch's own bounds on its symbols, narrowed and conditioned by the guards beyond them."""
     (b_low, b_high), (l_low, l_high) = exported.ranges["B"], exported.ranges["L"]
-    window = range(l_low, min(l_low + 8_000, l_high or l_low + 8_000) + 1)
+    window = range(l_low, min(l_low + 4_000, l_high or l_low + 4_000) + 1)
     far = [l_high or n for n in (57_600_000, 57_600_001, 57_600_323)]
     clips = sorted({b_low, b_high or b_low + 1})
+    tried = [*window, *far]
+    every = compile_expressions(exported.guards, ("B", "L"))
+    failing: dict[int, list[int]] = {}
+    for n in tried:
+        for held in (every(b, n) for b in clips):
+            if not all(held):
+                for i, holds in enumerate(held):
+                    if not holds:
+                        failing.setdefault(i, []).append(n)
     conditions, bound = [], l_low
-    for guard in exported.guards:
-        holds = compile_expressions([guard], ("B", "L"))
-        fails = [n for n in (*window, *far) if not all(holds(b, n)[0] for b in clips)]
-        if fails and fails[-1] < l_low + len(window) // 2:
+    for i, fails in failing.items():
+        if fails[-1] < l_low + len(window) // 2:
             bound = max(bound, fails[-1] + 1)  # a bound that torch did not fold into its range
-        elif fails:
-            conditions.append(axes.in_letters(guard))
+        else:
+            conditions.append(axes.in_letters(exported.guards[i]))
     sizes = {d for c in exported.calls for t in (*c.inputs, *c.outputs) for d in t.shape if isinstance(d, Expression)}
     lengths = compile_expressions([d for d in sizes if d.letters == {"L"}], ("L",))
     minimum = bound
