@@ -285,7 +285,7 @@ rate = next(rate for rate in rates if geometry.frame_count(round(9.36 * rate)) =
 `to_clip(recording)`: such an int16 tensor in, a float32 clip of shape `(L,)` out, mono, where `-{{STEPS:d}}` has become `-1`.
 """,
         name="to_clip",
-        stub="def to_clip(recording):  # (L, channels) int16\n    ...",
+        stub="def to_clip(recording):  # (L, channels) int16\n    return ...",
         hints=(
             "Three steps: make floats of the integers, scale them, average. Over which of the two axes do the channels lie?",
             "`recording.float()` makes floats, dividing by {{STEPS:d}} scales, and `mean` over the last axis leaves one number for each moment.",
@@ -438,7 +438,7 @@ Write `normalise(waveforms, mask)` for a padded batch: each clip to mean 0 and v
 and its padding back to 0. The variance divides by the number of real samples (`correction=0`). Shapes: `(B, L)`, `(B, L)` bool, `(B, L)` out.
 """,
         name="normalise",
-        stub="def normalise(waveforms, mask):\n    ...",
+        stub="def normalise(waveforms, mask):\n    return ...",
         hints=(
             "A mean over real samples is a sum over real samples, divided by how many there are. A loop over the rows is fine, too.",
             """Row by row: `real = row[keep]`, normalise `real` by its own mean and variance, write it into a row of zeros.

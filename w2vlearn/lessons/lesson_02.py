@@ -219,7 +219,7 @@ Write `frame_count(samples)`: the number of frames for any length, 0 included, w
 field: “windows of {{HOP_MS}} ms”, which you may read elsewhere, is the hop.)
 """,
         name="frame_count",
-        stub="def frame_count(samples):\n    ...",
+        stub="def frame_count(samples):\n    return ...",
         hints=(
             "The first frame costs {{FIELD}} samples. What does each further frame cost?",
             "Take the first window away, see how many whole hops fit into the rest, and add the first frame again. What if not even that fits?",
@@ -402,7 +402,7 @@ Write `times(t, samples)`: start, centre and end of frame `t`'s window in millis
 There is a click at sample `n` (numbered from 0) of a clip with `samples` samples. Write `frames_reading(n, samples)`: the list of all frames whose window contains it.
 """,
         name="frames_reading",
-        stub="def frames_reading(n, samples):\n    ...",
+        stub="def frames_reading(n, samples):\n    return ...",
         hints=(
             "The last such frame is the last that has begun by then. The first is the one after the last that is over by then.",
             "Frame t reads n if `{{HOP}} * t <= n < {{HOP}} * t + {{FIELD}}`, and exists only below the frame count. Trying all t is allowed.",

@@ -331,7 +331,7 @@ EXERCISES = (
 Write `clip_vectors(hidden, frame_mask)`: hidden states `(B, T, D)` and the frame mask `(B, T)`, True = real, give the mean over each clip's real frames, `(B, D)`.
 """,
         name="clip_vectors",
-        stub="def clip_vectors(hidden, frame_mask):\n    ...",
+        stub="def clip_vectors(hidden, frame_mask):\n    return ...",
         hints=(
             "A mean is a sum divided by a count. Which rows belong into the sum, and how many are they for each clip?",
             "`hidden * frame_mask[:, :, None]` sets padded rows to zero, so that a sum over T leaves them out. The count is `frame_mask.sum(1, keepdim=True)`.",
@@ -466,7 +466,7 @@ the number of real positions of each clip, `(B,)`; each channel of each clip is 
 variance divided by the count (`correction=0`), and padded positions become 0.
 """,
         name="masked_group_norm",
-        stub="def masked_group_norm(features, real):\n    ...",
+        stub="def masked_group_norm(features, real):\n    return ...",
         hints=(
             "Exercise 5.1 took a mean over real positions of the second axis. Here time is the third, and a variance is a mean of squares.",
             """Make `keep` of shape (B, 1, T1) from `torch.arange`, and `count = real[:, None, None]`. Then mean = sum of `features * keep` over the last axis, divided by `count`;

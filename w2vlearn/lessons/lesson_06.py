@@ -180,7 +180,7 @@ EXERCISES = (
 Write `frames_out(frames, kernel)`: how many frames come out of a convolution with stride 1 that adds `kernel // {{2}}` zeros at each end, before anything is trimmed? Try an odd kernel, too.
 """,
         name="frames_out",
-        stub="def frames_out(frames, kernel):\n    ...",
+        stub="def frames_out(frames, kernel):\n    return ...",
         hints=(
             "How long is the row with its zeros? And at how many places does a window of `kernel` frames fit into it?",
             "A window of length k fits into a row of length n at n - k + 1 places. Here n is `frames + {{2}} * (kernel // {{2}})`.",
@@ -239,7 +239,7 @@ SDPA does not hand out its weights; now you make them. Write `attention_weights(
 divided by the root of d, a softmax over the keys, and weight 0 for padded keys.
 """,
         name="attention_weights",
-        stub="def attention_weights(query, key, frame_mask):\n    ...",
+        stub="def attention_weights(query, key, frame_mask):\n    return ...",
         hints=(
             "The scores of all pairs are one matrix product. Which axis of them counts the keys, and what must stand at padded keys *before* the softmax, so that 0 comes out?",
             "`query @ key.transpose({{2}}, {{3}})` is (B, H, T, T). Fill it with `torch.finfo(scores.dtype).min` where `~frame_mask[:, None, None, :]`.",
@@ -309,7 +309,7 @@ Write `attention_bytes(lengths)`: clips of these lengths (in samples) go through
 float32? BASE has {{H}} heads; `geometry.frame_count` counts frames.
 """,
         name="attention_bytes",
-        stub="def attention_bytes(lengths):  # such as [16_000, 40_000]\n    ...",
+        stub="def attention_bytes(lengths):  # such as [16_000, 40_000]\n    return ...",
         hints=(
             "Four axes. Who decides the last two, if the clips differ in length?",
             "The longest clip decides T for everybody. Then it is B × {{H}} × T × T numbers of {{BYTES}} bytes.",

@@ -142,7 +142,7 @@ Write `layer_that_fails(samples)`: the number of the convolution (0-based) at wh
 `None` if it gets through. `geometry.kernels` and `geometry.lengths(samples)` help.
 """,
         name="layer_that_fails",
-        stub="def layer_that_fails(samples): ...",
+        stub="def layer_that_fails(samples):\n    return ...",
         hints=(
             "A convolution fails when what comes in is shorter than its kernel: the first one sees the samples.",
             "`[samples, *geometry.lengths(samples)]` are the inputs of the layers, one after the other.",
@@ -193,7 +193,7 @@ Write `looks_inverted(mask)` for a mask `(B, L)`: True if its convention is the 
 batches only; a mask that is all one value is not inverted if it is all True.
 """,
         name="looks_inverted",
-        stub="def looks_inverted(mask): ...",
+        stub="def looks_inverted(mask):\n    return ...",
         hints=(
             "In a right-padded batch one position of every clip is real, whatever the clip's length. Which?",
             "The first sample of every clip is real. Look at column 0.",
@@ -225,7 +225,7 @@ and a frame counts as padding only if its whole part is. Write `surplus(samples,
 leaves real, for a clip of `samples` in a batch of `longest`.
 """,
         name="surplus",
-        stub="def surplus(samples, longest): ...",
+        stub="def surplus(samples, longest):\n    return ...",
         hints=(
             "T of the batch is `geometry.frame_count(longest)`; each part has `(longest - longest % T) // T` samples.",
             "A part that is only begun stays real: round up. The truth is `geometry.frame_count(samples)`.",
