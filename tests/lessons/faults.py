@@ -411,6 +411,29 @@ FAULTS = (
     ),
     # ---------------------------------------------------------------- lesson 9: long audio
     # ---------------------------------------------------------------- lesson 10: your own model
+    Fault(
+        "adapter: real frames without the zeros",
+        "w2vlearn/model/adapter.py",
+        "masks.frame_lengths(frame_lengths + 2 * PADDING, (self.kernel,), (self.stride,))",
+        "masks.frame_lengths(frame_lengths + PADDING, (self.kernel,), (self.stride,))",
+        unit="tests/test_adapter.py",
+    ),
+    Fault(
+        "adapter: no zeros beside the frames",
+        "w2vlearn/model/adapter.py",
+        "            padding=PADDING,",
+        "            padding=0,",
+        unit="tests/test_adapter.py",
+        lesson=10,
+    ),
+    Fault(
+        "checkpoint: old names unknown",
+        "w2vlearn/checkpoint_keys.py",
+        '(("weight_g", "weight.original0"), ("weight_v", "weight.original1"))',
+        '(("weight_v", "weight.original0"), ("weight_g", "weight.original1"))',
+        unit="tests/test_checkpoint.py",
+        lesson=10,
+    ),
     # ---------------------------------------------------------------- lesson 11: error gallery
     Fault(
         "checks: an inverted mask passes",

@@ -49,7 +49,6 @@ CROP = 250_000  # samples, fairseq's longest crop for BASE
 
 SETUP = """
 import torch
-from torch.nn import functional as F
 from w2vlearn import FrameGeometry, Wav2Vec2Config
 """
 
@@ -227,7 +226,7 @@ def loss_cases() -> list[Case]:
 
 LOSS = """def frame_loss(predicted, target, negatives, temperature):
     answers = torch.cat([target[None], negatives[(negatives != target).any(dim=1)]])
-    scores = F.cosine_similarity(predicted[None], answers, dim=1) / temperature
+    scores = torch.cosine_similarity(predicted[None], answers, dim=1) / temperature
     return -torch.log_softmax(scores, dim=0)[0]"""
 
 SPANS = """def hide(starts, lengths, frames, span):
@@ -299,7 +298,7 @@ Write `hide(starts, lengths, frames, span)`, which makes a time mask `(B, T)` of
 many frames of the clip are real, `frames` is T. A span that would leave the clip's real frames is left out, whole.
 """,
         name="hide",
-        stub="def hide(starts, lengths, frames, span):\n    ...",
+        stub="def hide(starts, lengths, frames, span):\n    return ...",
         hints=(
             "Begin with `torch.zeros(len(lengths), frames, dtype=torch.bool)` and write True into slices. Where must a span end at the latest?",
             "The frames of a span are `start` to `start + span - 1`. The last real frame is `length - 1`. So the span fits if `start + span <= length`, with the clip's own length.",
@@ -418,7 +417,7 @@ Write `candidates(time_mask, clip, frame)`: the sorted list of all rows that may
 through the whole batch: frame `t` of clip `b` is row `b * T + t`.
 """,
         name="candidates",
-        stub="def candidates(time_mask, clip, frame):\n    ...",
+        stub="def candidates(time_mask, clip, frame):\n    return ...",
         hints=(
             "Three conditions: the same clip, hidden, and another frame than the one in question.",
             "`time_mask[clip].nonzero().flatten().tolist()` are the hidden frames of the clip. Leave `frame` out, then turn frames into rows.",
@@ -470,9 +469,9 @@ Write `frame_loss(predicted, target, negatives, temperature)`: the contrastive l
 cross-entropy of choosing the target by cosine similarity divided by the temperature. A negative that equals the target takes no part.
 """,
         name="frame_loss",
-        stub="def frame_loss(predicted, target, negatives, temperature):\n    ...",
+        stub="def frame_loss(predicted, target, negatives, temperature):\n    return ...",
         hints=(
-            "`F.cosine_similarity(predicted[None], answers, dim=1)` compares with every row of `answers`. Which rows belong into it?",
+            "`torch.cosine_similarity(predicted[None], answers, dim=1)` compares with every row of `answers`. Which rows belong into it?",
             "Put the target in front of the negatives that differ from it, divide the cosines by the temperature, and take `-torch.log_softmax(scores, dim=0)[0]`.",
         ),
         solution=LOSS,
@@ -496,15 +495,15 @@ cross-entropy of choosing the target by cosine similarity divided by the tempera
             ),
             Wrong(
                 "dot products",
-                LOSS.replace("F.cosine_similarity(predicted[None], answers, dim=1)", "answers @ predicted"),
+                LOSS.replace("torch.cosine_similarity(predicted[None], answers, dim=1)", "answers @ predicted"),
                 "long vectors win in yours, whatever their direction. A cosine divides by both lengths.",
             ),
             Wrong(
                 "the positive not among the answers",
                 """def frame_loss(predicted, target, negatives, temperature):
     wrong = negatives[(negatives != target).any(dim=1)]
-    scores = F.cosine_similarity(predicted[None], wrong, dim=1) / temperature
-    return scores.logsumexp(dim=0) - F.cosine_similarity(predicted, target, dim=0) / temperature""",
+    scores = torch.cosine_similarity(predicted[None], wrong, dim=1) / temperature
+    return scores.logsumexp(dim=0) - torch.cosine_similarity(predicted, target, dim=0) / temperature""",
                 """your sum in the denominator runs over the negatives only, so the loss can drop below 0. The target is one of the answers, too.""",
             ),
             Wrong(
