@@ -2,6 +2,8 @@
 
 import io
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -230,3 +232,10 @@ def test_state_that_cannot_be_is_refused_and_the_last_one_stays(change, words):
     with pytest.raises(traitlets.TraitError, match=words):
         explorer.set_trait(*next(iter(change.items())))
     assert explorer.text == before
+
+
+def test_explore_can_be_called_whatever_was_imported_first():
+    """The room and the function share a name; both ways in lead to the function."""
+    source = "import w2vlearn.explore.voice\nfrom w2vlearn import explore\nprint(type(explore(400)).__name__)"
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "Explorer"

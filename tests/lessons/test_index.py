@@ -1,0 +1,55 @@
+"""README and index lead to lessons and sections that exist, with the minutes that the course says."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from w2vlearn.lessons.course import COURSE
+from w2vlearn.lessons.lesson_11 import MESSAGES
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+INDEX = (ROOT / "notebooks" / "README.md").read_text(encoding="utf-8")
+
+
+def headings(file):
+    notebook = nbformat.read(ROOT / "notebooks" / file, as_version=4)
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    return {match[1].strip() for match in re.finditer(r"^#+ (.+)$", prose, re.MULTILINE)}
+
+
+@pytest.mark.parametrize("lesson", COURSE, ids=lambda lesson: lesson.file)
+def test_readme_lists_every_lesson_with_its_minutes(lesson):
+    title = lesson.title.replace("512", "512")
+    row = f"| [{lesson.number} · {title}](notebooks/{lesson.file}.ipynb) | {lesson.minutes} |"
+    assert row in README
+
+
+ROWS = [row for row in INDEX.split("## Messages")[0].splitlines() if re.search(r"\]\(\d\d_", row)]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.split("|")[1].strip()[:40])
+def test_questions_lead_to_sections_that_exist(row):
+    file = re.search(r"\]\((\d\d_\w+\.ipynb)\)", row)[1]
+    sections = re.findall(r"\*([^*]+)\*", row.split("|")[3])
+    assert sections and set(sections) <= headings(file)
+
+
+def test_index_has_a_row_for_each_lesson_but_the_gallery():
+    linked = {int(number) for row in ROWS for number in re.findall(r"\]\((\d\d)_", row)}
+    assert linked == set(range(11))
+
+
+def test_messages_lead_to_sections_that_exist():
+    rows = [row for row in INDEX.split("## Messages")[1].split("## For those")[0].splitlines() if row.count("|") == 3]
+    sections = {match for row in rows for match in re.findall(r"\*([^*]+)\*", row.split("|")[2])}
+    assert len(sections) == 8 and sections <= headings("11_error_gallery.ipynb")
+    quoted = [part.strip("`") for row in rows for part in re.findall(r"`[^`]+`", row.split("|")[1])]
+    known = " ".join(MESSAGES.values()).replace("`", "")
+    pieces = [piece.strip() for quote in quoted for piece in quote.split("…") if len(piece.strip()) > 12]
+    missing = [piece for piece in pieces if piece not in known]
+    assert set(missing) <= {"inhomogeneous shape", "sdpa attention does not support output_attentions=True"} | {
+        piece for piece in missing if "not initialized" in piece
+    }
