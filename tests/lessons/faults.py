@@ -35,6 +35,7 @@ MODEL, ENCODER, CONVOLUTIONS, POSITIONS, ATTENTION, PROJECTION, CTC = (
         "ctc",
     )
 )
+TEXT, CHUNKS = "w2vlearn/text.py", "w2vlearn/chunks.py"
 
 FAULTS = (
     # ---------------------------------------------------------------- lesson 0: the question
@@ -343,6 +344,31 @@ FAULTS = (
         "        frame_lengths,\n        real.sum(dim=1),",
         "        torch.full_like(frame_lengths, logits.shape[1]),\n        real.sum(dim=1),",
         unit="tests/test_parity.py",
+        lesson=7,
+    ),
+    Fault(
+        "CTC: blanks in the labels kept",
+        CTC,
+        "real = (labels != -100) & (labels != config.pad_token_id)",
+        "real = labels != -100",
+        unit="tests/test_parity.py",
+        lesson=7,
+    ),
+    Fault(
+        "decoding: the blank written down",
+        TEXT,
+        "        if token_id != blank_id:",
+        "        if token_id >= 0:",
+        unit="tests/test_text.py::test_the_rules_by_hand",
+        lesson=7,
+    ),
+    Fault(
+        "times: a piece ends a frame too late",
+        TEXT,
+        "geometry.span(frames.stop - 1).stop",
+        "geometry.span(frames.stop).stop",
+        unit="tests/test_text.py::test_times_lie_on_the_frame_grid",
+        lesson=7,
     ),
     # ---------------------------------------------------------------- lesson 8: pre-training
     Fault(
@@ -410,6 +436,30 @@ FAULTS = (
         lesson=8,
     ),
     # ---------------------------------------------------------------- lesson 9: long audio
+    Fault(
+        "chunks: sizes off the frame grid accepted",
+        CHUNKS,
+        "    if abs(seconds / hop_s - frames) > 1e-6:",
+        "    if abs(seconds / hop_s - frames) > 1:",
+        unit="tests/test_chunks.py::test_sizes_off_the_grid_are_refused_with_the_nearest",
+        lesson=9,
+    ),
+    Fault(
+        "chunks: context not dropped on the left",
+        CHUNKS,
+        "slice(self.keep.start - self.read.start, self.keep.stop - self.read.start)",
+        "slice(0, self.keep.stop - self.keep.start)",
+        unit="tests/test_chunks.py::test_the_feature_encoder_is_exact_for_layer_norm_and_not_for_group_norm",
+        lesson=9,
+    ),
+    Fault(
+        "chunks: the last window cut at the hop",
+        CHUNKS,
+        "range(geometry.span(read.start).start, geometry.span(read.stop - 1).stop)",
+        "range(geometry.span(read.start).start, geometry.span(read.stop).start)",
+        unit="tests/test_chunks.py::test_each_frame_is_kept_once_and_read_with_its_context",
+        lesson=9,
+    ),
     # ---------------------------------------------------------------- lesson 10: your own model
     Fault(
         "adapter: real frames without the zeros",
