@@ -31,6 +31,7 @@ MELS = WHISPER_SECONDS * SECOND // MEL_HOP  # mel frames that Whisper wants
 WHISPER_T = MELS // 2  # its second convolution has stride 2
 STACKED = 2  # mel frames that w2v-BERT puts side by side
 MEL_BANDS = 80
+CHECKPOINT = "facebook/wav2vec2-base-960h"
 
 SETUP = """
 import torch
@@ -100,16 +101,16 @@ The positional convolution of BASE has a weight of shape `({{D}}, {{PER_GROUP}},
 """,
         stub="prediction = None  # such as (1, 2, 3); running on without one is fine",
         because="""
-            one length for each of the {{KERNEL}} places of the kernel. fairseq wrote `weight_norm(…, dim=2)`, and everyone kept it.
+            one length for each of the {{KERNEL}} places of the kernel. fairseq wrote `weight_norm(…, dim={{2}})`, and everyone kept it.
         """,
         rules=(
             Rule(
                 lambda said, is_: len(said) == 3 and said[0] > 1,
-                """That would be one length for each output channel, torch's default. Here it is `dim=2`, one for each place of the kernel.""",
+                """That would be one length for each output channel, torch's default. Here it is `dim={{2}}`, one for each place of the kernel.""",
             ),
             Rule(
                 lambda said, is_: len(said) == 3 and said[1] > 1,
-                "One length for each input channel of a group would be `dim=1`. Here it is `dim=2`, the kernel's axis.",
+                "One length for each input channel of a group would be `dim=1`. Here it is `dim={{2}}`, the kernel's axis.",
             ),
             Rule(
                 lambda said, is_: len(said) == 1,
@@ -124,7 +125,7 @@ Whisper's encoder gets “yes please”, one second of speech, prepared by its o
 """,
         stub="prediction = None  # a number; running on without one is fine",
         because="""
-            the processor fills every clip up to {{WHISPER_SECONDS}} s, {{MELS}} mel frames, and a convolution with stride 2 halves them. The length of the clip does
+            the processor fills every clip up to {{WHISPER_SECONDS}} s, {{MELS}} mel frames, and a convolution with stride {{2}} halves them. The length of the clip does
             not matter.
         """,
         rules=(
@@ -192,7 +193,7 @@ hop, frames = own.hop, own.frame_count(16_000)
             Wrong(
                 "BASE's numbers",
                 "hop, frames = 320, 49",
-                "those are BASE's. Here the last convolution, with stride 2, is missing.",
+                "those are BASE's. Here the last convolution, with stride {{2}}, is missing.",
             ),
             Wrong(
                 "rate for count",
@@ -225,7 +226,7 @@ Write `adapter_frames(frames, layers)`: how many frames an adapter leaves. Each 
         stub="def adapter_frames(frames, layers):\n    return ...",
         hints=(
             "Lesson 2's formula for one convolution: `(length - kernel) // stride + 1`. How long is the input with its zeros?",
-            "`(frames + 2 - 3) // 2 + 1`, once for each layer.",
+            "`(frames + {{2}} - {{3}}) // {{2}} + 1`, once for each layer.",
         ),
         solution=ADAPTER,
         says="halves that round up, and a clip's frame mask goes through the same formula.",
@@ -241,19 +242,14 @@ Write `adapter_frames(frames, layers)`: how many frames an adapter leaves. Each 
                 "that is a convolution without padding, as in the feature encoder. Here one frame of zeros stands on either side.",
             ),
             Wrong(
-                "zeros on one side",
-                ADAPTER.replace("frames + 2 - 3", "frames + 1 - 3"),
-                "zeros stand on *both* sides, so the input is two frames longer.",
-            ),
-            Wrong(
                 "one layer",
                 "def adapter_frames(frames, layers):\n    return (frames + 2 - 3) // 2 + 1",
                 "right for one layer. The next one gets what the first one left.",
             ),
             Wrong(
-                "no plus one",
-                ADAPTER.replace(" + 1\n", "\n"),
-                "close: `//` counts the steps, and there is one more place to stand than there are steps.",
+                "strides added",
+                "def adapter_frames(frames, layers):\n    return (frames + 2 - 3) // max(1, 2 * layers) + 1",
+                "strides of layers in a row multiply, they do not add: go through one layer after the other.",
             ),
         ),
         cases=(
@@ -264,7 +260,7 @@ Write `adapter_frames(frames, layers)`: how many frames an adapter leaves. Each 
             Case(9, 2),
             Case(7, 0, because="No layer, no change."),
         ),
-        why="The same as `-(-frames // 2**layers)`, rounding up once at the end. `Wav2Vec2Adapter.frame_lengths` in `w2vlearn/model/adapter.py`; Hugging Face `_get_feat_extract_output_lengths(…, add_adapter=True)`.",
+        why="The same as `-(-frames // {{2}}**layers)`, rounding up once at the end. `Wav2Vec2Adapter.frame_lengths` in `w2vlearn/model/adapter.py`; Hugging Face `_get_feat_extract_output_lengths(…, add_adapter=True)`.",
     ),
     Exercise(
         id="10.3",
@@ -310,7 +306,7 @@ An old checkpoint holds `weight_g` of shape `(1, 1, K)` and `weight_v` of shape 
             ),
         ),
         cases=weight_cases,
-        why="`torch.nn.utils.parametrizations.weight_norm(conv, dim=2)` keeps g as `original0` and v as `original1`, and computes this whenever the weight is read.",
+        why="`torch.nn.utils.parametrizations.weight_norm(conv, dim={{2}})` keeps g as `original0` and v as `original1`, and computes this whenever the weight is read.",
     ),
 )
 
