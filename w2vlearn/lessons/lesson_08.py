@@ -475,7 +475,7 @@ cross-entropy of choosing the target by cosine similarity divided by the tempera
             "Put the target in front of the negatives that differ from it, divide the cosines by the temperature, and take `-torch.log_softmax(scores, dim=0)[0]`.",
         ),
         solution=LOSS,
-        says="equation 3 of the paper, with the exception that both authors' and Hugging Face's code make.",
+        says="equation 3 of the paper, with the exception that fairseq and Hugging Face make, too.",
         wrongs=(
             Wrong(
                 "a negative equals its positive",
