@@ -64,7 +64,6 @@ def test_page_says_what_observed_traces_say_over_hundreds_of_lengths(explorer):
     lengths = [400, 719, 720, 16_000, 16_080, *(numbers.randrange(400, 200_000) for _ in range(300))]
     with torch.device("meta"):
         model = Wav2Vec2ForCTC(Wav2Vec2Config.tiny()).eval()
-    part(explorer, "unfold").check()
     said = explorer.page.evaluate(SWEEP, lengths)
     for samples, shapes in zip(lengths, said, strict=True):
         with observing(model) as calls, torch.no_grad():  # what a trace observes, without its table
@@ -241,3 +240,13 @@ def test_themes_zoom_and_narrow_windows(explorer):
 
     lighter, darker = sorted(map(luminance, colours), reverse=True)
     assert (lighter + 0.05) / (darker + 0.05) >= 4.5, json.dumps(colours)
+
+
+def test_a_held_key_loses_no_step_to_the_kernels_echo(explorer):
+    slider = part(explorer, "slider-0")
+    slider.focus()
+    for _ in range(40):
+        slider.press("ArrowRight")
+        explorer.page.wait_for_timeout(20)
+    assert slider.input_value() == "16040"
+    assert "16 040 samples" in twin(explorer)

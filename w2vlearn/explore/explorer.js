@@ -4,9 +4,8 @@
 const SVG = "http://www.w3.org/2000/svg";
 const HOUR = 57600000; // samples in an hour at 16 kHz: the longest clip
 const SPEAK_AFTER = 500; // ms of rest before a screen reader is told
-const AT_ONCE = 80; // rows of the table that are filled at every move, seen or not
+const AT_ONCE = 40; // rows of the table that are filled at every move, seen or not
 const FILL_AFTER = 150; // ms of rest before the others are
-const TELL_AFTER = 40; // ms before the kernel is told; a drag makes many changes
 const RANGES = [[80000, "5 s"], [480000, "30 s"], [9600000, "10 min"], [HOUR, "1 h"]];
 const EDGES = [[399, 400], [719, 720], [16000, 16080]];
 const CONVENTIONS = {
@@ -94,21 +93,18 @@ let widgets = 0;
 function render({ model, el }) {
   const id = `w2v${(widgets += 1)}`;
   let facts = null;
-  let timer = null;
   let speaker = null;
   const local = { range: RANGES[0][0] };
   const get = (name) => model.get(name);
   const root = html("div", { class: "w2v-explorer", "data-focus": get("focus") });
   const shows = (part) => get("focus") === "all" || get("focus").split(" ").includes(part);
 
-  function set(changes, now = false) {
+  function set(changes) {
     local.setting = true; // each set tells the listeners below; one drawing is enough, and a second would clear the marks
     for (const [name, value] of Object.entries(changes)) model.set(name, value);
     local.setting = false;
     draw();
-    clearTimeout(timer);
-    if (now) model.save_changes();
-    else timer = setTimeout(() => model.save_changes(), TELL_AFTER);
+    model.save_changes(); // at once: what is changed but not yet sent would be undone by the kernel's echo of an older state
   }
 
   // ---- the parts of the picture; each returns what redraws it
@@ -126,15 +122,15 @@ function render({ model, el }) {
 
   // -- model: preset, norm, mask, convention, kernels
   function modelPart() {
-    const preset = html("select", { "data-name": "preset", onchange: (event) => set({ preset: event.target.value }, true) });
+    const preset = html("select", { "data-name": "preset", onchange: (event) => set({ preset: event.target.value }) });
     for (const name of ["base", "large", "large_lv60", "tiny"]) preset.append(option(name, name.toUpperCase()));
-    const norm = html("select", { "data-name": "norm", onchange: (event) => set({ norm: event.target.value }, true) },
+    const norm = html("select", { "data-name": "norm", onchange: (event) => set({ norm: event.target.value }) },
       option("group", "group norm"), option("layer", "layer norm"));
     const mask = html("input", { type: "checkbox", "data-name": "mask",
       onchange: (event) => set({ mask: event.target.checked }) });
     const kernels = html("input", { type: "text", "data-name": "kernels", size: 14, "aria-describedby": `${id}-kernels-help` });
     const strides = html("input", { type: "text", "data-name": "strides", size: 14, "aria-describedby": `${id}-kernels-help` });
-    const apply = () => set({ kernels: kernels.value, strides: strides.value }, true);
+    const apply = () => set({ kernels: kernels.value, strides: strides.value });
     for (const field of [kernels, strides]) {
       field.addEventListener("keydown", (event) => { event.stopPropagation(); if (event.key === "Enter") apply(); });
     }
@@ -200,7 +196,7 @@ function render({ model, el }) {
       const source = html("select", { "aria-label": `${name}: sound`, "data-name": `source-${index}`, onchange: (event) => {
         const sources = [...get("sources")];
         sources[index] = event.target.value;
-        set({ sources }, true);
+        set({ sources });
       } });
       source.append(option("", "length only"));
       for (const built of get("examples")) source.append(option(built, `speech: ${built}`));
@@ -213,7 +209,7 @@ function render({ model, el }) {
         } });
       const remove = html("button", { type: "button", "aria-label": `remove ${name}`, onclick: () => {
         const keep = (list) => list.filter((_, other) => other !== index);
-        set({ lengths: keep(get("lengths")), sources: keep(get("sources")), envelopes: keep(get("envelopes")), clip: 0 }, true);
+        set({ lengths: keep(get("lengths")), sources: keep(get("sources")), envelopes: keep(get("envelopes")), clip: 0 });
       } }, "−");
       const said = html("span", { class: "w2v-said" });
       const box = html("div", { class: "w2v-clip", role: "group", "aria-label": name }, html("b", {}, name), slider, field,
@@ -225,7 +221,7 @@ function render({ model, el }) {
     } });
     for (const [samples, text] of RANGES) range.append(option(samples, text));
     const add = html("button", { type: "button", "data-name": "add", onclick: () => set({
-      lengths: [...get("lengths"), 16000], sources: [...get("sources"), ""], envelopes: [...get("envelopes"), []] }, true) }, "add a clip");
+      lengths: [...get("lengths"), 16000], sources: [...get("sources"), ""], envelopes: [...get("envelopes"), []] }) }, "add a clip");
     const edges = html("span", { class: "w2v-edges", role: "group", "aria-label": "edges, for clip 1" }, "edges: ");
     for (const pair of EDGES) {
       for (const samples of pair) {
@@ -634,7 +630,7 @@ function render({ model, el }) {
   const watched = ["lengths", "frame", "sample", "clip", "preset", "norm", "mask", "convention", "facts", "envelopes", "sources",
     "message", "unfold", "kernels", "strides"];
   for (const name of watched) model.on(`change:${name}`, redraw);
-  return () => { for (const name of watched) model.off(`change:${name}`, redraw); clearTimeout(timer); clearTimeout(speaker); clearTimeout(local.later); };
+  return () => { for (const name of watched) model.off(`change:${name}`, redraw); clearTimeout(speaker); clearTimeout(local.later); };
 }
 
 // ---- words that the text twin says too

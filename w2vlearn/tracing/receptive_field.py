@@ -1,4 +1,4 @@
-"""Which samples a frame really depends on, measured by gradients; `FrameGeometry.span` derives the same by arithmetic."""
+"""Which samples a frame really depends on, measured by gradients; `FrameGeometry.span` derives the same."""
 
 from __future__ import annotations
 
