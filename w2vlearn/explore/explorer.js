@@ -619,10 +619,10 @@ function render({ model, el }) {
 
   root.append(html("p", { class: "w2v-formula", "data-name": "formula" }));
   parts.push(() => write(root.querySelector("[data-name=formula]"), `${facts.formula} — derived from the model's own operations`));
-  for (const part of [modelPart(), clipsPart(), batchPart(), towerPart(), framesPart(), masksPart(), costsPart(), tablePart()]) {
+  for (const part of [modelPart(), message, clipsPart(), batchPart(), towerPart(), framesPart(), masksPart(), costsPart(), tablePart()]) {
     if (part) root.append(part);
   }
-  root.append(message, live);
+  root.append(live);
   el.append(root);
   draw();
 

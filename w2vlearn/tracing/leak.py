@@ -13,6 +13,7 @@ from w2vlearn.tracing.adapters import from_batch
 from w2vlearn.tracing.hooks import observing
 from w2vlearn.tracing.observe import trace
 from w2vlearn.tracing.record import LayerRecord, Trace, main_output
+from w2vlearn.tracing.twin import random_state_kept
 
 __all__ = ["LayerLeak", "LeakReport", "padding_leak"]
 
@@ -174,7 +175,7 @@ def padding_leak(model: nn.Module, clips: Sequence[Tensor] | Batch) -> LeakRepor
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), random_state_kept():
             alone = [_values(model, Batch(clip[None], torch.tensor([len(clip)]))) for clip in batch.clips()]
             masked = trace(model, batch, values=True)
             with_mask = _compare(masked, alone, True) if masked.records[0].masks else None
