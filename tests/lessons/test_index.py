@@ -53,3 +53,11 @@ def test_messages_lead_to_sections_that_exist():
     assert set(missing) <= {"inhomogeneous shape", "sdpa attention does not support output_attentions=True"} | {
         piece for piece in missing if "not initialized" in piece
     }
+
+
+def test_glossary_links_each_term_to_a_lesson():
+    glossary = (ROOT / "notebooks" / "glossary.md").read_text(encoding="utf-8")
+    rows = [row for row in glossary.split("## Terms")[1].splitlines() if row.startswith("| ") and "term" not in row[:8]]
+    linked = [re.search(r"\[(\d+)\]\((\w+)\.ipynb\) \|$", row) for row in rows]
+    assert len(rows) > 50 and all(linked)
+    assert all(COURSE[int(link[1])].file == link[2] for link in linked)
