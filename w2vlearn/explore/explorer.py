@@ -97,6 +97,7 @@ class Explorer(anywidget.AnyWidget):
             "envelopes": [[] for _ in lengths],
             "examples": sorted(example_clips()),
         } | state
+        self._waves: dict[int, int] = {}  # length of the sound behind each clip that has one
         self._shown_model = (state.get("preset", "base"), state["norm"], state["kernels"], state["strides"])
         super().__init__(**state, facts=_facts(*self._shown_model))
         self.observe(self._show_model, ["preset", "norm", "kernels", "strides"])
@@ -156,11 +157,6 @@ class Explorer(anywidget.AnyWidget):
             self.envelopes = [self.envelopes[i] if keep else [] for i, keep in enumerate(kept)]
             self.sources = [self.sources[i] if keep and i < len(self.sources) else "" for i, keep in enumerate(kept)]
             self.clip = min(self.clip, len(lengths) - 1)
-
-    @property
-    def _waves(self) -> dict[int, int]:
-        """Length of the sound behind each clip that has one."""
-        return self.__dict__.setdefault("_wave_lengths", {})
 
     def _show_model(self, change) -> None:
         """Derive what the picture needs for the chosen model, or say why not and go back."""

@@ -9,12 +9,13 @@ from importlib import resources
 
 import torch
 
-from w2vlearn.audio import example, read_audio
+from w2vlearn.audio import example
 from w2vlearn.batch import pad
 from w2vlearn.config import Wav2Vec2Config
 from w2vlearn.geometry import FrameGeometry
 from w2vlearn.lessons.course import COURSE
 from w2vlearn.lessons.exercise import Case, Exercise, Prediction, Rule, Wrong
+from w2vlearn.lessons.listening import digits_clip as digits_clip  # the notebook takes it from here
 
 LESSON = COURSE[5]
 
@@ -130,12 +131,6 @@ def show_trained() -> None:
         ]
         words, same = ("".join(f"{cell:7.1f}%" for cell in pair) for pair in cells)
         print(f"{name:30s}{words}{'':6s}{same}")
-
-
-def digits_clip(name: str) -> torch.Tensor:
-    """One of the digit models' example clips, which training never heard."""
-    with resources.as_file(resources.files("w2vlearn") / "data" / "digits_clips" / f"{name}.flac") as path:
-        return read_audio(path)
 
 
 def show_evidence() -> None:

@@ -12,11 +12,11 @@ from importlib import resources
 
 import torch
 
-from w2vlearn.audio import read_audio
 from w2vlearn.config import Wav2Vec2Config
 from w2vlearn.geometry import FrameGeometry
 from w2vlearn.lessons.course import COURSE
 from w2vlearn.lessons.exercise import Case, Exercise, Prediction, Rule, Wrong
+from w2vlearn.lessons.listening import digits_clip
 
 LESSON = COURSE[7]
 
@@ -41,12 +41,6 @@ import torch
 from w2vlearn import FrameGeometry, Wav2Vec2Config
 geometry = FrameGeometry.from_config(Wav2Vec2Config.base())
 """
-
-
-def digits_clip(name: str) -> torch.Tensor:
-    """One of the digit models' example clips, which training never heard. Shape: (L,), float32, 16 kHz."""
-    with resources.as_file(resources.files("w2vlearn") / "data" / "digits_clips" / f"{name}.flac") as path:
-        return read_audio(path)
 
 
 @cache

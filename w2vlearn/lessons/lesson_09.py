@@ -14,7 +14,7 @@ from w2vlearn.config import Wav2Vec2Config
 from w2vlearn.geometry import FrameGeometry
 from w2vlearn.lessons.course import COURSE
 from w2vlearn.lessons.exercise import Case, Exercise, Prediction, Rule, Wrong
-from w2vlearn.lessons.lesson_07 import digits_clip
+from w2vlearn.lessons.listening import digits_clip
 
 LESSON = COURSE[9]
 

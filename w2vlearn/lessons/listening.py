@@ -6,14 +6,15 @@ import base64
 import io
 import wave
 from html import escape
+from importlib import resources
 from typing import TYPE_CHECKING
 
-from w2vlearn.audio import SAMPLE_RATE, example_clips
+from w2vlearn.audio import SAMPLE_RATE, example_clips, read_audio
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Player", "listen"]
+__all__ = ["Player", "digits_clip", "listen"]
 
 SPOKEN = {
     "digits": "three one four one five",
@@ -23,6 +24,12 @@ SPOKEN = {
     "question": "Who chose five hundred and twelve?",
     "yes": "yes please",
 }
+
+
+def digits_clip(name: str) -> Tensor:
+    """One of the digit models' example clips, which training never heard. Shape: (L,), float32, 16 kHz."""
+    with resources.as_file(resources.files("w2vlearn") / "data" / "digits_clips" / f"{name}.flac") as path:
+        return read_audio(path)
 
 
 class Player:

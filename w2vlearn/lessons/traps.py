@@ -47,8 +47,8 @@ def moved_by_traps() -> dict[str, float]:
     right = model(batch.waveforms, batch.mask).frame_mask  # (B, T)
     left = torch.stack([torch.nn.functional.pad(clip, (16_000 - len(clip), 0)) for clip in clips])
     left_mask = right.flip(1)
-    padded_first = batch.waveforms
-    whole = (padded_first - padded_first.mean(1, keepdim=True)) / padded_first.std(1, keepdim=True)
+    mean, spread = batch.waveforms.mean(1, keepdim=True), batch.waveforms.std(1, keepdim=True)
+    whole = (batch.waveforms - mean) / spread
     normal = model(pad(clips, normalize=True).waveforms[1:, :6_000]).last_hidden_state[0]
     states = {
         "none": (frames_of(model, batch.waveforms, right)[1, :real], alone),

@@ -13,7 +13,7 @@ from w2vlearn.tracing.adapters import from_batch
 from w2vlearn.tracing.hooks import observing
 from w2vlearn.tracing.observe import trace
 from w2vlearn.tracing.record import LayerRecord, Trace, main_output
-from w2vlearn.tracing.twin import random_state_kept
+from w2vlearn.tracing.twin import evaluating, random_state_kept
 
 __all__ = ["LayerLeak", "LeakReport", "padding_leak"]
 
@@ -172,18 +172,12 @@ def padding_leak(model: nn.Module, clips: Sequence[Tensor] | Batch) -> LeakRepor
         raise ValueError(
             f"all {len(lengths)} clips have {lengths[0]} samples: no padding, nothing to see; shorten one of them"
         )
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad(), random_state_kept():
-            alone = [_values(model, Batch(clip[None], torch.tensor([len(clip)]))) for clip in batch.clips()]
-            masked = trace(model, batch, values=True)
-            with_mask = _compare(masked, alone, True) if masked.records[0].masks else None
-            del masked  # one run's values at a time
-            without_mask = _compare(trace(model, batch.waveforms, values=True), alone, False)
-    finally:
-        for module, training in modes:
-            module.training = training
+    with evaluating(model), torch.no_grad(), random_state_kept():
+        alone = [_values(model, Batch(clip[None], torch.tensor([len(clip)]))) for clip in batch.clips()]
+        masked = trace(model, batch, values=True)
+        with_mask = _compare(masked, alone, True) if masked.records[0].masks else None
+        del masked  # one run's values at a time
+        without_mask = _compare(trace(model, batch.waveforms, values=True), alone, False)
     note = "" if with_mask else "this model takes no mask: there is only one way to run it"
     return LeakReport(type(model).__name__, lengths, without_mask, with_mask, note)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from w2vlearn.tracing.hooks import tensors_in
+from w2vlearn.tracing.twin import evaluating
 
 __all__ = ["ReceptiveField", "receptive_field"]
 
@@ -171,25 +170,13 @@ def _output(model: nn.Module, layer: nn.Module, waveforms: Tensor) -> Tensor:
 
     handle = layer.register_forward_hook(keep)
     try:
-        with _evaluating(model), torch.enable_grad():
+        with evaluating(model), torch.enable_grad():
             model(waveforms)
     finally:
         handle.remove()
     if not seen:
         raise ValueError("that module was not called, or gave no tensor")
     return seen[0]
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode inside the block; every module's own mode afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def _span(gradient: Tensor, name: str, frame: int) -> range:

@@ -124,6 +124,18 @@ def random_state_kept() -> Iterator[None]:
 
 
 @contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Eval mode inside the block; every module's own mode afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+@contextmanager
 def quietly() -> Iterator[None]:
     """No gradients, no warnings, nothing in torch's log, no trace in the random states."""
     log = logging.getLogger("torch._subclasses.fake_tensor")  # logs every operation that does not fit its shapes
