@@ -250,3 +250,10 @@ def test_a_held_key_loses_no_step_to_the_kernels_echo(explorer):
         explorer.page.wait_for_timeout(20)
     assert slider.input_value() == "16040"
     assert "16 040 samples" in twin(explorer)
+
+
+def test_terms_of_what_stays_and_grows_keep_to_one_line(explorer):
+    """JupyterLab's own style for lists would break them after every word."""
+    tall = explorer.page.evaluate("""() => [...document.querySelectorAll('.w2v-explorer dt')]
+        .filter(term => term.getBoundingClientRect().height > 30).map(term => term.textContent)""")
+    assert tall == []
