@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from w2vlearn.tracing.record import LayerRecord, Trace
+from w2vlearn.tracing.records import CALLED, LayerRecord, MaskSeen
+from w2vlearn.tracing.shown import Shown
 
 __all__ = ["Diff", "LayerChange", "LetterChange", "diff"]
 
@@ -33,19 +34,20 @@ class LayerChange:
     names : tuple of str
         The layers' names in the first trace (in the second, for layers that only it has).
     field : str
-        "shape", "mask", "real", "skipped", "only in the first", "only in the second".
-    before, after : str
-        What it was and what it is; "" where there is nothing.
+        "shape", "mask", "status", "only in the first", "only in the second".
+    before, after : object
+        What it was and what it is: letters of the output's axes for "shape", a `MaskSeen` (of which kind, form and
+        what True means are compared) or None for "mask", the status for "status"; None where there is nothing.
     """
 
     names: tuple[str, ...]
     field: str
-    before: str
-    after: str
+    before: Any
+    after: Any
 
 
 @dataclass(frozen=True)
-class Diff:
+class Diff(Shown):
     """What differs between two traces. True if anything does; prints as a table."""
 
     before: str
@@ -58,24 +60,14 @@ class Diff:
     def __bool__(self) -> bool:
         return bool(self.letters or self.layers)
 
-    def __str__(self) -> str:
-        from w2vlearn.show.comparison import diff_text
 
-        return diff_text(self)
-
-    def _repr_html_(self) -> str:
-        from w2vlearn.show.comparison import diff_html
-
-        return diff_html(self)
-
-
-def diff(before: Trace, after: Trace) -> Diff:
+def diff(before: Any, after: Any) -> Diff:
     """Compare two traces, layer by layer, each layer with the one that plays the same role.
 
     Parameters
     ----------
     before, after : Trace
-        Of the same model on two batches, of two sizes of a model, or of two models of the same kind (ours and Hugging
+        Or any two `Layers`. Of the same model on two batches, of two sizes of a model, or of two models of the same kind (ours and Hugging
         Face's): layers are matched by name, whatever the part that holds them is called (``wav2vec2``, ``hubert``).
 
     Returns
@@ -92,7 +84,7 @@ def diff(before: Trace, after: Trace) -> Diff:
         If a trace is partial, or no layer of one plays the role of a layer of the other.
     """
     for trace in (before, after):
-        if not isinstance(trace, Trace):
+        if not hasattr(trace, "records") or not hasattr(trace, "letters"):
             raise TypeError(f"diff compares two traces, found a {type(trace).__name__}; trace(model, batch) makes one")
         if trace.error:
             raise ValueError(f"a partial trace cannot be compared: {trace.error}")
@@ -117,7 +109,7 @@ def diff(before: Trace, after: Trace) -> Diff:
     )
 
 
-def _by_role(trace: Trace) -> dict[tuple[str, int], LayerRecord]:
+def _by_role(trace: Any) -> dict[tuple[str, int], LayerRecord]:
     """Records by what they are, the name of the part that holds the base model left out."""
     encoders = [name for name in trace.names if name.split(".")[-1] == "feature_extractor"]
     base = encoders[0].rpartition(".")[0] if encoders else None  # "wav2vec2", "hubert", "" for a model without a head
@@ -133,20 +125,20 @@ def _by_role(trace: Trace) -> dict[tuple[str, int], LayerRecord]:
 
 
 def _changes(one: LayerRecord, two: LayerRecord) -> Iterable[LayerChange]:
-    if one.skipped != two.skipped:
-        yield LayerChange((one.name,), "skipped", *("skipped" if r.skipped else "called" for r in (one, two)))
+    if one.status != two.status:
+        yield LayerChange((one.name,), "status", one.status, two.status)
         return
     shapes = [record.output.letters if record.output else () for record in (one, two)]
     if shapes[0] != shapes[1]:
-        yield LayerChange((one.name,), "shape", *(f"({', '.join(shape)})" for shape in shapes))
-    masks = [_mask_words(record) for record in (one, two)]
+        yield LayerChange((one.name,), "shape", *shapes)
+    masks = [_comparable(record.mask) for record in (one, two)]
     if masks[0] != masks[1]:
         yield LayerChange((one.name,), "mask", *masks)
 
 
-def _mask_words(record: LayerRecord) -> str:
-    mask = record.mask
-    return f"{mask.kind} mask, {mask.form}, {mask.convention}" if mask else "none"
+def _comparable(mask: MaskSeen | None) -> MaskSeen | None:
+    """A mask without what differs from batch to batch or from library to library by name only."""
+    return mask and replace(mask, argument="", shape=(), dtype="", valid=None)
 
 
 def _letter_changes(before: dict[str, int], after: dict[str, int]) -> tuple[LetterChange, ...]:
@@ -195,8 +187,9 @@ def _missing(one: dict, two: dict) -> tuple[LayerChange, ...]:
             if not any(_is_below(name, other) for other in absent) and not _in_deeper_stack(name, theirs)
         ]
         if top:
-            here = "there" if field == "only in the first" else ""
-            changes.append(LayerChange(tuple(dict.fromkeys(top)), field, here, "" if here else "there"))
+            first = field == "only in the first"
+            present = (CALLED, None) if first else (None, CALLED)
+            changes.append(LayerChange(tuple(dict.fromkeys(top)), field, *present))
     return tuple(changes)
 
 
@@ -212,7 +205,7 @@ def _in_deeper_stack(name: str, stacks: Counter) -> bool:
 
 def _grouped(changes: list[LayerChange]) -> tuple[LayerChange, ...]:
     """Equal changes of several layers in one."""
-    groups: dict[tuple[str, str, str], list[str]] = {}
+    groups: dict[tuple, list[str]] = {}
     for change in changes:
         groups.setdefault((change.field, change.before, change.after), []).extend(change.names)
     return tuple(LayerChange(tuple(names), *key) for key, names in groups.items())
@@ -227,6 +220,6 @@ def _notes(before: dict[str, int], after: dict[str, int]) -> tuple[str, ...]:
     return ("L differs and T does not: early convolutions read the samples that one clip has more, no frame does",)
 
 
-def _title(trace: Trace) -> str:
-    batch: Any = trace.batch
+def _title(trace: Any) -> str:
+    batch = trace.batch
     return f"{trace.model_name} (B = {batch.clips}, L = {batch.samples})" if batch else trace.model_name

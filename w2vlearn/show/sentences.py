@@ -1,0 +1,118 @@
+"""Records in words: what a layer does, how a mask is read, how a mask came about. The one place where that is said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from w2vlearn.tracing.records import LayerRecord, MaskSeen, Operation
+
+DROPPED = "None: the library dropped an all-true mask"
+
+
+def describe(record: LayerRecord) -> str:
+    """What a record does: ``"convolution, kernel 10, stride 5, 1 -> 512 channels"``."""
+    return _mask_step(record) if record.is_mask_step else operation(record.operation)
+
+
+def operation(op: Operation) -> str:
+    """An operation in words."""
+    sentence = _SENTENCES.get(op.kind)
+    if sentence is not None:
+        return sentence(op)
+    return f"{op.name}, {op.parts} part{'s' if op.parts != 1 else ''}" if op.parts else op.name
+
+
+def _convolution(op: Operation) -> str:
+    text = f"{op.kind}, kernel {_sizes(op.kernel)}, stride {_sizes(op.stride)}"
+    if op.padding_name:
+        text += f", padding {op.padding_name}"
+    elif any(left for left, _ in op.padding):
+        text += f", padding {_sizes([left for left, _ in op.padding])}"
+    if any(value != 1 for value in op.dilation):
+        text += f", dilation {_sizes(op.dilation)}"
+    text += f", {op.inputs} -> {op.outputs} channels"
+    text += f", {op.groups} groups" if op.groups != 1 else ""
+    return text + (", weight-normed" if op.weight_norm else "")
+
+
+def _pooling(op: Operation) -> str:
+    return f"{op.name}, kernel {_sizes(op.kernel)}, stride {_sizes(op.stride)}"
+
+
+def _group_norm(op: Operation) -> str:
+    groups = "one per channel" if op.groups == op.inputs else f"of {op.inputs} channels"
+    return f"group norm, {op.groups} groups ({groups}), statistics over time"
+
+
+def _batch_norm(op: Operation) -> str:
+    how = "statistics over batch and time" if op.training else "stored statistics"
+    return f"batch norm, {op.inputs} channels, {how}"
+
+
+def _recurrent(op: Operation) -> str:
+    ways = ", both directions" if op.both_directions else ""
+    return f"recurrent {op.name}, {op.inputs} -> {op.outputs} features, {op.layers} layers{ways}"
+
+
+_SENTENCES = {
+    "convolution": _convolution,
+    "transposed convolution": _convolution,
+    "pooling": _pooling,
+    "linear": lambda op: f"linear, {op.inputs} -> {op.outputs} features, each position by itself",
+    "group norm": _group_norm,
+    "layer norm": lambda op: f"layer norm over {op.inputs} features, each position by itself",
+    "batch norm": _batch_norm,
+    "instance norm": lambda op: f"instance norm, {op.inputs} channels, statistics over time",
+    "dropout": lambda op: f"dropout {op.probability:g}" + ("" if op.training else ", off in eval mode"),
+    "recurrent": _recurrent,
+    "embedding": lambda op: f"embedding, {op.inputs} entries of {op.outputs} features",
+    "identity": lambda op: "identity: hands its input on",
+    "activation": lambda op: f"{op.name}, each number by itself",
+    "attention": lambda op: (
+        f"self-attention, {op.heads} heads" + (f" of {op.head_size} features" if op.head_size else "")
+    ),
+    "weight norm": lambda op: "weight norm: the kernel from its length and direction",
+    "parametrization": lambda op: "computes a parameter from others",
+}
+
+
+def convention(mask: MaskSeen) -> str:
+    """How to read a mask: ``"True = valid"``, ``"0 = attend, -3.4e+38 = padding"``, ``"count of valid samples"``."""
+    if mask.form == "none":
+        return DROPPED
+    if mask.form == "lengths":
+        return f"count of valid {'samples' if mask.kind == 'sample' else 'frames'}"
+    if mask.form == "shares":
+        return "share of the longest clip that is valid"
+    if mask.form == "additive":
+        return f"0 = attend, {_lowest(mask.lowest)} = padding"
+    if mask.form == "object":
+        return f"a {mask.dtype}, not read"
+    return f"{'True' if mask.form == 'bool' else '1'} = {mask.true_means}"
+
+
+def _lowest(value: float | None) -> str:
+    if value is None or value >= 0:
+        return "below 0"
+    return "-inf" if value == float("-inf") else f"{value:.1e}".replace("e+0", "e+")
+
+
+def _mask_step(record: LayerRecord) -> str:
+    mask = record.mask
+    if mask is None:
+        return ""
+    if mask.form == "none":
+        return f"{DROPPED}, no layer is handed one"
+    shapes = [_sizes(info.shape) for info in (*record.inputs[:1], mask)]
+    text = f"{' -> '.join(shapes)}, {mask.form}, {convention(mask)}"
+    if record.valid is not None and mask.valid is not None and record.valid != mask.valid:
+        text += f"; expected {_numbers(record.valid)}, the model marks {_numbers(mask.valid)}"
+    return text
+
+
+def _sizes(values: Sequence[object]) -> str:
+    return " x ".join(str(value) for value in values)
+
+
+def _numbers(values: Sequence[int]) -> str:
+    return ", ".join(map(str, values))
