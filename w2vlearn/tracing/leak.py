@@ -19,7 +19,7 @@ from w2vlearn.tracing.observe import trace
 from w2vlearn.tracing.operations import class_name
 from w2vlearn.tracing.records import LayerRecord, Operation, main_output
 from w2vlearn.tracing.run_state import buffers_kept, eager, evaluating, random_state_kept
-from w2vlearn.tracing.shown import Shown
+from w2vlearn.shown import Shown
 
 __all__ = ["LayerLeak", "LeakReport", "padding_leak"]
 
