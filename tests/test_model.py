@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from w2vlearn import FrameGeometry, Wav2Vec2Config, Wav2Vec2ForCTC, Wav2Vec2Model, masks, pad
+from w2vlearn import FrameGeometry, Wav2Vec2Config, Wav2Vec2ForCTC, Wav2Vec2Model, pad, padding_masks
 
 TINY = Wav2Vec2Config.tiny()
 TINY_LAYER = dataclasses.replace(TINY, feat_extract_norm="layer", conv_bias=True, do_stable_layer_norm=True)
@@ -51,7 +51,7 @@ def test_no_parameter_knows_a_length():
 def test_frame_mask_and_lengths_come_with_the_output(model, batch):
     outputs = model(batch.waveforms, batch.mask)
     assert outputs.frame_lengths.tolist() == [12, 1, 24]
-    assert torch.equal(outputs.frame_mask, masks.frame_mask(outputs.frame_lengths, 24))
+    assert torch.equal(outputs.frame_mask, padding_masks.frame_mask(outputs.frame_lengths, 24))
     without = model(batch.waveforms)
     assert without.frame_lengths.tolist() == [24, 24, 24] and without.frame_mask.all()
 
@@ -142,15 +142,15 @@ def rows(*real):
         ((torch.full((2, 4000), float("nan")),), ValueError, "clip 0 holds NaN or infinity"),
         ((torch.full((2, 4000), float("inf")),), ValueError, "NaN or infinity"),
         ((WAVES, [[1] * 4000] * 2), TypeError, "found a list"),
-        ((WAVES, REAL.float()), TypeError, "boolean or integer, True = real, found torch.float32"),
+        ((WAVES, REAL.float()), TypeError, "boolean or integer, True = valid, found torch.float32"),
         ((WAVES, REAL[:1]), ValueError, r"waveforms' shape \(2, 4000\), found \(1, 4000\)"),
         ((WAVES, REAL[0]), ValueError, r"found \(4000,\)"),
         ((WAVES, REAL[:, :12]), ValueError, r"one entry per frame \(T = 12\)"),
         ((WAVES, ~rows(4000, 3000)), ValueError, "clip 0: the first sample is marked as padding"),
         ((WAVES, rows(4000, 3000).flip(1)), ValueError, "clip 1: the first sample .* never to the left"),
         ((WAVES, rows(4000, 3000) & (torch.arange(4000) != 7)), ValueError, "clip 0: the mask has a hole at sample 7"),
-        ((WAVES, rows(4000, 399)), ValueError, "clip 1 has 399 real samples, one frame needs 400: 1 are missing"),
-        ((WAVES, 2 * REAL.int()), ValueError, r"0 \(padding\) and 1 \(real\) only, found 2"),
+        ((WAVES, rows(4000, 399)), ValueError, "clip 1 has 399 valid samples, one frame needs 400: 1 are missing"),
+        ((WAVES, 2 * REAL.int()), ValueError, r"0 \(padding\) and 1 \(valid\) only, found 2"),
     ],
 )
 def test_bad_input_is_refused_in_words(model, arguments, error, words):

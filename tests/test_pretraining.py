@@ -8,7 +8,7 @@ import torch
 
 from w2vlearn import Wav2Vec2Config, Wav2Vec2ForPreTraining, pad
 from w2vlearn.model import sample_negatives, sample_task
-from w2vlearn.model.losses import contrastive_accuracy, contrastive_logits, contrastive_loss, diversity_loss
+from w2vlearn.model.pretraining import contrastive_accuracy, contrastive_logits, contrastive_loss, diversity_loss
 
 PLAIN = dict.fromkeys(("hidden_dropout", "activation_dropout", "attention_dropout", "layerdrop"), 0.0)
 TINY = dataclasses.replace(Wav2Vec2Config.tiny(), **PLAIN)
@@ -34,7 +34,7 @@ def test_sample_task():
     assert NEGATIVES.shape == (2, 49, TINY.num_negatives)
     again = sample_task(TINY, BATCH.lengths, generator=seeded(3))
     assert torch.equal(again[0], TIME_MASK) and torch.equal(again[1], NEGATIVES)
-    with pytest.raises(ValueError, match="clip 1 has 9 real frames, one span needs 10"):
+    with pytest.raises(ValueError, match="clip 1 has 9 valid frames, one span needs 10"):
         sample_task(TINY, torch.tensor([16_000, 3279]))
 
 
@@ -157,7 +157,7 @@ OTHER_CLIP = 49 + int(TIME_MASK[1].nonzero()[0])
         (TIME_MASK, negatives_with(98), ValueError, "negative 98, which is not a row of the 2 x 49 frames"),
         (TIME_MASK, negatives_with(-1), ValueError, "negative -1, which is not a row"),
         (TIME_MASK, NEGATIVES.float(), TypeError, "int64 or int32 .* found torch.float32"),
-        (TIME_MASK, NEGATIVES.tolist(), TypeError, "found list"),
+        (TIME_MASK, NEGATIVES.tolist(), TypeError, "found a list"),
         (TIME_MASK, NEGATIVES[:, :, 0], ValueError, r"shape \(B, T, K\) .*found \(2, 49\)"),
         (TIME_MASK, NEGATIVES[:, :48], ValueError, r"\(2, 49\); found \(2, 48, 10\)"),
         (TIME_MASK, NEGATIVES[:, :, :0], ValueError, "each has 0 negatives"),
@@ -167,7 +167,7 @@ OTHER_CLIP = 49 + int(TIME_MASK[1].nonzero()[0])
             torch.nn.functional.pad(TIME_MASK, (0, 1)),
             sample_negatives(torch.nn.functional.pad(TIME_MASK, (0, 1)), 3),
             ValueError,
-            r"\(B, T\) = \(2, 49\), because 16000 samples give 49 frames; found \(2, 50\)",
+            r"\(B, T\) = \(2, 49\), because the longest clip gives 49 frames; found \(2, 50\)",
         ),
     ],
     ids=[

@@ -158,8 +158,8 @@ def test_the_mask_vector_replaces_hidden_frames_and_nothing_else():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        (([49, 7], 49), ValueError, "clip 1 has 7 real frames, one span needs 10: 3 are missing"),
-        (([49, 50], 49), ValueError, "clip 1 has 50 real frames, but the mask is to have 49"),
+        (([49, 7], 49), ValueError, "clip 1 has 7 valid frames, one span needs 10: 3 are missing"),
+        (([49, 50], 49), ValueError, "clip 1 has 50 valid frames, but the mask is to have 49"),
         (([49], 49, 1.5), ValueError, "prob is a share"),
         (([49], 49, -0.1), ValueError, "prob is a share"),
         (([49], 49, 0.65, 0), ValueError, "a span has at least 1 position"),
@@ -196,10 +196,10 @@ def a_mask(frames=49, clips=2, where=(0, 3)):
         (a_mask().long(), TypeError, r"must be bool, True = hidden, found torch.int64: .* use .bool\(\)"),
         (a_mask().float(), TypeError, "must be bool"),
         (a_mask().tolist(), TypeError, "bool tensor of shape .*found a list"),
-        (a_mask(50), ValueError, r"\(B, T\) = \(2, 49\), because 16000 samples give 49 frames; found \(2, 50\)"),
+        (a_mask(50), ValueError, r"\(B, T\) = \(2, 49\), because the longest clip gives 49 frames; found \(2, 50\)"),
         (a_mask(clips=1), ValueError, r"\(2, 49\).*found \(1, 49\)"),
         (a_mask()[0], ValueError, r"shape \(B, T\), found \(49,\)"),
-        (a_mask(where=(1, 24)), ValueError, "hides frame 24 of clip 1, which has 24 real frames"),
+        (a_mask(where=(1, 24)), ValueError, "hides frame 24 of clip 1, which has 24 valid frames"),
     ],
     ids=["integers", "floats", "list", "50 columns", "one row", "no batch axis", "padding"],
 )
@@ -231,9 +231,9 @@ def test_spec_augment_needs_clips_as_long_as_a_span():
     model = Wav2Vec2Model(TINY).train()
     calls = counting(model)
     short = pad([torch.ones(16_000), torch.ones(3279)])  # 9 frames
-    with pytest.raises(ValueError, match=r"clip 1 has 9 real frames, one span needs 10.*mask_time_length"):
+    with pytest.raises(ValueError, match=r"clip 1 has 9 valid frames, one span needs 10.*mask_time_length"):
         model(short.waveforms, short.mask)
-    with pytest.raises(ValueError, match="clip 0 has 9 real frames"):
+    with pytest.raises(ValueError, match="clip 0 has 9 valid frames"):
         model(torch.ones(1, 3279))
     assert not calls
     model(torch.ones(1, 3280))  # 10 frames
