@@ -112,7 +112,7 @@ class FrameGeometry:
         return self.lengths(samples)[-1]
 
     def frame_counts(self, lengths: Any) -> Any:
-        """:meth:`frame_count` of many clips at once, by the closed form.
+        """:meth:`frame_count` of many clips at once: floor((L - receptive field) / hop) + 1, or 0.
 
         Parameters
         ----------
@@ -126,8 +126,9 @@ class FrameGeometry:
 
         Notes
         -----
-        One formula in place of one per layer, see :meth:`closed_form`. Hugging Face ``modeling_wav2vec2.py``
-        (``_get_feat_extract_output_lengths``) goes from layer to layer, without the clamp at 0, which is torchaudio's.
+        One formula in place of one per layer: nested floors collapse, because floor((floor(x / a) - k) / b) =
+        floor((x - k a) / (a b)) for integers. Hugging Face ``modeling_wav2vec2.py``
+        (``_get_feat_extract_output_lengths``) goes from layer to layer, without the 0, which is torchaudio's.
         """
         return ((lengths - self.receptive_field) // self.hop + 1).clip(min=0)
 
@@ -212,14 +213,6 @@ class FrameGeometry:
     def centre_ms(self, t: int) -> float:
         """Centre of frame ``t`` in ms: 20 t + 12.5 for BASE at 16 kHz (between two samples when the field is even)."""
         return (self.span(t).start + self.receptive_field / 2) * 1000 / self.sample_rate
-
-    def closed_form(self) -> str:
-        """The frame count as one formula, exact for every length: nested floors collapse into one.
-
-        Exact because floor((floor(x / a) - k) / b) = floor((x - k a) / (a b)) for integers; the tests compare it with
-        :meth:`lengths` far beyond any clip.
-        """
-        return f"T(L) = (L - {self.receptive_field}) // {self.hop} + 1 for L >= {self.receptive_field}, else 0"
 
 
 def _integer(value, name: str) -> int:

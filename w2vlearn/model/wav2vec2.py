@@ -78,7 +78,12 @@ class Wav2Vec2Model(nn.Module):
         TypeError, ValueError
             See :mod:`w2vlearn.model.input_checks`; raised before anything is computed.
         """
-        sample_mask, frame_lengths = self._check(input_values, attention_mask, mask_time_indices)  # (B, L), (B,)
+        check_input_values(input_values, self.geometry, self.feature_projection.projection.weight.dtype)
+        sample_mask = None  # every sample is valid
+        if attention_mask is not None:
+            sample_mask = check_sample_mask(attention_mask, input_values, self.geometry)  # (B, L) bool
+        frame_lengths = self._frame_lengths(input_values, sample_mask)  # (B, L) -> (B,): valid frames per clip
+        self._check_time_mask(mask_time_indices, frame_lengths, input_values)
 
         extract_features = self.feature_extractor(input_values)  # (B, L) -> (B, C, T)
         extract_features = extract_features.transpose(1, 2)  # (B, C, T) -> (B, T, C): one row per frame
@@ -103,17 +108,16 @@ class Wav2Vec2Model(nn.Module):
             hidden_states=collected if output_hidden_states else None,
         )
 
-    def _check(
-        self, input_values: Tensor, sample_mask: Tensor | None, time_mask: Tensor | None
-    ) -> tuple[Tensor | None, Tensor]:
-        """The boundary. Returns the sample mask (B, L) as bool, None if there is none, and the valid frames (B,)."""
-        config, geometry = self.config, self.geometry
-        check_input_values(input_values, geometry, self.feature_projection.projection.weight.dtype)
-        if sample_mask is not None:
-            sample_mask = check_sample_mask(sample_mask, input_values, geometry)
-        valid = torch.ones_like(input_values, dtype=torch.bool) if sample_mask is None else sample_mask
-        frame_lengths = geometry.frame_counts(valid.sum(dim=1))  # (B, L) -> (B,)
-        frames = None if torch.compiler.is_exporting() else geometry.frame_count(input_values.shape[1])
+    def _frame_lengths(self, input_values: Tensor, sample_mask: Tensor | None) -> Tensor:
+        """Valid frames per clip. Shapes: (B, L), (B, L) or None -> (B,), int64."""
+        if sample_mask is None:
+            sample_mask = torch.ones_like(input_values, dtype=torch.bool)  # (B, L)
+        return self.geometry.frame_counts(sample_mask.sum(dim=1))  # (B, L) -> (B,) samples -> (B,) frames
+
+    def _check_time_mask(self, time_mask: Tensor | None, frame_lengths: Tensor, input_values: Tensor) -> None:
+        """The boundary again: a time mask that is given fits the clips; one that will be drawn finds room in them."""
+        config = self.config
+        frames = None if torch.compiler.is_exporting() else self.geometry.frame_count(input_values.shape[1])
         if time_mask is not None:
             check_time_mask(time_mask, frame_lengths, frames)
             if not hasattr(self, "masked_spec_embed"):
@@ -125,10 +129,10 @@ class Wav2Vec2Model(nn.Module):
             check_spans(
                 frame_lengths, frames, config.mask_time_prob, config.mask_time_length, config.mask_time_min_masks
             )
-        return sample_mask, frame_lengths
 
     @property
     def _augments(self) -> bool:
+        """Whether this call draws the masks of SpecAugment."""
         return self.training and self.config.apply_spec_augment
 
     def _hide(
