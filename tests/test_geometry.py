@@ -101,7 +101,7 @@ def test_spans_and_left_over_positions_layer_by_layer(stack, samples, frame):
     spans = [*geometry.spans(frame), range(frame, frame + 1)]
     for layer, below, above in zip(layers, spans[:-1], spans[1:], strict=True):
         assert (below.start, below.stop) == (layer.span(above.start).start, layer.span(above.stop - 1).stop)
-    assert len(spans[0]) == geometry.receptive_field
+    assert spans[0] == geometry.span(frame)
 
 
 def test_span_is_the_support_of_the_gradient():

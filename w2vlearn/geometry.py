@@ -150,7 +150,8 @@ class FrameGeometry:
         IndexError
             If ``t`` is negative: "frame -1 does not exist: frames start at 0".
         """
-        return self.spans(t)[0]
+        start = _frame(t) * self.hop
+        return range(start, start + self.receptive_field)
 
     def spans(self, t: int) -> list[range]:
         """Positions that frame ``t`` is computed from in the input of each convolution, first layer first.
