@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 
-from w2vlearn.lessons.course import COURSE
+from course.contents import COURSE
 from w2vlearn.show import palette
 
 __all__ = ["STAGES", "LessonMap", "lesson_map"]

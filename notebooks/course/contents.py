@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
-from w2vlearn.config import Wav2Vec2Config
+from course.exercise import Exercise, Prediction
+from course.lesson_text import read
+from w2vlearn import Wav2Vec2Config
 
 BASE = Wav2Vec2Config.base()
 
-__all__ = ["COURSE", "Lesson", "content", "exercise", "prediction"]
+__all__ = ["COURSE", "Lesson", "content", "exercise", "names_for", "prediction", "texts"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Lesson:
     minutes : int
         For a learner who does the core exercises.
     stages : tuple of str
-        Keys of the map's stages (`w2vlearn.lessons.course_map.STAGES`) that the lesson is about; empty: the whole way.
+        Keys of the map's stages (`course.course_map.STAGES`) that the lesson is about; empty: the whole way.
     """
 
     number: int
@@ -60,36 +64,50 @@ COURSE: tuple[Lesson, ...] = (
 )
 
 
+def _known(number: int) -> int:
+    if number not in range(len(COURSE)):
+        raise KeyError(f"there is no lesson {number}; lessons are numbered 0 to {len(COURSE) - 1}")
+    return number
+
+
 def content(number: int) -> ModuleType:
-    """The module with a lesson's own content, ``w2vlearn.lessons.lesson_02`` for 2.
+    """The module that a lesson computes with, ``course.lesson_02`` for 2.
 
     Raises
     ------
     KeyError
         If there is no such lesson.
     """
-    if number not in range(len(COURSE)):
-        raise KeyError(f"there is no lesson {number}; lessons are numbered 0 to {len(COURSE) - 1}")
-    return import_module(f"w2vlearn.lessons.lesson_{number:02d}")
-
-
-def exercise(identifier: str):
-    """The exercise called ``"2.1"``."""
-    return _find(str(identifier), "EXERCISES", "exercise")
-
-
-def prediction(identifier: str):
-    """The prediction called ``"2.1"``."""
-    return _find(str(identifier), "PREDICTIONS", "prediction")
+    return import_module(f"course.lesson_{_known(number):02d}")
 
 
 @cache
-def _find(identifier: str, table: str, kind: str):
+def texts(number: int) -> tuple[tuple[Prediction, ...], tuple[Exercise, ...]]:
+    """Predictions and exercises of a lesson, from its Markdown file."""
+    return read(Path(__file__).with_name(f"lesson_{_known(number):02d}.md"), content(number))
+
+
+def exercise(identifier: str) -> Exercise:
+    """The exercise called ``"2.1"``."""
+    return _look_up(str(identifier), 1, "exercise")
+
+
+def prediction(identifier: str) -> Prediction:
+    """The prediction called ``"2.1"``."""
+    return _look_up(str(identifier), 0, "prediction")
+
+
+def names_for(identifier: str) -> dict[str, Any]:
+    """What the texts of exercise or prediction ``"2.1"`` compute with: the names of its lesson's file."""
+    return vars(content(int(identifier.split(".")[0])))
+
+
+def _look_up(identifier: str, table: int, kind: str) -> Any:
     try:
         number = int(identifier.split(".")[0])
     except ValueError:
         raise KeyError(f'{kind}s are called like "2.1", found {identifier!r}') from None
-    known = {item.id: item for item in getattr(content(number), table)}
+    known = {item.id: item for item in texts(number)[table]}
     if identifier not in known:
         raise KeyError(f"lesson {number} has no {kind} {identifier!r}; it has {', '.join(known) or 'none'}")
     return known[identifier]

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import ast
 import re
+import textwrap
 from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any
 
-__all__ = ["claims_in", "compute", "expressions", "fill", "numbers", "sentences"]
+__all__ = ["claims_in", "compute", "expressions", "fill", "numbers", "sentences", "wrapped"]
 
+WIDTH = 100  # of a printed line
 NO_BREAK = "\u00a0"
 PLACE = re.compile(r"\{\{(.+?)\}\}", re.S)
 SPEC = re.compile(r":(_|\.\d+[efg%]|[defg])$")
@@ -93,3 +95,13 @@ def claims_in(texts: Iterable[str]) -> list[str]:
     """Sentences that say "exactly", "never" or "always"."""
     claim = re.compile(r"\b(exactly|never|always)\b", re.I)
     return [sentence for text in texts for sentence in sentences(text) if claim.search(sentence)]
+
+
+def wrapped(text: str) -> str:
+    """The text in lines of at most 100 characters; line breaks in it stay, following lines are indented by two."""
+    return "\n".join(
+        textwrap.fill(
+            paragraph, WIDTH, initial_indent="  " * (place > 0), subsequent_indent="  ", break_long_words=False
+        )
+        for place, paragraph in enumerate(text.split("\n"))
+    )

@@ -1,10 +1,9 @@
-"""What an exercise and a prediction are made of: pure data, written down once per lesson."""
+"""What a prediction and an exercise are made of: plain data, read from a lesson's Markdown by `course.lesson_text`."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 __all__ = ["Case", "Exercise", "Prediction", "Rule", "Wrong"]
@@ -12,12 +11,6 @@ __all__ = ["Case", "Exercise", "Prediction", "Rule", "Wrong"]
 LEVELS = ("warm-up", "core", "stretch")
 
 
-def flow(text: str) -> str:
-    """A message as one line for each paragraph, however it is broken in the source."""
-    return "\n".join(" ".join(paragraph.split()) for paragraph in re.split(r"\n\s*\n", text.strip()))
-
-
-@dataclass(frozen=True, init=False)
 class Case:
     """Arguments that a learner's function is called with: ``Case(399, because="no full window fits")``.
 
@@ -31,14 +24,8 @@ class Case:
         How to write the arguments in a message; made from them if empty.
     """
 
-    arguments: tuple
-    because: str
-    label: str
-
     def __init__(self, *arguments: Any, because: str = "", label: str = ""):
-        object.__setattr__(self, "arguments", arguments)
-        object.__setattr__(self, "because", flow(because))
-        object.__setattr__(self, "label", label)
+        self.arguments, self.because, self.label = arguments, because, label
 
 
 @dataclass(frozen=True)
@@ -48,22 +35,20 @@ class Wrong:
     Attributes
     ----------
     name : str
-        For us: ``"counts 50 per second"``.
-    code : str
-        The stub's cell filled in wrongly. An answer that behaves like it on every case gets `says`.
+        For authors and tests: ``"counts 50 per second"``.
+    codes : tuple of str
+        Sources of the cell filled in wrongly. An answer that behaves like one of them on **every** case gets `says`.
+        In a value, ``...`` stands for anything.
     says : str
-        What leads on; no solution given away.
-    when : callable, optional
-        Recognises a whole family instead: gets the learner's answer, returns True. `code` is then an example of it.
+        What leads on; no solution given away, and nothing claimed that a ``...`` leaves open.
+    tolerance : float or None
+        Relative tolerance of a value, if it is not the exercise's own: "about 22 017".
     """
 
     name: str
-    code: str
+    codes: tuple[str, ...]
     says: str
-    when: Callable[[Any], bool] | None = None
-
-    def __post_init__(self):
-        object.__setattr__(self, "says", flow(self.says))
+    tolerance: float | None = None
 
 
 @dataclass(frozen=True, eq=False)  # hashable, so that what its solution does is worked out once
@@ -72,10 +57,8 @@ class Exercise:
 
     Attributes
     ----------
-    id : str
-        ``"2.1"``: lesson, then number.
-    title, level, minutes
-        ``level`` is one of ``"warm-up"``, ``"core"``, ``"stretch"``.
+    id, title, level, minutes
+        ``"2.1"``: lesson, then number; ``level`` is one of ``"warm-up"``, ``"core"``, ``"stretch"``.
     task : str
         What to do, in Markdown. Numbers as ``{{expression}}``, evaluated in the lesson's file.
     name : str
@@ -94,12 +77,11 @@ class Exercise:
     why : str
         Markdown below the solution's code.
     setup : str
-        Source run before stub, solution and wrongs in tests and check; as much of the notebook as they need.
-        Empty: the lesson's ``SETUP``.
+        Source run before stub, solution and wrongs: as much of the notebook as they need.
     tolerance : float
         Relative (and absolute, times 0.1) tolerance for floating-point numbers.
     judge : callable, optional
-        Beyond comparison: gets the answer, returns None if it is right, else what to say.
+        Beyond comparison: gets an answer that is right on every case, returns None, or what is wrong with it.
     seconds : float
         After that much time the learner's function is stopped.
     """
@@ -129,9 +111,6 @@ class Exercise:
             raise ValueError(f"exercise {self.id}: two graded hints, found {len(self.hints)}")
         if not self.wrongs:
             raise ValueError(f"exercise {self.id}: at least one typical wrong answer with its own message")
-        for part in ("stub", "solution", "task"):
-            object.__setattr__(self, part, getattr(self, part).strip())
-        object.__setattr__(self, "says", flow(self.says))
 
     @property
     def heading(self) -> str:
@@ -146,17 +125,14 @@ class Rule:
 
     Attributes
     ----------
-    when : object or callable
-        The predicted value, or a function of (prediction, actual) that recognises it.
+    when : str
+        An expression: a value that many predict, or a condition on ``prediction`` (and ``actual``).
     says : str
         Which rule makes the difference. ``{prediction}`` and ``{actual}`` are filled in.
     """
 
-    when: Any
+    when: str
     says: str
-
-    def __post_init__(self):
-        object.__setattr__(self, "says", flow(self.says))
 
 
 @dataclass(frozen=True)
@@ -169,22 +145,19 @@ class Prediction:
         ``"2.1"``: lesson, then number.
     question : str
         Markdown; numbers as ``{{expression}}``.
+    stub : str
+        Source of the cell that the learner fills in.
     because : str
         Why what happened happened; follows on every answer but those that a rule explains.
     rules : tuple of Rule
-        Typical wrong predictions.
-    stub : str
-        Source of the cell that the learner fills in.
+        Typical wrong predictions; the first that applies is told.
     tolerance : float
         Relative distance at which a number still counts as met.
     """
 
     id: str
     question: str
+    stub: str
     because: str
-    rules: tuple[Rule, ...] = field(default=())
-    stub: str = "prediction = None  # yours; running on without one is fine"
+    rules: tuple[Rule, ...] = ()
     tolerance: float = 1e-6
-
-    def __post_init__(self):
-        object.__setattr__(self, "because", flow(self.because))

@@ -1,0 +1,78 @@
+"""``compare("2.1", prediction, actual)``: did it happen, and if not, which rule explains the gap."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from course import contents
+from course.differences import difference, show
+from course.exercise import Prediction, Rule
+from course.prose import fill, wrapped
+from course.sandbox import attempt, describe_error
+
+__all__ = ["compare", "explain"]
+
+
+def compare(identifier: str, prediction: Any, actual: Any) -> None:
+    """Print whether the prediction met what happened, and which rule explains the gap. Never raises.
+
+    Parameters
+    ----------
+    identifier : str
+        ``"2.1"``.
+    prediction : object
+        What the learner expected; None: no prediction was made, which is fine.
+    actual : object
+        What happened.
+    """
+    try:
+        text = explain(contents.prediction(identifier), prediction, actual)
+    except Exception as error:
+        text = f"this could not be compared ({describe_error(error)})."
+    print(wrapped(f"{identifier} {text}"))
+
+
+def explain(question: Prediction, prediction: Any, actual: Any) -> str:
+    """What `compare` says, without the number in front."""
+    names = contents.names_for(question.id)
+
+    def filled(text: str) -> str:
+        return fill(text, names).replace("{prediction}", show(prediction)).replace("{actual}", show(actual))
+
+    because = filled(question.because)
+    if prediction is None or prediction is Ellipsis:
+        return f"no prediction, fine. It is {show(actual)}: {because}"
+    value = _normalised(prediction)
+    if _met(value, actual, question.tolerance):
+        return f"as you said: {show(actual)}. {because[:1].upper()}{because[1:]}"
+    for rule in question.rules:
+        if _applies(rule, value, actual, question.tolerance, names):
+            return f"you said {show(prediction)}, it is {show(actual)}. {filled(rule.says)}"
+    return f"you said {show(prediction)}, it is {show(actual)}: {because}"
+
+
+def _normalised(prediction: Any) -> Any:
+    """A number written as text as the number; other text in lower case, blanks around it taken away."""
+    if not isinstance(prediction, str):
+        return prediction
+    number = attempt(lambda: float(prediction)).value
+    return prediction.strip().lower() if number is None else number
+
+
+def _met(prediction: Any, actual: Any, tolerance: float) -> bool:
+    """Whether the two say the same, up to the tolerance; 49.0 counts as 49, and upper case as lower."""
+    if isinstance(actual, str):
+        actual = actual.strip().lower()
+    if isinstance(prediction, float) and isinstance(actual, int) and not isinstance(actual, bool):
+        actual = float(actual)
+    return difference(prediction, actual, tolerance) is None
+
+
+def _applies(rule: Rule, prediction: Any, actual: Any, tolerance: float, names: dict[str, Any]) -> bool:
+    """Whether a rule's condition holds, or its value was predicted; a prediction of another kind breaks it off."""
+    scope = dict(names, prediction=prediction, actual=actual)
+    value = attempt(lambda: eval(rule.when, scope)).value
+    if re.search(r"\bprediction\b", rule.when):
+        return value is True
+    return _met(prediction, value, tolerance)
