@@ -87,6 +87,8 @@ CASES = {
         Case(15_760, 16_000, because="Behind the last frame: the unread tail."),
         Case(700, 719, because="Frame 1 would contain it, but lacks a sample and does not exist."),
         Case(100, 399, because="A clip without frames."),
+        Case(0, 400, because="The shortest clip with a frame."),
+        Case(159_500, 160_000, because="The last frame of ten seconds."),
     ),
 }
 

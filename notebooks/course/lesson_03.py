@@ -123,6 +123,11 @@ CASES = {
     "3.4": lambda: [
         Case(2 * _tensor(2, 4, 6) + 1, label="a tensor (2, 4, 6)"),
         Case(3 * _tensor(1, 5, 5, seed=1) - 2, label="a tensor (1, 5, 5)"),
+        Case(
+            0.01 * _tensor(1, 4, 3, seed=2),
+            label="a very quiet tensor (1, 4, 3)",
+            because="Where the variance is small, the number under the root counts.",
+        ),
     ],
 }
 

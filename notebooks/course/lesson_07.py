@@ -195,6 +195,7 @@ CASES = {
         Case(3200, [], because="No words: zeros for all frames."),
         Case(399, [(0.0, 1.0)], because="Too short for a frame: no labels."),
         Case(4000, [(0.045, 0.051)], because="A short sound that lies on no centre marks no frame."),
+        Case(70_000, [(4.01, 4.014)], because="Four seconds later the centres still lie {{HOP_MS}} ms apart."),
     ),
 }
 

@@ -99,7 +99,14 @@ geometry = FrameGeometry.from_config(Wav2Vec2Config.tiny())
 CASES = {
     "11.1": (Case(399), Case(400), Case(9), Case(100), Case(16_000), Case(0), Case(200)),
     "11.2": lambda: _mask_cases(),
-    "11.3": (Case(75_400, 91_000), Case(91_000, 91_000), Case(650, 16_000), Case(400, 16_000), Case(8_000, 160_000)),
+    "11.3": (
+        Case(75_400, 91_000),
+        Case(91_000, 91_000),
+        Case(650, 16_000),
+        Case(400, 16_000),
+        Case(1306, 16_000),
+        Case(8_000, 160_000),
+    ),
 }
 
 

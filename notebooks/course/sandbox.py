@@ -5,14 +5,15 @@ from __future__ import annotations
 import builtins
 import contextlib
 import copy
-import ctypes
 import io
 import re
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 __all__ = ["Asked", "Outcome", "TooLong", "attempt", "describe_error", "run_source"]
@@ -21,7 +22,25 @@ AGAIN = 0.05  # seconds until code that caught `TooLong` is interrupted once mor
 
 
 class TooLong(BaseException):
-    """Raised inside code that runs too long; a BaseException, so that ``except Exception`` does not swallow it."""
+    """Raised inside code that runs too long; a BaseException, so that ``except Exception`` does not swallow it.
+
+    A bare ``except:`` does. So the next line that runs raises it once more: that line stands outside the ``try``.
+    """
+
+    def __init__(self):
+        frame = sys._getframe(1)
+        while frame is not None and frame.f_code is not attempt.__code__:
+            if frame.f_code.co_filename not in (__file__, contextlib.__file__):
+                frame.f_trace = _raise_at_next_line
+            frame = frame.f_back
+        sys.settrace(lambda *_: None)  # switches tracing on, for these frames only; Python ends it when one has raised
+
+
+def _raise_at_next_line(frame: FrameType, event: str, argument: Any) -> Callable:
+    """A trace function, as `sys.settrace` wants it."""
+    if event == "line":
+        raise TooLong
+    return _raise_at_next_line
 
 
 class Asked(BaseException):
@@ -53,8 +72,8 @@ class Outcome:
 def attempt(function: Callable, arguments: tuple = (), seconds: float = 10.0) -> Outcome:
     """Call ``function`` with copies of ``arguments``, seeded, silenced and within ``seconds``; never raises.
 
-    Code in C (``time.sleep``, a large matrix product) is interrupted when it returns to Python; on Linux and macOS a
-    sleep in the main thread at once.
+    What cannot be interrupted: code in C until it returns to Python (a large matrix product; on Linux and macOS a sleep
+    can); on Windows and outside the main thread, an endless loop that catches every exception.
     """
     printed, copies = io.StringIO(), tuple(_copied(argument) for argument in arguments)
     try:
@@ -134,9 +153,12 @@ def _random_state_kept() -> Iterator[None]:
 @contextlib.contextmanager
 def _time_limit(seconds: float) -> Iterator[None]:
     """Raise `TooLong` in the block after ``seconds``, and again until it ends: ``except:`` may catch the first."""
-    main = threading.current_thread() is threading.main_thread()
-    with _alarm(seconds) if main and hasattr(signal, "setitimer") else _interrupter(seconds):
-        yield
+    main, tracer = threading.current_thread() is threading.main_thread(), sys.gettrace()
+    try:
+        with _alarm(seconds) if main and hasattr(signal, "setitimer") else _watched(seconds):
+            yield
+    finally:
+        sys.settrace(tracer)
 
 
 @contextlib.contextmanager
@@ -156,23 +178,14 @@ def _alarm(seconds: float) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _interrupter(seconds: float) -> Iterator[None]:
-    """A thread that has Python raise `TooLong` in this one: Windows, and threads other than the main one."""
-    target, over = ctypes.c_ulong(threading.get_ident()), threading.Event()
+def _watched(seconds: float) -> Iterator[None]:
+    """Look at the clock before every line of Python: Windows, and threads other than the main one."""
+    deadline = time.monotonic() + seconds
 
-    def interrupt() -> None:
-        wait = seconds
-        while not over.wait(wait):
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(target, ctypes.py_object(TooLong))
-            wait = AGAIN
+    def watch(frame: FrameType, event: str, argument: Any) -> Callable:
+        if event == "line" and time.monotonic() > deadline:
+            raise TooLong
+        return watch
 
-    watch = threading.Thread(target=interrupt, daemon=True)
-    watch.start()
-    try:
-        yield
-    finally:
-        while watch.is_alive():
-            with contextlib.suppress(TooLong):  # one that was on its way
-                over.set()
-                watch.join()
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(target, None)
+    sys.settrace(watch)
+    yield

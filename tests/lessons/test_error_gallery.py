@@ -4,7 +4,6 @@ from pathlib import Path
 
 import nbformat
 import pytest
-
 from w2vlearn.lessons.course import COURSE
 from w2vlearn.lessons.lesson_11 import MESSAGES
 

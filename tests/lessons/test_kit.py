@@ -9,9 +9,6 @@ import time
 import numpy as np
 import pytest
 import torch
-
-from tools import draft
-from w2vlearn.audio import example
 from w2vlearn.lessons import check, compare, course, lesson_map, listen, slide
 from w2vlearn.lessons.alike import alike, difference, show
 from w2vlearn.lessons.attempt import attempt, describe_error
@@ -19,6 +16,9 @@ from w2vlearn.lessons.checking import judge_answer, verdict
 from w2vlearn.lessons.comparing import explain
 from w2vlearn.lessons.course_map import STAGES
 from w2vlearn.lessons.exercise import Case, Exercise, Prediction, Rule, Wrong
+
+from tools import draft
+from w2vlearn.audio import example
 
 COUNT = Exercise(
     id="0.9",

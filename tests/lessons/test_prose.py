@@ -7,11 +7,11 @@ import re
 import nbformat
 import pytest
 from lesson_files import CONTENTS, NUMBERS, notebook_of, own_prose, path_of, texts
+from w2vlearn.lessons import course
+from w2vlearn.lessons.prose import PLACE, claims_in, fill, numbers
 
 from tools import lesson_cells
 from tools.lesson_cells import EXERCISE_PARTS, KEY, part_source, wrong_numbers
-from w2vlearn.lessons import course
-from w2vlearn.lessons.prose import PLACE, claims_in, fill, numbers
 
 
 @pytest.mark.parametrize("number", NUMBERS)

@@ -8,9 +8,9 @@ import sys
 import nbformat
 import pytest
 from lesson_files import CONTENTS, NUMBERS, notebook_of, path_of
+from tools.lesson_run import unsolved
 
 from tools.lesson_cells import KEY, with_solutions
-from tools.lesson_run import unsolved
 from tools.lessons import ROOT
 
 
