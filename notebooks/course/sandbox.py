@@ -179,11 +179,12 @@ def _alarm(seconds: float) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _watched(seconds: float) -> Iterator[None]:
-    """Look at the clock before every line of Python: Windows, and threads other than the main one."""
+    """Look at the clock before every step of Python: Windows, and threads other than the main one."""
     deadline = time.monotonic() + seconds
 
     def watch(frame: FrameType, event: str, argument: Any) -> Callable:
-        if event == "line" and time.monotonic() > deadline:
+        frame.f_trace_opcodes = True  # ``while True: pass`` is one line that never ends
+        if event == "opcode" and time.monotonic() > deadline:
             raise TooLong
         return watch
 
