@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 from course import contents
@@ -43,7 +45,7 @@ def explain(question: Prediction, prediction: Any, actual: Any) -> str:
     because = filled(question.because)
     if prediction is None or prediction is Ellipsis:
         return f"no prediction, fine. It is {show(actual)}: {because}"
-    value = _normalised(prediction)
+    value = _normalised(prediction, isinstance(actual, str))
     if _met(value, actual, question.tolerance):
         return f"as you said: {show(actual)}. {because[:1].upper()}{because[1:]}"
     for rule in question.rules:
@@ -52,11 +54,11 @@ def explain(question: Prediction, prediction: Any, actual: Any) -> str:
     return f"you said {show(prediction)}, it is {show(actual)}: {because}"
 
 
-def _normalised(prediction: Any) -> Any:
-    """A number written as text as the number; other text in lower case, blanks around it taken away."""
+def _normalised(prediction: Any, text: bool) -> Any:
+    """Text in lower case and without blanks around it; as a number, if it is one and no text was asked for."""
     if not isinstance(prediction, str):
         return prediction
-    number = attempt(lambda: float(prediction)).value
+    number = None if text else attempt(lambda: float(prediction)).value
     return prediction.strip().lower() if number is None else number
 
 
@@ -70,9 +72,18 @@ def _met(prediction: Any, actual: Any, tolerance: float) -> bool:
 
 
 def _applies(rule: Rule, prediction: Any, actual: Any, tolerance: float, names: dict[str, Any]) -> bool:
-    """Whether a rule's condition holds, or its value was predicted; a prediction of another kind breaks it off."""
+    """Whether a rule's value was predicted, or its condition holds for a prediction of the kind that it asks about."""
     scope = dict(names, prediction=prediction, actual=actual)
     value = attempt(lambda: eval(rule.when, scope)).value
-    if re.search(r"\bprediction\b", rule.when):
-        return value is True
-    return _met(prediction, value, tolerance)
+    if not re.search(r"\bprediction\b", rule.when):
+        return _met(prediction, value, tolerance)
+    return value is True and (_kind(prediction) == _kind(actual) or '== "' in rule.when)
+
+
+def _kind(value: Any) -> str:
+    """Number, sequence of numbers, or something else, by its type."""
+    if isinstance(value, Real) and not isinstance(value, bool):
+        return "number"
+    if isinstance(value, Sequence) and not isinstance(value, str) and all(_kind(item) == "number" for item in value):
+        return "sequence"
+    return type(value).__name__

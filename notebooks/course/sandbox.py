@@ -43,6 +43,11 @@ def _raise_at_next_line(frame: FrameType, event: str, argument: Any) -> Callable
     return _raise_at_next_line
 
 
+def _call(function: Callable, arguments: tuple) -> Iterator[Any]:
+    """The result, from a generator: Python forgets with it which exception was being handled when a line raised."""
+    yield function(*arguments)
+
+
 class Asked(BaseException):
     """Raised where code asks for keyboard input, which nobody would answer."""
 
@@ -84,7 +89,7 @@ def attempt(function: Callable, arguments: tuple = (), seconds: float = 10.0) ->
             _random_state_kept(),
             _time_limit(seconds),
         ):
-            value = function(*copies)
+            value = next(_call(function, copies))
         return Outcome(value, None, printed.getvalue(), copies)
     except BaseException as error:  # SystemExit and KeyboardInterrupt too: a check never stops the notebook
         return Outcome(None, error, printed.getvalue(), copies)

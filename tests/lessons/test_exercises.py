@@ -338,7 +338,9 @@ def test_other_words_are_not_taken_for_error():
         prediction = contents.prediction(identifier)
         assert explain(prediction, "Error", actual) != explain(prediction, "error?", actual)
         assert "No error" in explain(prediction, "error", actual) or "complain" in explain(prediction, "error", actual)
-        assert explain(prediction, "banana", actual).endswith(fill(prediction.because, contents.names_for(identifier)))
+        because = fill(prediction.because, contents.names_for(identifier))
+        for guess in ("banana", "yes", "ab", ["a", "b", "c"], {1, 2, 3}, True):  # of no kind that a rule asks about
+            assert explain(prediction, guess, actual).endswith(because), guess
 
 
 @pytest.mark.parametrize("number", NUMBERS)
