@@ -170,16 +170,23 @@ def _time_limit(seconds: float) -> Iterator[None]:
 def _alarm(seconds: float) -> Iterator[None]:
     """A signal of the operating system: Linux and macOS, main thread. It ends a sleep, too."""
 
-    def stop(number, frame):
-        raise TooLong
+    over = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if not over:
+            raise TooLong
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        try:
+            over.append(True)  # an alarm may still fall before this line, none after it
+        finally:
+            over.append(True)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
 
 
 @contextlib.contextmanager
