@@ -123,10 +123,10 @@ def toy_batches() -> list[Case]:
 
 def not_float32(to_clip) -> str | None:
     """Says so if the samples came out in another precision."""
-    found = to_clip(torch.zeros(3, 2, dtype=torch.int16)).dtype
-    if found == torch.float32:
+    dtype = to_clip(torch.zeros(3, 2, dtype=torch.int16)).dtype
+    if dtype == torch.float32:
         return None
-    return f"every value is right, but as {str(found)[6:]}. The model's weights are float32, and it wants the same."
+    return f"every value is right, but as {str(dtype)[6:]}. The model's weights are float32, and it wants the same."
 
 
 CASES = {

@@ -53,8 +53,8 @@ def build(norm: str):
         return Wav2Vec2Model(settings).eval()
 
 
-def _moved(here: torch.Tensor, alone: torch.Tensor) -> float:
-    return float((here - alone).norm() / alone.norm())
+def _moved(states: torch.Tensor, alone: torch.Tensor) -> float:
+    return float((states - alone).norm() / alone.norm())
 
 
 @cache
@@ -92,14 +92,14 @@ def _places(clip, mate, norm: str, whole_row: bool, handed: bool, real_only: boo
     waveforms = torch.stack([_normalised(row) for row in batch.waveforms]) if whole_row else batch.waveforms
     with torch.no_grad():
         alone = model(apart.waveforms)
-        here = model(waveforms, batch.mask if handed else None)
+        batched = model(waveforms, batch.mask if handed else None)
     frames = alone.last_hidden_state.shape[1]
-    rows = frames if real_only else here.last_hidden_state.shape[1]
+    rows = frames if real_only else batched.last_hidden_state.shape[1]
     return {
         "samples": _moved(waveforms[0, : len(clip)], apart.waveforms[0]),
-        "features": _moved(here.extract_features[0, :frames], alone.extract_features[0]),
-        "hidden state": _moved(here.last_hidden_state[0, :frames], alone.last_hidden_state[0]),
-        "one vector": _moved(here.last_hidden_state[0, :rows].mean(0), alone.last_hidden_state[0].mean(0)),
+        "features": _moved(batched.extract_features[0, :frames], alone.extract_features[0]),
+        "hidden state": _moved(batched.last_hidden_state[0, :frames], alone.last_hidden_state[0]),
+        "one vector": _moved(batched.last_hidden_state[0, :rows].mean(0), alone.last_hidden_state[0].mean(0)),
     }
 
 

@@ -84,12 +84,12 @@ def ways(labels: Sequence, frames: int) -> int:
     counts = [1, *([0] * (len(states) - 1))]  # before the first frame, so that a step leads to the first label
     for frame in range(frames):
         after = []
-        for here, label in enumerate(states):
-            total = counts[here] if frame or not here else 0
-            if here:
-                total += counts[here - 1]
-            if here > 1 and label is not None and label != states[here - 2]:
-                total += counts[here - 2] if frame else 0
+        for state, label in enumerate(states):
+            total = counts[state] if frame or not state else 0
+            if state:
+                total += counts[state - 1]
+            if state > 1 and label is not None and label != states[state - 2]:
+                total += counts[state - 2] if frame else 0
             after.append(total)
         counts = after
     return sum(counts[-2:]) if frames else int(not labels)
@@ -123,8 +123,8 @@ def _enumerated() -> bool:
     for labels in ([1], [1, 1], [1, 2], [1, 1, 2], [1, 2, 1], [2, 2, 2]):
         for frames in range(1, 7):
             rows = itertools.product(range(3), repeat=frames)
-            found = sum([label for label, _ in collapse(row, 0)] == labels for row in rows)
-            if found != ways(labels, frames) or (found > 0) != (frames >= len(labels) + repeats(labels)):
+            count = sum([label for label, _ in collapse(row, 0)] == labels for row in rows)
+            if count != ways(labels, frames) or (count > 0) != (frames >= len(labels) + repeats(labels)):
                 return False
     return True
 

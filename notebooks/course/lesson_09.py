@@ -96,12 +96,12 @@ def stages(model, waveform: torch.Tensor) -> dict[str, torch.Tensor]:
     }
 
 
-def moved(here: torch.Tensor, there: torch.Tensor) -> float:
+def moved(states: torch.Tensor, reference: torch.Tensor) -> float:
     """Relative distance, 0 for equal up to float error."""
-    return float((here - there).norm() / there.norm())
+    return float((states - reference).norm() / reference.norm())
 
 
-def words(amount: float) -> str:
+def distance_text(amount: float) -> str:
     """A relative distance in words."""
     return "equal" if amount < 1e-4 else f"moved by {amount:.1g}"
 

@@ -78,10 +78,10 @@ def read(path: Path, module: ModuleType) -> tuple[tuple[Prediction, ...], tuple[
 
 
 def _match(pattern: re.Pattern, text: str) -> re.Match:
-    found = pattern.fullmatch(text)
-    if not found:
+    match = pattern.fullmatch(text)
+    if not match:
         raise ValueError(f"expected {pattern.pattern!r}, found {text[:80]!r}")
-    return found
+    return match
 
 
 def _pieces(body: str, fences: int) -> list[str]:
@@ -92,10 +92,10 @@ def _pieces(body: str, fences: int) -> list[str]:
     return [piece.strip() for piece in pieces]
 
 
-def _said(text: str, mark: str) -> tuple[str, str, list[str]]:
+def _after_mark(text: str, mark: str) -> tuple[str, str, list[str]]:
     """What stands before ``**mark:**``, the paragraph behind it, and the list items that follow."""
-    before, found, after = text.partition(f"**{mark}:** ")
-    if not found:
+    before, separator, after = text.partition(f"**{mark}:** ")
+    if not separator:
         raise ValueError(f"**{mark}:** is missing")
     says, *items = re.split(r"^- ", after, flags=re.M)
     return before.strip(), says.strip(), items
@@ -104,7 +104,7 @@ def _said(text: str, mark: str) -> tuple[str, str, list[str]]:
 def _prediction(head: str, body: str) -> Prediction:
     known = _match(PREDICTION, head)
     question, stub, rest = _pieces(body, 1)
-    _, because, items = _said(rest, "Because")
+    _, because, items = _after_mark(rest, "Because")
     rules = [_match(RULE, item) for item in items]
     for rule in rules:
         ast.parse(rule["when"], mode="eval")
@@ -121,7 +121,7 @@ def _prediction(head: str, body: str) -> Prediction:
 def _exercise(head: str, body: str, module: ModuleType) -> Exercise:
     known = _match(EXERCISE, head)
     task, stub, hints, solution, rest = _pieces(body, 2)
-    why, says, items = _said(rest, "Correct")
+    why, says, items = _after_mark(rest, "Correct")
     identifier = known["id"]
     return Exercise(
         id=identifier,

@@ -37,7 +37,7 @@ STAGES: dict[str, MapStage] = {
     "frame_mask": MapStage("frame mask", "(B, T)", GREY),
     "attention_mask": MapStage("attention mask", "(B, 1, T, T)", GREY),
 }
-ROAD = ("samples", "feature_encoder", "projection", "positions", "transformer", "head")
+DATA_PATH = ("samples", "feature_encoder", "projection", "positions", "transformer", "head")
 MASKS = ("sample_mask", "frame_mask", "attention_mask")
 
 
@@ -51,7 +51,7 @@ class LessonMap:
         self.marked = self.lesson.stages
 
     @property
-    def here(self) -> str:
+    def position(self) -> str:
         """Where the lesson stands, in words."""
         if not self.marked:
             return f"lesson {self.lesson.number}, {self.lesson.title}: the whole way"
@@ -60,9 +60,9 @@ class LessonMap:
         )
 
     def __repr__(self) -> str:
-        """Three lines: where we are, the road from samples to the head, the road of the masks."""
-        roads = [" -> ".join(self._word(key) for key in road) for road in (ROAD, MASKS)]
-        return f"{SIGN} {self.here}\n  data  {roads[0]}\n  masks {roads[1]}"
+        """Three lines: where we are, the path of the data from samples to the head, the path of the masks."""
+        paths = [" -> ".join(self._word(key) for key in stages) for stages in (DATA_PATH, MASKS)]
+        return f"{SIGN} {self.position}\n  data  {paths[0]}\n  masks {paths[1]}"
 
     def _word(self, key: str) -> str:
         stage = STAGES[key]
@@ -70,14 +70,14 @@ class LessonMap:
 
     def _repr_html_(self) -> str:
         """A table, not a drawing: it shows in a notebook that is not trusted yet, where drawings are taken out."""
-        data = [part for key in ROAD for part in (self._box(key), _arrow(1))][:-1]
+        data = [part for key in DATA_PATH for part in (self._box(key), _arrow(1))][:-1]
         masks = [*[part for key in MASKS for part in (self._box(key), _arrow(3))][:-1], _cell("", 2)]
         rows = "".join(
             f'<tr style="background:none">{"".join(row)}</tr>' for row in (data, [_cell("&nbsp;", 11)], masks)
         )
         return (
-            f'<div role="figure" aria-label="{escape(f"Map of the model. You are at {self.here}.")}">'
-            f'<div style="font-weight:bold;margin:2px 0 6px">{SIGN} {escape(self.here)}</div>'
+            f'<div role="figure" aria-label="{escape(f"Map of the model. You are at {self.position}.")}">'
+            f'<div style="font-weight:bold;margin:2px 0 6px">{SIGN} {escape(self.position)}</div>'
             f'<table role="presentation" style="border-collapse:separate;border-spacing:0;margin:0">'
             f"{rows}</table></div>"
         )
