@@ -43,7 +43,10 @@ def show(value: Any) -> str:
     elif type(value).__repr__ is object.__repr__:
         text = f"a value of type {type(value).__name__}"
     else:
-        text = repr(value)
+        try:
+            text = repr(value)
+        except Exception:  # a learner's own class
+            text = f"a value of type {type(value).__name__}"
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 

@@ -131,6 +131,9 @@ class Hostile:
     def __iter__(self):
         raise RuntimeError("no")
 
+    def __repr__(self):
+        raise RuntimeError("no")
+
     __hash__ = object.__hash__
 
 
