@@ -90,7 +90,6 @@ FLOORS = [
     {"tracing"},
     {"show"},
     {"explore"},
-    {"lessons"},
     {"cli"},
     {"__main__"},
 ]

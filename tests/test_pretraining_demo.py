@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from w2vlearn.lessons.pretraining_demo import pretrain_tiny
+from course.pretraining_demo import pretrain_tiny
 
 
 @pytest.fixture(scope="module")
