@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
-from w2vlearn.checkpoint_files import CheckpointError
+from w2vlearn.checkpoints.files import CheckpointError
 
 __all__ = ["HEADS", "choose_head", "fit_keys", "refuse_strangers"]
 
@@ -21,6 +20,8 @@ _RETIRED = {"Wav2Vec2ForMaskedLM": "ctc"}  # the first name of the CTC class, st
 _BODY = ("feature_extractor.", "feature_projection.", "encoder.", "masked_spec_embed", "adapter.")
 _HEAD_KEYS = {"ctc": ("lm_head.",), "pretraining": ("quantizer.", "project_q.", "project_hid.")}
 _HEAD_KEYS["classification"] = ("projector.", "classifier.", "layer_weights")
+_FIRST_WEIGHT = "feature_extractor.conv_layers.0.conv.weight"  # every wav2vec 2.0 has it: tells the encoder's prefix
+_PLAIN_ADVICE = "the encoder fits: load(…, head='plain') loads it and leaves the rest out"
 _TIME_MASK_VECTOR = "masked_spec_embed"  # stands in for masked frames: read in training only
 
 _OTHER_MODELS = {
@@ -92,20 +93,20 @@ def modern_name(key: str) -> str:
 
 
 def fit_keys(
-    weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor], head: str, source: str, drop_other_heads: bool = False
+    weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor], head: str, source: str, drop_heads: bool = False
 ) -> tuple[dict[str, Tensor], list[str]]:
     """The weights under the model's own names, every key accounted for.
 
     Parameters
     ----------
     weights : mapping of str to Tensor
-        As stored, names of any era, with or without the prefix ``wav2vec2.`` or ``module.``.
+        As stored, names of any era, the encoder's under any prefix: ``wav2vec2.``, ``module.``, none.
     wanted : mapping of str to Tensor
         The model's ``state_dict()``; only names and shapes are read.
     head : str
         A key of `HEADS`.
-    drop_other_heads : bool
-        For ``"plain"``: leave out the weights of any head instead of calling them unexpected.
+    drop_heads : bool
+        For ``"plain"``: leave out whatever is no part of the encoder instead of calling it unexpected.
 
     Returns
     -------
@@ -125,16 +126,18 @@ def fit_keys(
     named: dict[str, Tensor] = {}
     notes: list[str] = []
     dropped = []
-    parallel = bool(weights) and all(key.startswith("module.") for key in weights)  # saved from DataParallel
+    prefix = next((key.removesuffix(_FIRST_WEIGHT) for key in weights if key.endswith(_FIRST_WEIGHT)), "")
+    outer = prefix.removesuffix("wav2vec2.")  # "module." of a model saved from DataParallel
     for stored, tensor in weights.items():
-        key = modern_name(stored.removeprefix("module.") if parallel else stored)
-        if head == "plain":
-            if drop_other_heads and key.startswith(tuple(itertools.chain(*_HEAD_KEYS.values()))):
-                dropped.append(key)
-                continue
-            key = key.removeprefix("wav2vec2.")
-        elif key.startswith(_BODY):
-            key = f"wav2vec2.{key}"
+        key = modern_name(stored)
+        inner = key.removeprefix(prefix)
+        if key.startswith(prefix) and inner.startswith(_BODY):
+            key = inner if head == "plain" else f"wav2vec2.{inner}"
+        elif drop_heads:
+            dropped.append(key)
+            continue
+        else:
+            key = key.removeprefix(outer)
         if key in named:
             raise CheckpointError(f"{source} holds {key} twice, under an old and a new name", unexpected=[stored])
         named[key] = tensor
@@ -171,9 +174,10 @@ def _account(named: Mapping[str, Tensor], wanted: Mapping[str, Tensor], head: st
         lines.append(
             "  (names such as post_extract_proj are fairseq's: convert the checkpoint to Hugging Face's format)"
         )
-    head_missing = [key for key in missing if key.startswith(_HEAD_KEYS.get(head, ()))]
-    if missing and len(head_missing) == len(missing):
-        lines.append("  (the encoder is there, this head is not: load(…, head='plain') loads the encoder alone)")
-    elif not missing and not misshaped:
-        lines.append(f"  (more is stored than {HEADS[head]} has; another head may fit: {', '.join(HEADS)})")
+    if head == "plain":
+        encoder_fits = not missing and not misshaped and not any(key.startswith(_BODY) for key in unexpected)
+    else:
+        encoder_fits = not any(key.startswith("wav2vec2.") for key in (*missing, *unexpected, *misshaped))
+    if encoder_fits:
+        lines.append(f"  ({_PLAIN_ADVICE})")
     raise CheckpointError("\n".join(lines), missing=missing, unexpected=unexpected, misshaped=misshaped)

@@ -179,7 +179,7 @@ def chunked_logits(
     model : Module
         In eval mode. Without a head, ``last_hidden_state`` comes back.
     waveform : Tensor, or iterable of Tensor
-        Shape: (L,), float32, as the model wants it (normalised if it does); or its blocks, as of `open_stream`.
+        Shape: (L,), float32, as the model wants it (normalised if it does); or its blocks, as of `AudioStream`.
     chunk_s, context_s : float
         As in `plan`.
     progress : bool
