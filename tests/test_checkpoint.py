@@ -14,9 +14,9 @@ from safetensors.torch import load_file, save_file
 
 import w2vlearn.model
 from w2vlearn import Wav2Vec2Config
-from w2vlearn.checkpoint import CheckpointError, load, save
-from w2vlearn.processing import Processing
-from w2vlearn.vocabulary import Vocabulary
+from w2vlearn.checkpoints import CheckpointError, load, save
+from w2vlearn.checkpoints.processing import Processing
+from w2vlearn.checkpoints.vocabulary import Vocabulary
 
 TINY = Wav2Vec2Config.tiny()
 LAYER = dataclasses.replace(TINY, feat_extract_norm="layer", conv_bias=True, do_stable_layer_norm=True)

@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 
 import w2vlearn.model
 from w2vlearn import Wav2Vec2Config
-from w2vlearn.checkpoint import CheckpointError, load, save
-from w2vlearn.vocabulary import Vocabulary
+from w2vlearn.checkpoints import CheckpointError, load, save
+from w2vlearn.checkpoints.vocabulary import Vocabulary
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nobody listens

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tqdm.auto import tqdm
 
-import w2vlearn.chunks
+import w2vlearn.transcription.chunks
 from w2vlearn import FrameGeometry, Wav2Vec2Config
-from w2vlearn.chunks import chunk_waveforms, chunked_logits, on_grid, plan, progress_bar, sizes
+from w2vlearn.transcription.chunks import chunk_waveforms, chunked_logits, on_grid, plan, progress_bar, sizes
 from w2vlearn.model import Wav2Vec2ForCTC, Wav2Vec2Model
 
 GROUP = Wav2Vec2Config.tiny()
@@ -251,6 +251,8 @@ def test_refused_in_words():
 def test_the_bar_counts_frames_and_waits_two_seconds_before_it_shows(capsys, monkeypatch):
     assert progress_bar(99, True).delay == 2
     assert progress_bar(99, False).disable
-    monkeypatch.setattr(w2vlearn.chunks, "progress_bar", lambda frames, progress: tqdm(total=frames, desc="frames"))
+    monkeypatch.setattr(
+        w2vlearn.transcription.chunks, "progress_bar", lambda frames, progress: tqdm(total=frames, desc="frames")
+    )
     chunked_logits(model(LAYER), speech_like(2), 1.0, 0.0)
     assert "99/99" in capsys.readouterr().err

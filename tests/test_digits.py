@@ -17,7 +17,7 @@ from training.vocabulary import TOKENS
 from training.voices import HELD_OUT_ACCENTS, HELD_OUT_VARIANTS, RESPELLED, TRAINING_VARIANTS
 from w2vlearn.audio import read_audio
 from w2vlearn.batch import pad
-from w2vlearn.checkpoint import load
+from w2vlearn.checkpoints import load
 from w2vlearn.config import Wav2Vec2Config
 from w2vlearn.geometry import FrameGeometry
 

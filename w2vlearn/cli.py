@@ -47,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add = arguments.add_argument
     add("clips", nargs="*", metavar="CLIP", help="length in samples (16000) or seconds (1s), or an audio file")
     add("--preset", choices=PRESETS, default="base", help="which model (default: base)")
     add("--no-mask", action="store_true", help="hand the model no mask, as if padding were audio")

@@ -35,7 +35,7 @@ MODEL, ENCODER, CONVOLUTIONS, POSITIONS, ATTENTION, PROJECTION, CTC = (
         "ctc",
     )
 )
-TEXT, CHUNKS = "w2vlearn/text.py", "w2vlearn/chunks.py"
+TEXT, CHUNKS = "w2vlearn/transcription/ctc_decoding.py", "w2vlearn/transcription/chunks.py"
 
 FAULTS = (
     # ---------------------------------------------------------------- lesson 0: the question
@@ -477,7 +477,7 @@ FAULTS = (
     ),
     Fault(
         "checkpoint: old names unknown",
-        "w2vlearn/checkpoint_keys.py",
+        "w2vlearn/checkpoints/keys.py",
         '(("weight_g", "weight.original0"), ("weight_v", "weight.original1"))',
         '(("weight_v", "weight.original0"), ("weight_g", "weight.original1"))',
         unit="tests/test_checkpoint.py",

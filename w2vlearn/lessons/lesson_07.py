@@ -60,7 +60,7 @@ def words_right(norm: str) -> float:
 @cache
 def transcript(norm: str, name: str):
     """What a digit model hears in an example clip."""
-    from w2vlearn.checkpoint import load
+    from w2vlearn.checkpoints import load
     from w2vlearn.transcription import transcribe
 
     return transcribe(load(f"digits-{norm}"), digits_clip(name))
@@ -122,7 +122,7 @@ def _loss_counts_ways() -> bool:
 
 
 def _enumerated() -> bool:
-    from w2vlearn.text import collapse
+    from w2vlearn.transcription.ctc_decoding import collapse
 
     for labels in ([1], [1, 1], [1, 2], [1, 1, 2], [1, 2, 1], [2, 2, 2]):
         for frames in range(1, 7):
@@ -244,7 +244,7 @@ Write `collapse(ids, blank)`: the best token of every frame, a list of integers,
 def collapse(ids, blank):
     return [now for before, now in zip([None, *ids], ids) if now != before and now != blank]
 """,
-        says="first merge, then drop: so the blank can keep two equal letters apart. `collapse` in `w2vlearn/text.py` also keeps the frames.",
+        says="first merge, then drop: so the blank can keep two equal letters apart. `collapse` in `w2vlearn/transcription/ctc_decoding.py` also keeps the frames.",
         cases=(
             Case([7, 7, 0, 5, 5, 5], 0, because="Neighbours that are equal count as one, and the blank goes."),
             Case([7, 0, 7], 0, because="A blank between two equal letters keeps both."),

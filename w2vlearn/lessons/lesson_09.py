@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from w2vlearn.chunks import CONTEXT_S, plan
+from w2vlearn.transcription.chunks import CONTEXT_S, plan
 from w2vlearn.config import Wav2Vec2Config
 from w2vlearn.geometry import FrameGeometry
 from w2vlearn.lessons.course import COURSE
@@ -127,7 +127,7 @@ def largest_tensor(model) -> Iterator[dict[str, float]]:
 @cache
 def digit_model(norm: str):
     """A trained digit model."""
-    from w2vlearn.checkpoint import load
+    from w2vlearn.checkpoints import load
 
     return load(f"digits-{norm}")
 
@@ -135,7 +135,7 @@ def digit_model(norm: str):
 @cache
 def seams(norm: str, context_s: float) -> tuple[float, float, int]:
     """Chunks against one pass: logits moved at the seams and far from them, and best tokens that changed."""
-    from w2vlearn.chunks import chunked_logits, frame_outputs
+    from w2vlearn.transcription.chunks import chunked_logits, frame_outputs
 
     waveform, model = normalised(long_clip(PASS)), digit_model(norm)
     with torch.no_grad():
@@ -327,7 +327,7 @@ def cut(first, last, context):
     start = max(0, first - context)
     return geometry.span(start).start, geometry.span(last + context).stop, first - start
 """,
-        says="that is what `plan` in `w2vlearn/chunks.py` does, for all chunks at once.",
+        says="that is what `plan` in `w2vlearn/transcription/chunks.py` does, for all chunks at once.",
         cases=(
             Case(0, 249, 0, because="No context: from sample 0 to the end of what the last frame reads."),
             Case(250, 499, 100, because="Computed are the frames from the context's first to its last."),
@@ -503,7 +503,7 @@ both sides where there are any. Stops are excluded, as in `range`.
                 "the frames are shared out rightly; they are computed without their context, though.",
             ),
         ),
-        why="`plan` in `w2vlearn/chunks.py`; if there is a single chunk it also takes the unread tail along, so that it is one pass to the last bit.",
+        why="`plan` in `w2vlearn/transcription/chunks.py`; if there is a single chunk it also takes the unread tail along, so that it is one pass to the last bit.",
     ),
 )
 
