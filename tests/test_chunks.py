@@ -14,8 +14,8 @@ from tqdm.auto import tqdm
 
 import w2vlearn.transcription.chunks
 from w2vlearn import FrameGeometry, Wav2Vec2Config
-from w2vlearn.transcription.chunks import chunk_waveforms, chunked_logits, on_grid, plan, progress_bar, sizes
 from w2vlearn.model import Wav2Vec2ForCTC, Wav2Vec2Model
+from w2vlearn.transcription.chunks import chunk_waveforms, chunked_logits, on_grid, plan, progress_bar, sizes
 
 GROUP = Wav2Vec2Config.tiny()
 LAYER = dataclasses.replace(GROUP, feat_extract_norm="layer", conv_bias=True, do_stable_layer_norm=True)

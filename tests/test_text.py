@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from w2vlearn import FrameGeometry, Wav2Vec2Config
 from w2vlearn.checkpoints import CheckpointError
-from w2vlearn.transcription.ctc_decoding import collapse, ctc_decode as greedy
 from w2vlearn.checkpoints.vocabulary import Vocabulary
+from w2vlearn.transcription.ctc_decoding import collapse
+from w2vlearn.transcription.ctc_decoding import ctc_decode as greedy
 
 GEOMETRY = FrameGeometry.from_config(Wav2Vec2Config.base())
 ENGLISH = ("<pad>", "<s>", "</s>", "<unk>", "|", *"ETAONIHSRDLUMWCFGYPBVK'XJQZ")

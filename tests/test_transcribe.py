@@ -17,10 +17,10 @@ from w2vlearn import Wav2Vec2Config, pad, read_audio, transcribe
 from w2vlearn.audio import example, example_clips
 from w2vlearn.batch import Batch
 from w2vlearn.checkpoints import load, save
-from w2vlearn.cli import main
-from w2vlearn.model import Wav2Vec2ForCTC, Wav2Vec2Model
 from w2vlearn.checkpoints.processing import Processing
 from w2vlearn.checkpoints.vocabulary import Vocabulary
+from w2vlearn.cli import main
+from w2vlearn.model import Wav2Vec2ForCTC, Wav2Vec2Model
 
 GROUP = Wav2Vec2Config.tiny()
 LAYER = dataclasses.replace(GROUP, feat_extract_norm="layer", conv_bias=True, do_stable_layer_norm=True)

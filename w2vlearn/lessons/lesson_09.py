@@ -9,12 +9,12 @@ from pathlib import Path
 
 import torch
 
-from w2vlearn.transcription.chunks import CONTEXT_S, plan
 from w2vlearn.config import Wav2Vec2Config
 from w2vlearn.geometry import FrameGeometry
 from w2vlearn.lessons.course import COURSE
 from w2vlearn.lessons.exercise import Case, Exercise, Prediction, Rule, Wrong
 from w2vlearn.lessons.listening import digits_clip
+from w2vlearn.transcription.chunks import CONTEXT_S, plan
 
 LESSON = COURSE[9]
 
