@@ -12,13 +12,11 @@ import soundfile
 import torch
 import transformers
 
-import w2vlearn.transcription.pipeline as room
+import w2vlearn.transcription.pipeline as pipeline
 from w2vlearn import Wav2Vec2Config, pad, read_audio, transcribe
 from w2vlearn.audio import example, example_clips
 from w2vlearn.batch import Batch
-from w2vlearn.checkpoints import load, save
-from w2vlearn.checkpoints.processing import Processing
-from w2vlearn.checkpoints.vocabulary import Vocabulary
+from w2vlearn.checkpoints import Processing, Vocabulary, load, save
 from w2vlearn.cli import main
 from w2vlearn.model import Wav2Vec2ForCTC, Wav2Vec2Model
 
@@ -195,7 +193,7 @@ def test_a_file_read_in_blocks_says_what_the_waveform_says(tmp_path, rate, chann
 
 def test_an_hour_from_a_file_in_bounded_memory(tmp_path, model, monkeypatch):
     """Ten minutes stand for the hour: what is held at a time must not grow with the file."""
-    monkeypatch.setattr(room, "read_audio", None)  # the file must never be read whole
+    monkeypatch.setattr(pipeline, "read_audio", None)  # the file must never be read whole
     longest = 0
 
     def watched(net, waveform):
@@ -203,7 +201,7 @@ def test_an_hour_from_a_file_in_bounded_memory(tmp_path, model, monkeypatch):
         longest = max(longest, waveform.untyped_storage().nbytes() // 4)
         return torch.zeros((len(waveform) - 400) // 320 + 1, 32)
 
-    monkeypatch.setattr(room, "frame_outputs", watched)
+    monkeypatch.setattr(pipeline, "frame_outputs", watched)
     path = tmp_path / "long.flac"
     with soundfile.SoundFile(path, "w", 16_000, 1) as file:
         for _ in range(60):
@@ -338,7 +336,7 @@ def test_the_picture_escapes_what_was_heard():
 
 
 def test_an_hour_of_transcript_is_drawn_in_a_moment(model, monkeypatch):
-    monkeypatch.setattr(room, "frame_outputs", lambda net, wave: torch.zeros((len(wave) - 400) // 320 + 1, 32))
+    monkeypatch.setattr(pipeline, "frame_outputs", lambda net, wave: torch.zeros((len(wave) - 400) // 320 + 1, 32))
     transcript = transcribe(model, torch.zeros(3600 * 16_000))
     assert transcript.frames == 179_999
     assert len(transcript.figure().html) < 200_000  # the first 20 s

@@ -115,7 +115,7 @@ class AudioStream:
 
         rate, position, length = 0, 0, 0  # the file's samples per second, its samples read, samples given
         try:
-            with _opened(self.path) as file:
+            with _opened(self.path) as (file, content):
                 rate = _checked_file_rate(file.samplerate, self.path)
                 resampler = soxr.ResampleStream(rate, self.sample_rate, 1, dtype="float32", quality="HQ")
                 at_end = False
@@ -130,10 +130,10 @@ class AudioStream:
                     length += len(mono)
                     if len(mono):
                         yield torch.from_numpy(mono.astype("float32", copy=True))
-                self.notes = _differences(self.path, file, position)
+                self.notes = _differences(file, content, position)
         except PermissionError as error:
             raise ValueError(f"{self.path}: this user may not read it. Change its permissions or copy it.") from error
-        except (soundfile.SoundFileError, TypeError, OSError) as error:
+        except (soundfile.SoundFileError, OSError) as error:
             after = f" after {position / rate:.2f} s" if position else ""
             reason = getattr(error, "error_string", error)
             raise ValueError(
@@ -248,8 +248,8 @@ def _check_finite(mono, position: int, path: Path) -> None:
 
 
 @contextmanager
-def _opened(path: Path):
-    """The file as a ``soundfile.SoundFile`` that is read from the front to its very end."""
+def _opened(path: Path) -> Iterator[tuple]:
+    """The file as a ``soundfile.SoundFile`` that is read from the front to its very end, and the same file open."""
     import soundfile
 
     with open(path, "rb") as content:
@@ -265,7 +265,7 @@ def _opened(path: Path):
                 raise error
         with file:
             file.seekable = lambda: False  # else soundfile stops at the header's length and seeks after each block
-            yield file
+            yield file, content
 
 
 class _Content:
@@ -314,26 +314,42 @@ def _wav_header(file: BinaryIO) -> _WavHeader | None:
     return None
 
 
-def _differences(path: Path, file, samples: int) -> list[str]:
+def _tells_length(mp3: BinaryIO) -> bool:
+    """Whether an MP3 begins with a frame that holds its length; a recorded radio stream has none."""
+    mp3.seek(0)
+    head = mp3.read(10)
+    # An ID3 tag comes before the frames; its size has 7 bits to a byte.
+    tag = 10 + sum(byte << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
+    mp3.seek(tag if head[:3] == b"ID3" else 0)
+    begin = mp3.read(4096)
+    return any(name in begin for name in (b"Xing", b"Info", b"VBRI"))
+
+
+def _differences(file, content: BinaryIO, samples: int) -> list[str]:
     """How the ``samples`` that were read differ from what the file says about its length, in words."""
-    read_s, promised_s, unfinished = samples / file.samplerate, file.frames / file.samplerate, False
+    read_s, promised_s = samples / file.samplerate, file.frames / file.samplerate
+    size = content.seek(0, os.SEEK_END)
+    content.seek(0)
+    if file.format == "FLAC":
+        return []  # one that is cut is damaged; a length of 0 means "unknown"
+    if file.format == "OGG":
+        content.seek(max(0, size - 100_000))  # a page has less than 65,308 bytes
+        tail = content.read()
+        page = tail.rfind(b"OggS")
+        flags = tail[page + 5] if 0 <= page < len(tail) - 5 else 0
+        end_mark = 4  # RFC 3533, section 6: last page of the stream
+        return [] if flags & end_mark else [f"{read_s:.2f} s were read, and it has no end mark: it was probably cut"]
+    if file.format == "MP3" and not _tells_length(content):
+        return [
+            f"it does not tell its length; the decoder guessed it, and {read_s:.2f} s were read. "
+            "If sound is missing at the end: `ffmpeg -i yours out.wav`, and read that"
+        ]
     if file.format == "WAV":
-        with open(path, "rb") as content:
-            header = _wav_header(content)
+        header = _wav_header(content)
         # 0xFFFFFFFF, and in older programs 0x7FFFFFFF, stand for "unknown": the sound went through a pipe.
         if header is None or not header.bytes_per_second or header.data_bytes > 0x7FFF_0000:
             return []
         promised_s = header.data_bytes / header.bytes_per_second
-    elif file.format == "FLAC":
-        return []  # one that is cut is damaged; a length of 0 means "unknown"
-    elif file.format == "OGG":
-        with open(path, "rb") as content:
-            content.seek(max(0, path.stat().st_size - 100_000))  # a page has less than 65,308 bytes
-            tail = content.read()
-        page = tail.rfind(b"OggS")
-        unfinished = page < 0 or not tail[page + 5 : page + 6] or not tail[page + 5] & 4  # RFC 3533: end of stream
-    if unfinished:
-        return [f"{read_s:.2f} s were read, and the file has no end mark: it was probably cut"]
     if promised_s == 0:
         return [f"its header says 0 samples, {read_s:.2f} s were read"]
     if promised_s - read_s > _CUT_S:

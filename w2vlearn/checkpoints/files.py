@@ -210,7 +210,7 @@ def _fetch(name: str, check_config) -> Path:
     for weights in _WEIGHTS:
         index = folder / f"{weights}.index.json"
         files = [weights] if not index.is_file() else sorted(set(read_json(index).get("weight_map", {}).values()))
-        folder = _snapshot(name, files)
+        folder = _snapshot(name, [_CONFIG, *files])
         if all((folder / file).is_file() for file in files):
             return folder
     raise _unreachable(name, "there are no weights: none of " + ", ".join(_WEIGHTS))

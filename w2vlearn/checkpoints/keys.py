@@ -21,7 +21,6 @@ _BODY = ("feature_extractor.", "feature_projection.", "encoder.", "masked_spec_e
 _HEAD_KEYS = {"ctc": ("lm_head.",), "pretraining": ("quantizer.", "project_q.", "project_hid.")}
 _HEAD_KEYS["classification"] = ("projector.", "classifier.", "layer_weights")
 _FIRST_WEIGHT = "feature_extractor.conv_layers.0.conv.weight"  # every wav2vec 2.0 has it: tells the encoder's prefix
-_PLAIN_ADVICE = "the encoder fits: load(…, head='plain') loads it and leaves the rest out"
 _TIME_MASK_VECTOR = "masked_spec_embed"  # stands in for masked frames: read in training only
 
 _OTHER_MODELS = {
@@ -125,7 +124,7 @@ def fit_keys(
     """
     named: dict[str, Tensor] = {}
     notes: list[str] = []
-    dropped = []
+    outside = set()  # keys that are no part of the encoder
     prefix = next((key.removesuffix(_FIRST_WEIGHT) for key in weights if key.endswith(_FIRST_WEIGHT)), "")
     outer = prefix.removesuffix("wav2vec2.")  # "module." of a model saved from DataParallel
     for stored, tensor in weights.items():
@@ -133,18 +132,18 @@ def fit_keys(
         inner = key.removeprefix(prefix)
         if key.startswith(prefix) and inner.startswith(_BODY):
             key = inner if head == "plain" else f"wav2vec2.{inner}"
-        elif drop_heads:
-            dropped.append(key)
-            continue
         else:
             key = key.removeprefix(outer)
+            outside.add(key)
+            if drop_heads:
+                continue
         if key in named:
             raise CheckpointError(f"{source} holds {key} twice, under an old and a new name", unexpected=[stored])
         named[key] = tensor
-    if dropped:
-        notes.append(f"the head was left out, as asked: {', '.join(sorted(dropped))}")
+    if drop_heads and outside:
+        notes.append(f"the head was left out, as asked: {', '.join(sorted(outside))}")
     _allow_time_mask_vector(named, wanted, notes)
-    _account(named, wanted, head, source)
+    _account(named, wanted, head, source, outside)
     return named, notes
 
 
@@ -158,7 +157,9 @@ def _allow_time_mask_vector(named: dict[str, Tensor], wanted: Mapping[str, Tenso
             notes.append(f"{key} was left out: this config masks nothing in training")
 
 
-def _account(named: Mapping[str, Tensor], wanted: Mapping[str, Tensor], head: str, source: str) -> None:
+def _account(
+    named: Mapping[str, Tensor], wanted: Mapping[str, Tensor], head: str, source: str, outside: set[str]
+) -> None:
     missing = sorted(wanted.keys() - named.keys())
     unexpected = sorted(named.keys() - wanted.keys())
     misshaped = sorted(key for key in wanted.keys() & named.keys() if wanted[key].shape != named[key].shape)
@@ -174,10 +175,8 @@ def _account(named: Mapping[str, Tensor], wanted: Mapping[str, Tensor], head: st
         lines.append(
             "  (names such as post_extract_proj are fairseq's: convert the checkpoint to Hugging Face's format)"
         )
-    if head == "plain":
-        encoder_fits = not missing and not misshaped and not any(key.startswith(_BODY) for key in unexpected)
-    else:
-        encoder_fits = not any(key.startswith("wav2vec2.") for key in (*missing, *unexpected, *misshaped))
+    encoder = {key for key in wanted if head == "plain" or key.startswith("wav2vec2.")}
+    encoder_fits = named.keys() - outside == encoder and not encoder & set(misshaped)
     if encoder_fits:
-        lines.append(f"  ({_PLAIN_ADVICE})")
+        lines.append("  (the encoder fits: load(…, head='plain') loads it and leaves the head out)")
     raise CheckpointError("\n".join(lines), missing=missing, unexpected=unexpected, misshaped=misshaped)

@@ -40,8 +40,11 @@ class Vocabulary:
         The checkpoint's tokenizer turns a text into phonemes by another program first (``do_phonemize``).
     clean_up : bool
         No space before punctuation (``clean_up_tokenization_spaces``).
+    whole : frozenset of str
+        Tokens that are found in a text before it is cut into characters or phonemes; blank, unknown token and, of
+        letters, tokens of several characters are always.
     added : frozenset of str
-        Tokens that do not stand in ``vocab.json`` but were added to it later: spaces beside them count.
+        Those of them that do not stand in ``vocab.json`` but were added to it later: spaces beside them count.
 
     Raises
     ------
@@ -63,6 +66,7 @@ class Vocabulary:
     phonemes: bool = False
     phonemize: bool = False
     clean_up: bool = False
+    whole: frozenset[str] = frozenset()
     added: frozenset[str] = frozenset()
 
     def __post_init__(self):
@@ -133,8 +137,9 @@ class Vocabulary:
 
     def _pieces(self, text: str) -> list[str]:
         """A text cut into tokens, known or not."""
-        special = {self.blank, self.unknown, "<s>", "</s>"} & set(self.tokens)
-        whole = special | self.added | {token for token in self.tokens if len(token) > 1 and not self.phonemes}
+        whole = {self.blank, self.unknown, *self.whole, *self.added} & set(self.tokens)
+        if not self.phonemes:
+            whole |= {token for token in self.tokens if len(token) > 1}
         pattern = "|".join(re.escape(token) for token in sorted(whole, key=len, reverse=True))
         parts = re.split(f"({pattern})", text)  # text, token, text, token, …, text
         pieces: list[str] = []
@@ -180,10 +185,10 @@ class Vocabulary:
         settings = _tokenizer_settings(folder)
         phonemes = _TOKENIZERS[settings["tokenizer_class"]]
         table = _token_table(path, settings.get("target_lang"))
-        added = {token: index for token, index in settings["added"].items() if index not in table.values()}
         size = config.vocab_size if config is not None else max(table.values(), default=-1) + 1
         # Tokenizers add <s> and </s> behind the ids of the head, which never scores them.
-        added = {token: index for token, index in added.items() if index < size and token not in table}
+        named, taken = settings["added"], set(table.values())
+        added = {token: i for token, i in named.items() if i < size and i not in taken and token not in table}
         tokens = _by_id({**added, **table}, size, path)
         blank = settings.get("pad_token") or next(
             (token for token in ("<pad>", "[PAD]") if token in tokens),
@@ -199,6 +204,7 @@ class Vocabulary:
             phonemes=phonemes,
             phonemize=phonemes and bool(settings.get("do_phonemize", True)),
             clean_up=bool(settings.get("clean_up_tokenization_spaces", False)),
+            whole=frozenset(settings["whole"]) & set(tokens) - set(added),
             added=frozenset(added),
         )
         if config is not None and vocabulary.blank_id != config.pad_token_id and notes is not None:
@@ -224,13 +230,14 @@ class Vocabulary:
             settings |= {"do_phonemize": self.phonemize}
         else:
             settings |= {"replace_word_delimiter_char": self.space, "do_lower_case": self.lower}
-        files = {
+        if self.whole or self.added:
+            flags = dict.fromkeys(("lstrip", "rstrip", "normalized", "single_word", "special"), False)
+            listed = sorted(self.whole | self.added | {self.blank, self.unknown} & set(self.tokens))
+            settings["added_tokens_decoder"] = {str(table[token]): {"content": token, **flags} for token in listed}
+        return {
             "vocab.json": {token: index for token, index in table.items() if token not in self.added},
             "tokenizer_config.json": settings,
         }
-        if self.added:
-            files["added_tokens.json"] = {token: table[token] for token in self.tokens if token in self.added}
-        return files
 
 
 def _token_table(path: Path, language: str | None) -> dict[str, int]:
@@ -270,8 +277,9 @@ def _by_id(table: dict[str, int], size: int, path: Path) -> tuple[str, ...]:
 
 
 def _tokenizer_settings(folder: Path) -> dict:
-    """The tokenizer's settings as transformers reads them, its class and its added tokens (``"added"``) among them.
+    """The tokenizer's settings as transformers reads them, with three entries more or always there.
 
+    ``"tokenizer_class"``; ``"added"``: token -> id; ``"whole"``: the added ones and the special ones.
     ``tokenizer_config.json`` holds all since 2023 (``added_tokens_decoder``). Before, ``special_tokens_map.json``
     overrode it and ``added_tokens.json`` held what was added.
     """
@@ -295,4 +303,5 @@ def _tokenizer_settings(folder: Path) -> dict:
             f"{folder} has a tokenizer of its own, {name}; known are the rules of {', '.join(_TOKENIZERS)}. "
             "load(…, head='plain') loads the encoder without it"
         )
-    return {**settings, "tokenizer_class": name, "added": added}
+    special = [settings.get("bos_token", "<s>"), settings.get("eos_token", "</s>")]
+    return {**settings, "tokenizer_class": name, "added": added, "whole": {*added, *special} - {None}}
