@@ -38,8 +38,8 @@ class Tokenizer:
     added: tuple[str, ...]
     layout: str
 
-    def store(self, folder: Path) -> int:
-        """Write it as transformers does, or did until 2023. Returns V."""
+    def store(self, folder: Path):
+        """Write it as transformers does, or did until 2023. Returns transformers' object."""
         (folder / "vocab.json").write_text(json.dumps({token: index for index, token in enumerate(self.tokens)}))
         kind = transformers.Wav2Vec2PhonemeCTCTokenizer if self.phonemes else transformers.Wav2Vec2CTCTokenizer
         tokenizer = kind(str(folder / "vocab.json"), **self.options)
@@ -56,7 +56,7 @@ class Tokenizer:
             path.write_text(json.dumps({**values, "pad_token": "[overridden]"}))
             beyond = {row["content"]: int(index) for index, row in decoder.items() if int(index) >= len(self.tokens)}
             (folder / "added_tokens.json").write_text(json.dumps(beyond))
-        return len(tokenizer)
+        return tokenizer
 
 
 LETTER_TOKENS = st.sampled_from([*"abAB|_.' ", "ch", "aɪ", "a b", "ab", "ß", "É", "#"])
@@ -78,6 +78,7 @@ def tokenizers(draw):
     else:
         options |= {
             "do_lower_case": draw(st.booleans()),
+            "word_delimiter_token": draw(st.sampled_from(["|", "#", "_"])),
             "replace_word_delimiter_char": draw(st.sampled_from([" ", " ", "_", ""])),
             "clean_up_tokenization_spaces": draw(st.booleans()),
         }
@@ -86,11 +87,13 @@ def tokenizers(draw):
 
 
 def stored_and_read(tokenizer: Tokenizer, folder: Path):
-    """Our vocabulary and transformers' tokenizer of one folder, and the ids that the head scores."""
-    size = tokenizer.store(folder)
-    config = dataclasses.replace(CONFIG, vocab_size=size, pad_token_id=0)
-    kind = transformers.Wav2Vec2PhonemeCTCTokenizer if tokenizer.phonemes else transformers.Wav2Vec2CTCTokenizer
-    return Vocabulary.from_folder(folder, config), kind.from_pretrained(folder), size
+    """Our vocabulary of one folder, transformers' tokenizer that was stored there, and V.
+
+    Not that which it loads again: 5.23 forgets a word delimiter other than "|" on the way.
+    """
+    reference = tokenizer.store(folder)
+    config = dataclasses.replace(CONFIG, vocab_size=len(reference), pad_token_id=0)
+    return Vocabulary.from_folder(folder, config), reference, len(reference)
 
 
 def agree(ids, vocabulary, reference):
@@ -141,6 +144,7 @@ def test_what_is_written_reads_back_equal_and_means_the_same_to_transformers(tok
             (folder / file).write_text(json.dumps(content))
         again = Vocabulary.from_folder(folder, dataclasses.replace(CONFIG, vocab_size=size, pad_token_id=0))
         theirs = type(reference).from_pretrained(folder)
+    theirs._word_delimiter_token = reference._word_delimiter_token
     assert dataclasses.replace(again, whole=vocabulary.whole) == vocabulary
     ids = list(range(size)) * 2
     assert (

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import torch
 
@@ -116,7 +116,12 @@ class AudioStream:
         rate, position, length = 0, 0, 0  # the file's samples per second, its samples read, samples given
         try:
             with _opened(self.path) as (file, content):
-                rate = _checked_file_rate(file.samplerate, self.path)
+                rate = file.samplerate
+                if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+                    raise ValueError(
+                        f"{self.path}: its header says {rate} samples per second; wanted {LOWEST_RATE} to "
+                        f"{HIGHEST_RATE}. The header is probably wrong: export the file again."
+                    )
                 resampler = soxr.ResampleStream(rate, self.sample_rate, 1, dtype="float32", quality="HQ")
                 at_end = False
                 while not at_end:
@@ -208,7 +213,6 @@ def _checked_path(path: str | os.PathLike[str]) -> Path:
 
 
 def _checked_rate(sample_rate: int) -> int:
-    """The wanted sample rate, if it is one."""
     if isinstance(sample_rate, bool) or not hasattr(sample_rate, "__index__"):
         raise TypeError(
             f"sample_rate wants a whole number of samples per second, such as {SAMPLE_RATE}; got {sample_rate!r}."
@@ -220,15 +224,6 @@ def _checked_rate(sample_rate: int) -> int:
             f"wav2vec 2.0 hears {SAMPLE_RATE}; is this a number of kHz?"
         )
     return sample_rate
-
-
-def _checked_file_rate(rate: int, path: Path) -> int:
-    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
-        raise ValueError(
-            f"{path}: its header says {rate} samples per second; wanted {LOWEST_RATE} to {HIGHEST_RATE}. "
-            "The header is probably wrong: export the file again."
-        )
-    return rate
 
 
 def _check_finite(mono, position: int, path: Path) -> None:
@@ -256,13 +251,12 @@ def _opened(path: Path) -> Iterator[tuple]:
         try:
             file = soundfile.SoundFile(_Content(content))
         except soundfile.LibsndfileError as error:
-            # An MP3 with something before its first frame is known by its name only.
-            try:
-                file = soundfile.SoundFile(path) if path.suffix.lower() == ".mp3" else None
+            if path.suffix.lower() != ".mp3":
+                raise
+            try:  # an MP3 with something before its first frame is known by its name only
+                file = soundfile.SoundFile(path)
             except soundfile.LibsndfileError:
-                file = None
-            if file is None:
-                raise error
+                raise error from None
         with file:
             file.seekable = lambda: False  # else soundfile stops at the header's length and seeks after each block
             yield file, content
@@ -289,8 +283,7 @@ class _Content:
         return bytes(data)
 
 
-@dataclass(frozen=True)
-class _WavHeader:
+class _WavHeader(NamedTuple):
     """Where the size of a WAV file's data chunk stands, that size, and the bytes that a second of sound takes."""
 
     size_at: int

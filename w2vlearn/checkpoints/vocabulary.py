@@ -258,20 +258,21 @@ def _token_table(path: Path, language: str | None) -> dict[str, int]:
 def _by_id(table: dict[str, int], size: int, path: Path) -> tuple[str, ...]:
     """Tokens in the order of their ids, if they are exactly 0 … size - 1."""
     by_id = {index: token for token, index in table.items()}
-    beyond = sorted(token for token, index in table.items() if not 0 <= index < size)
-    without = [index for index in range(size) if index not in by_id]
-    shared = sorted({index for index in table.values() if list(table.values()).count(index) > 1})
-    if beyond or without or shared:
+    ids = list(table.values())
+    complaints = {
+        "Ids without a token": [str(index) for index in range(size) if index not in by_id],
+        "Tokens beyond the head": sorted(repr(token) for token, index in table.items() if not 0 <= index < size),
+        "Ids given to two tokens": sorted({str(index) for index in ids if ids.count(index) > 1}),
+    }
+    listed = [
+        f"{what}: {', '.join(items[:10])}{' …' if len(items) > 10 else ''}. "
+        for what, items in complaints.items()
+        if items
+    ]
+    if listed:
         raise CheckpointError(
             f"{path} does not fit the head: that scores V = {size} tokens, ids 0 … {size - 1}; named are {len(table)}. "
-            + (
-                f"Ids without a token: {', '.join(map(str, without[:10]))}{' …' if len(without) > 10 else ''}. "
-                if without
-                else ""
-            )
-            + (f"Tokens beyond the head: {', '.join(map(repr, beyond[:10]))}. " if beyond else "")
-            + (f"Ids given to two tokens: {', '.join(map(str, shared[:10]))}. " if shared else "")
-            + "Take vocab.json and the weights from the same checkpoint"
+            f"{''.join(listed)}Take vocab.json and the weights from the same checkpoint"
         )
     return tuple(by_id[index] for index in range(size))
 

@@ -15,15 +15,7 @@ from w2vlearn.audio import AudioStream
 from w2vlearn.batch import Batch, pad
 from w2vlearn.checkpoints import Processing, Vocabulary, load
 from w2vlearn.geometry import FrameGeometry
-from w2vlearn.transcription.chunks import (
-    CHUNK_S,
-    CONTEXT_S,
-    check_model,
-    chunk_waveforms,
-    frame_outputs,
-    progress_bar,
-    sizes,
-)
+from w2vlearn.transcription.chunks import CHUNK_S, CONTEXT_S, check_model, chunk_outputs
 from w2vlearn.transcription.ctc_decoding import ctc_decode
 from w2vlearn.transcription.transcript import Transcript
 
@@ -125,15 +117,13 @@ def _one(model, clip, vocabulary, processing, chunk_s, context_s, progress) -> T
     if chunk_s is None:
         chunk_s = CHUNK_S if length > LONGEST_S * geometry.sample_rate else math.inf
     ids, confidence, envelope = [], [], []
-    with progress_bar(frame_count, progress) as bar, torch.no_grad():
-        for chunk, waveform in chunk_waveforms(blocks, geometry, *sizes(geometry, chunk_s, context_s)):
-            logits = frame_outputs(model, (waveform - mean) / scale)[chunk.inside].cpu()  # (n,) -> (len(keep), V)
-            best = logits.softmax(dim=-1).max(dim=-1)  # (len(keep), V) -> (len(keep),)
-            ids.append(best.indices)
-            confidence.append(best.values)
-            offset = chunk.keep.start * geometry.hop - chunk.samples.start
-            envelope.append(_envelope(waveform[offset:], len(chunk.keep), geometry.hop))
-            bar.update(len(chunk.keep))
+    chunks = chunk_outputs(model, blocks, geometry, chunk_s, context_s, frame_count, progress, mean, scale)
+    for chunk, waveform, logits in chunks:
+        best = logits.softmax(dim=-1).max(dim=-1)  # (len(keep), V) -> (len(keep),)
+        ids.append(best.indices)
+        confidence.append(best.values)
+        offset = chunk.keep.start * geometry.hop - chunk.samples.start
+        envelope.append(_envelope(waveform[offset:], len(chunk.keep), geometry.hop))
     notes = list(getattr(blocks, "notes", []))
     if len(ids) > 1:
         notes.append(_chunk_note(model, len(ids), chunk_s, context_s))
