@@ -117,16 +117,16 @@ FAULTS = (
     Fault(
         "read: channels added, not averaged",
         "w2vlearn/audio.py",
-        "mono = waveform.mean(axis=1)",
-        "mono = waveform.sum(axis=1)",
+        "mono = block.mean(axis=1)",
+        "mono = block.sum(axis=1)",
         unit="tests/test_audio.py",
         lesson=1,
     ),
     Fault(
         "read: the sample rate left as it is",
         "w2vlearn/audio.py",
-        "    if found_rate != sample_rate:",
-        "    if found_rate < 0:",
+        "if rate != self.sample_rate:",
+        "if rate < 0:",
         unit="tests/test_audio.py",
         lesson=1,
     ),
@@ -358,7 +358,7 @@ FAULTS = (
         TEXT,
         "        if token_id != blank_id:",
         "        if token_id >= 0:",
-        unit="tests/test_text.py::test_the_rules_by_hand",
+        unit="tests/test_ctc_decoding.py::test_the_rules_by_hand",
         lesson=7,
     ),
     Fault(
@@ -366,7 +366,7 @@ FAULTS = (
         TEXT,
         "geometry.span(frames.stop - 1).stop",
         "geometry.span(frames.stop).stop",
-        unit="tests/test_text.py::test_times_lie_on_the_frame_grid",
+        unit="tests/test_ctc_decoding.py::test_times_lie_on_the_frame_grid",
         lesson=7,
     ),
     # ---------------------------------------------------------------- lesson 8: pre-training
