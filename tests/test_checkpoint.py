@@ -121,12 +121,31 @@ def old_names(weights):
     }
 
 
-@pytest.mark.parametrize("shards", [0, 3])
-def test_an_old_bin_with_old_names(old_folder, shards):
-    reference = theirs()
-    weights = old_names(reference.state_dict())
-    assert "wav2vec2.encoder.pos_conv_embed.conv.weight_g" in weights
-    same(load(old_folder(weights, shards)), reference)
+def with_prefix(prefix):
+    return lambda weights: {f"{prefix}{key}": value for key, value in weights.items()}
+
+
+def without_prefix(weights):
+    return {key.removeprefix("wav2vec2."): value for key, value in weights.items()}
+
+
+OLD = {
+    "names as before torch 2.1": ("ctc", old_names, {}),
+    "in shards": ("ctc", old_names, {"shards": 3}),
+    "the first name of the CTC class": ("ctc", dict, {"architectures": ("Wav2Vec2ForMaskedLM",)}),
+    **{f"{head}, told by its keys": (head, dict, {"architectures": None}) for head in HEADS},
+    "a plain model with a prefix": ("plain", with_prefix("wav2vec2."), {"architectures": ("Wav2Vec2Model",)}),
+    "a CTC model without": ("ctc", without_prefix, {}),
+    "saved from DataParallel": ("ctc", with_prefix("module."), {}),
+}
+
+
+@pytest.mark.parametrize("head, rename, options", OLD.values(), ids=OLD)
+def test_folders_as_people_have_them(old_folder, head, rename, options):
+    reference = theirs(head=head)
+    model = load(old_folder(rename(reference.state_dict()), **options))
+    assert type(model).__name__ == HEADS[head]
+    same(model, reference)
 
 
 def test_a_zip_less_bin_of_before_torch_1_6(old_folder, tmp_path):
@@ -134,33 +153,6 @@ def test_a_zip_less_bin_of_before_torch_1_6(old_folder, tmp_path):
     folder = old_folder({})
     torch.save(reference.state_dict(), tmp_path / "pytorch_model.bin", _use_new_zipfile_serialization=False)
     same(load(folder), reference)
-
-
-def test_the_first_name_of_the_ctc_class(old_folder):
-    reference = theirs()
-    same(load(old_folder(reference.state_dict(), architectures=("Wav2Vec2ForMaskedLM",))), reference)
-
-
-@pytest.mark.parametrize("head", HEADS)
-def test_without_architectures_the_keys_tell_the_head(old_folder, head):
-    reference = theirs(head=head)
-    model = load(old_folder(reference.state_dict(), architectures=None))
-    assert type(model).__name__ == HEADS[head]
-    same(model, reference)
-
-
-def test_a_prefix_where_the_plain_model_has_none_and_the_other_way_round(old_folder):
-    plain = theirs(head="plain")
-    weights = {f"wav2vec2.{key}": value for key, value in plain.state_dict().items()}
-    same(load(old_folder(weights, architectures=("Wav2Vec2Model",))), plain)
-    ctc = theirs()
-    weights = {key.removeprefix("wav2vec2."): value for key, value in ctc.state_dict().items()}
-    same(load(old_folder(weights)), ctc)
-
-
-def test_keys_of_a_model_saved_from_data_parallel(old_folder):
-    reference = theirs()
-    same(load(old_folder({f"module.{key}": value for key, value in reference.state_dict().items()})), reference)
 
 
 def test_two_names_for_one_tensor(tmp_path):
@@ -290,39 +282,26 @@ def test_the_vector_of_time_masks_may_be_left_over(old_folder):
     assert "masked_spec_embed was left out" in str(model.loaded)
 
 
-def test_every_key_that_does_not_fit_is_listed(old_folder):
+@pytest.mark.parametrize(
+    "kinds", [("misshaped",), ("missing",), ("unexpected",), ("misshaped", "missing", "unexpected")]
+)
+def test_every_key_that_does_not_fit_is_listed(old_folder, kinds):
+    keys = {
+        "misshaped": ("lm_head.weight", "wav2vec2.encoder.layers.0.attention.k_proj.bias"),
+        "missing": ("wav2vec2.encoder.layer_norm.bias", "wav2vec2.feature_projection.projection.weight"),
+        "unexpected": ("something.else", "wav2vec2.encoder.layers.7.layer_norm.weight"),
+    }
+    keys = {kind: names if kind in kinds else () for kind, names in keys.items()}
     weights = theirs().state_dict()
-    misshaped = ["lm_head.weight", "wav2vec2.encoder.layers.0.attention.k_proj.bias"]
-    missing = ["wav2vec2.encoder.layer_norm.bias", "wav2vec2.feature_projection.projection.weight"]
-    unexpected = ["wav2vec2.encoder.layers.7.layer_norm.weight", "something.else"]
-    for key in misshaped:
+    for key in keys["misshaped"] + keys["unexpected"]:
         weights[key] = torch.zeros(3, 5)
-    for key in missing:
+    for key in keys["missing"]:
         del weights[key]
-    for key in unexpected:
-        weights[key] = torch.zeros(2)
     with pytest.raises(CheckpointError) as caught:
         load(old_folder(weights))
-    error, message = caught.value, str(caught.value)
-    assert set(error.misshaped) == set(misshaped)
-    assert set(error.missing) == set(missing)
-    assert set(error.unexpected) == set(unexpected)
-    for key in (*misshaped, *missing, *unexpected):
-        assert key in message
-    assert "lm_head.weight is (3, 5), wanted (32, 48)" in message
-
-
-@pytest.mark.parametrize("change", ["missing", "unexpected", "misshaped"])
-def test_one_key_that_does_not_fit_is_enough(old_folder, change):
-    weights = theirs().state_dict()
-    key = {"unexpected": "wav2vec2.quantizer.codevectors"}.get(change, "lm_head.bias")
-    if change == "missing":
-        del weights[key]
-    else:
-        weights[key] = torch.zeros(7)
-    with pytest.raises(CheckpointError, match=key) as caught:
-        load(old_folder(weights))
-    assert getattr(caught.value, change) == (key,)
+    assert {kind: getattr(caught.value, kind) for kind in keys} == keys
+    assert all(key in str(caught.value) for key in sum(keys.values(), ()))
+    assert ("lm_head.weight is (3, 5), wanted (32, 48)" in str(caught.value)) == ("misshaped" in kinds)
 
 
 SETTINGS = {"do_normalize": False, "return_attention_mask": True, "sampling_rate": 8000}  # none at its default
