@@ -107,12 +107,12 @@ def weight_files(folder: Path) -> list[Path]:
             return [path]
         if index.is_file():
             return _shards(index)
-    found = sorted(path.name for path in folder.iterdir())
-    other = [kind for name, kind in _OTHER_FORMATS.items() if name in found]
+    names = sorted(path.name for path in folder.iterdir())
+    formats = [kind for name, kind in _OTHER_FORMATS.items() if name in names]
     raise CheckpointError(
         f"{folder} holds no weights: wanted {_SAFETENSORS} or {_BIN} (or their .index.json with shards), found "
-        + (", ".join(found) or "nothing")
-        + (f". {other[0]} weights are not read here: save the model from PyTorch" if other else "")
+        + (", ".join(names) or "nothing")
+        + (f". {formats[0]} weights are not read here: save the model from PyTorch" if formats else "")
     )
 
 
@@ -186,10 +186,10 @@ def _read_bin(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path} holds a {type(content).__name__}, wanted a dictionary of tensors")
     if "model" in content and ("args" in content or "cfg" in content):
         raise CheckpointError(f"{path} is a fairseq checkpoint; convert it to Hugging Face's format first")
-    strangers = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
-    if strangers:
+    others = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
+    if others:
         raise CheckpointError(
-            f"{path} holds entries that are no tensors: {', '.join(strangers[:8])}; wanted the plain state dict"
+            f"{path} holds entries that are no tensors: {', '.join(others[:8])}; wanted the plain state dict"
         )
     return content
 

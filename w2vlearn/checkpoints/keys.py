@@ -8,7 +8,7 @@ from torch import Tensor
 
 from w2vlearn.checkpoints.files import CheckpointError
 
-__all__ = ["HEADS", "choose_head", "fit_keys", "refuse_strangers"]
+__all__ = ["HEADS", "choose_head", "fit_keys", "refuse_other_architectures"]
 
 HEADS = {
     "plain": "Wav2Vec2Model",
@@ -44,7 +44,7 @@ _OTHER_MODELS = {
 }
 
 
-def refuse_strangers(values: dict, source: str) -> None:
+def refuse_other_architectures(values: dict, source: str) -> None:
     """Raise, by name, if a ``config.json`` is that of another architecture.
 
     Raises
@@ -61,25 +61,25 @@ def refuse_strangers(values: dict, source: str) -> None:
         )
 
 
-def choose_head(architectures: Iterable[str] | None, keys: Iterable[str], asked: str | None, source: str) -> str:
+def choose_head(architectures: Iterable[str] | None, keys: Iterable[str], head: str | None, source: str) -> str:
     """Which of `HEADS` to build: what was asked for, else what ``config.json`` names, else what the keys show."""
-    if asked is not None:
-        if asked not in HEADS:
-            raise CheckpointError(f"head must be one of {', '.join(HEADS)}, found {asked!r}")
-        return asked
+    if head is not None:
+        if head not in HEADS:
+            raise CheckpointError(f"head must be one of {', '.join(HEADS)}, found {head!r}")
+        return head
     for name in architectures or ():
-        for head, class_name in HEADS.items():
+        for kind, class_name in HEADS.items():
             if name == class_name:
-                return head
+                return kind
         if name in _RETIRED:
             return _RETIRED[name]
         raise CheckpointError(
             f"{source} is a {name}, a head that is not part of this model; its encoder loads with load(…, head='plain')"
         )
     keys = list(keys)
-    for head, prefixes in _HEAD_KEYS.items():
+    for kind, prefixes in _HEAD_KEYS.items():
         if any(key.startswith(prefixes) for key in keys):
-            return head
+            return kind
     return "plain"
 
 

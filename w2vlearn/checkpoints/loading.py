@@ -12,7 +12,7 @@ from torch import nn
 
 from w2vlearn import model as models
 from w2vlearn.checkpoints.files import CheckpointError, built_in, find_folder, read_json, read_weights, weight_files
-from w2vlearn.checkpoints.keys import HEADS, choose_head, fit_keys, refuse_strangers
+from w2vlearn.checkpoints.keys import HEADS, choose_head, fit_keys, refuse_other_architectures
 from w2vlearn.checkpoints.processing import Processing
 from w2vlearn.checkpoints.vocabulary import Vocabulary
 from w2vlearn.config import Wav2Vec2Config
@@ -81,14 +81,14 @@ def load(name: str | Path, *, head: str | None = None, dtype: torch.dtype = torc
     config = Wav2Vec2Config.from_dict(values)
     files = weight_files(folder)
     weights = read_weights(files, dtype)
-    found = choose_head(values.get("architectures"), weights, head, str(folder))
+    kind = choose_head(values.get("architectures"), weights, head, str(folder))
     with torch.device("meta"):  # names and shapes only: drawing random weights would cost a second and the random state
-        model = _model_class(found)(config)
-    weights, notes = fit_keys(weights, model.state_dict(), found, str(name), drop_heads=head == "plain")
+        model = getattr(models, HEADS[kind])(config)
+    weights, notes = fit_keys(weights, model.state_dict(), kind, str(name), drop_heads=head == "plain")
     model.load_state_dict(weights, assign=True)
     model.requires_grad_(True)
-    _attach(model, folder, found, notes)
-    model.loaded = Loaded(str(name), folder, tuple(file.name for file in files), found, tuple(notes))
+    _attach(model, folder, kind, notes)
+    model.loaded = Loaded(str(name), folder, tuple(file.name for file in files), kind, tuple(notes))
     return model.eval()
 
 
@@ -139,15 +139,11 @@ def save(model: nn.Module, folder: str | Path) -> Path:
 def _read_config(folder: Path) -> dict:
     path = folder / "config.json"
     if not path.is_file():
-        found = ", ".join(sorted(file.name for file in folder.iterdir())) or "nothing"
-        raise CheckpointError(f"{folder} holds no config.json, found {found}; wanted a Hugging Face model folder")
+        names = ", ".join(sorted(file.name for file in folder.iterdir())) or "nothing"
+        raise CheckpointError(f"{folder} holds no config.json, found {names}; wanted a Hugging Face model folder")
     values = read_json(path)
-    refuse_strangers(values, str(folder))
+    refuse_other_architectures(values, str(folder))
     return values
-
-
-def _model_class(head: str) -> type[nn.Module]:
-    return getattr(models, HEADS[head])
 
 
 def _attach(model: nn.Module, folder: Path, head: str, notes: list[str]) -> None:

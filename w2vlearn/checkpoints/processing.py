@@ -23,7 +23,7 @@ class Processing:
     return_attention_mask : bool
         Hand the sample mask to the model. False for group norm checkpoints, which were trained without one.
     stored : bool
-        False where the checkpoint said nothing and the rule for its norm was taken.
+        False where the checkpoint stores nothing and the rule for its norm was taken.
 
     Notes
     -----

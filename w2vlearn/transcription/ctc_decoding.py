@@ -39,7 +39,7 @@ class Piece:
     -----
     Neighbouring frames share samples (400 read, 320 onward), so a piece ends 5 ms (80 samples) after the next may
     begin. Hugging Face's offsets are ``frames.start`` and ``frames.stop``; times made from them (frame * 320 / 16000)
-    begin alike and end those 5 ms earlier.
+    begin equally and end those 5 ms earlier.
     """
 
     text: str
@@ -163,9 +163,9 @@ def ctc_decode(
             text = vocabulary.space if token == vocabulary.separator else token
             characters.append(_piece(text, frames, geometry, [scores[frame] for frame in frames]))
     for word in _words(runs, vocabulary):
-        heard = [scores[frame] for _, frames in word for frame in frames]
+        word_scores = [scores[frame] for _, frames in word for frame in frames]
         text = (" " if vocabulary.phonemes else "").join(token for token, _ in word)
-        words.append(_piece(text, range(word[0][1].start, word[-1][1].stop), geometry, heard))
+        words.append(_piece(text, range(word[0][1].start, word[-1][1].stop), geometry, word_scores))
     text = vocabulary.text(token for token, _ in runs)
     return Decoded(text, tuple(characters), tuple(words))
 

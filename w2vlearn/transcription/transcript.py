@@ -63,8 +63,8 @@ class Transcript:
     @property
     def mean_confidence(self) -> float:
         """Mean confidence of the characters; NaN where there are none."""
-        heard = [piece.confidence for piece in self.characters if piece.text != " "]
-        return sum(heard) / len(heard) if heard else math.nan
+        confidences = [piece.confidence for piece in self.characters if piece.text != " "]
+        return sum(confidences) / len(confidences) if confidences else math.nan
 
     def to_dict(self) -> dict:
         """All but the envelope, as JSON holds it: times in seconds, a piece's frames as ``[start, end excluded]``."""
