@@ -238,11 +238,6 @@ def test_an_hour_from_a_file_in_bounded_memory(tmp_path, model, monkeypatch):
     assert longest < 40 * 16_000  # a chunk with context is 24 s, a block 10 s
 
 
-def test_chunks_off_the_grid(model):
-    with pytest.raises(ValueError, match=r"chunk_s = 0.03 s is off the frame grid.*0.02 or 0.04"):
-        transcribe(model, example("yes"), chunk_s=0.03)
-
-
 # ------------------------------------------------------------------------------------------------------- bad input
 
 
@@ -257,12 +252,7 @@ def test_silence_is_said_in_words():
     assert str(transcript).startswith("(no words)")
     assert "no words" in transcript.figure().text.lower()
     assert math.isnan(transcript.mean_confidence)
-
-
-def test_silence_with_normalisation_is_finite(model):
-    net = talker()
-    net.processing = Processing(16_000, True, True)
-    assert all(math.isfinite(value) for value in transcribe(net, torch.zeros(16_000)).confidence)
+    assert all(math.isfinite(value) for value in transcript.confidence)  # although silence was normalised
 
 
 def test_an_unsure_model_says_so():
@@ -290,13 +280,9 @@ def test_clips_that_are_none(model, clip, error, words):
         transcribe(model, clip)
 
 
-def test_files_that_cannot_be_read(model, tmp_path):
-    corrupt = tmp_path / "corrupt.wav"
-    corrupt.write_bytes(b"RIFF and nothing")
-    with pytest.raises(ValueError, match="not audio that can be read, or damaged"):
-        transcribe(model, corrupt)
-    soundfile.write(tmp_path / "short.wav", np.zeros(100), 16_000)
-    with pytest.raises(ValueError, match="a frame needs 400"):
+def test_a_file_that_is_too_short(model, tmp_path):
+    soundfile.write(tmp_path / "short.wav", np.zeros(399), 16_000)
+    with pytest.raises(ValueError, match="399 samples, a frame needs 400"):
         transcribe(model, tmp_path / "short.wav")
 
 
@@ -321,7 +307,7 @@ def test_models_that_cannot_write(model):
 # ------------------------------------------------------------------------------------------------- text and picture
 
 
-def test_the_text_twin(model):
+def test_the_printed_transcript(model):
     transcript = transcribe(model, example("yes"))
     lines = str(transcript).splitlines()
     assert lines[0] == transcript.text
@@ -330,7 +316,7 @@ def test_the_text_twin(model):
         assert any(line.startswith(word.text) and f"{word.start_s:.3f}" in line for line in lines)
 
 
-def test_the_picture_and_its_twin(model):
+def test_the_picture_and_its_text(model):
     transcript = transcribe(model, long_clip(12))
     picture = transcript.figure()
     assert picture.html.startswith("<svg") and 'role="img"' in picture.html and "viewBox" in picture.html
