@@ -531,6 +531,17 @@ def test_vocabulary_and_processing_travel_to_transformers_and_back(tmp_path):
     assert (extractor.do_normalize, extractor.return_attention_mask) == (True, True)
 
 
+def test_weights_saved_as_half_are_loaded_as_float32_by_everybody(tmp_path):
+    model = load(write(tmp_path / "theirs", theirs()))
+    save(model, tmp_path / "ours", dtype=torch.float16)
+    stored = load_file(tmp_path / "ours" / "model.safetensors")
+    assert {weight.dtype for weight in stored.values()} == {torch.float16}
+    again = load(tmp_path / "ours")
+    assert all(torch.equal(weight, stored[key].float()) for key, weight in again.state_dict().items())
+    same(again, transformers.Wav2Vec2ForCTC.from_pretrained(tmp_path / "ours").eval())
+    same(model, again, tolerance=0.05)
+
+
 def test_saving_over_what_is_loaded(tmp_path):
     reference = theirs()
     model = load(write(tmp_path, reference))

@@ -92,7 +92,7 @@ def load(name: str | Path, *, head: str | None = None, dtype: torch.dtype = torc
     return model.eval()
 
 
-def save(model: nn.Module, folder: str | Path) -> Path:
+def save(model: nn.Module, folder: str | Path, *, dtype: torch.dtype | None = None) -> Path:
     """Write a model as Hugging Face does, so that `load` and transformers' ``from_pretrained`` read it.
 
     Parameters
@@ -101,6 +101,9 @@ def save(model: nn.Module, folder: str | Path) -> Path:
         One of w2vlearn's models. Its ``.vocabulary`` and ``.processing`` are written too, where it has them.
     folder : str or Path
         Created if it does not exist; files of the same names are replaced.
+    dtype : torch.dtype, optional
+        Of the stored weights: float16 halves the file. Default: as in the model. ``config.json`` names the model's own,
+        in which transformers loads them whatever the file holds.
 
     Returns
     -------
@@ -120,9 +123,12 @@ def save(model: nn.Module, folder: str | Path) -> Path:
         )
     folder = local_path(folder, "save")
     folder.mkdir(parents=True, exist_ok=True)
-    config = {"architectures": [type(model).__name__], **model.config.to_dict()}
+    own_dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
+    config = {"architectures": [type(model).__name__], "dtype": own_dtype, **model.config.to_dict()}
     _write_json(folder / "config.json", config)
-    weights = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
+    weights = {
+        key: tensor.detach().to("cpu", dtype or tensor.dtype).contiguous() for key, tensor in model.state_dict().items()
+    }
     new = folder / "model.safetensors.new"
     new.write_bytes(
         to_bytes(weights, metadata={"format": "pt"})
