@@ -159,6 +159,9 @@ def test_a_file_that_was_cut_says_so_and_a_whole_one_says_nothing(write, content
     clip, notes = read_with_notes(whole)
     assert len(clip) == RATE * seconds and notes == []
     data = whole.read_bytes()
+    if format == "MP3":  # with the picture of a cover before it: 20,000 bytes, 7 bits to a byte
+        cover = b"ID3\x03\0\0\0\x01\x1c\x20" + bytes(20_000)
+        assert read_with_notes(content(cover + data, "with_cover"))[1] == []
     cut = content(data[: len(data) * 4 // 5], "cut")
     if format == "FLAC":  # its last frame cannot be decoded
         message = refused(ValueError, cut, "damaged", "decoder lost sync")
@@ -238,6 +241,7 @@ def test_what_is_no_file(tmp_path, write):
 )
 def test_a_url_is_told_from_a_path(url):
     refused(ValueError, url, url, "a URL", "Download it first")
+    assert "a URL" not in refused(ValueError, "C:/clip.wav", "no such file")
 
 
 def test_empty_file(content):

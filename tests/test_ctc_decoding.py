@@ -59,7 +59,7 @@ class Tokenizer:
         return tokenizer
 
 
-LETTER_TOKENS = st.sampled_from([*"abAB|_.' ", "ch", "aɪ", "a b", "ab", "ß", "É", "#"])
+LETTER_TOKENS = st.sampled_from([*"abAB|_.' ", "ch", "aɪ", "a b", "ab", "abA", "ß", "É", "#"])
 PHONEME_TOKENS = st.sampled_from([*"abɪə|#", "aɪ", "tʃ", "oʊ"])
 
 
