@@ -257,6 +257,18 @@ def test_special_tokens_beyond_the_head_are_left_out_and_others_kept(tmp_path):
     assert vocabulary.tokens == (*FINE_TUNED, "<s>", "</s>")
 
 
+def test_vocab_json_counts_before_what_was_added_under_the_same_id(tmp_path):
+    vocabulary = Vocabulary.from_folder(folder_of(tmp_path, added_tokens={"<s>": 0, "x": 7}))
+    assert vocabulary.tokens == FINE_TUNED and not vocabulary.added
+
+
+def test_special_tokens_of_an_old_layout_are_found_inside_a_text(tmp_path):
+    settings = {"tokenizer_class": "Wav2Vec2PhonemeCTCTokenizer", "do_phonemize": False}
+    folder_of(tmp_path, ("<pad>", "<s>", "aɪ"), tokenizer_config=settings)
+    reference = transformers.Wav2Vec2PhonemeCTCTokenizer.from_pretrained(tmp_path)
+    assert Vocabulary.from_folder(tmp_path).ids("aɪ<s>aɪ") == reference("aɪ<s>aɪ").input_ids == [2, 1, 2]
+
+
 def test_the_blank_without_any_settings(tmp_path):
     assert Vocabulary.from_folder(folder_of(tmp_path), CONFIG).blank == "[PAD]"
     config = dataclasses.replace(CONFIG, vocab_size=3, pad_token_id=0)
