@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from w2vlearn.audio import SAMPLE_RATE, AudioWarning
+from w2vlearn.geometry import FrameGeometry
 
 PRESETS = ("base", "large", "large_lv60", "tiny")
 _SEED = 0
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", AudioWarning)
+            warnings.simplefilter("always", UserWarning)  # a file that was cut
             answer = _answer(options)
         for warning in caught:
             print(f"w2vlearn: {_one_line(warning.message)}", file=sys.stderr)
@@ -167,7 +167,7 @@ def read_clip(argument: str) -> int | Any:
         raise UserError(
             f"{argument!r} is no length: write 16000, 16_000, 16,000 or 1s, and a space between two lengths"
         )
-    value = float(number) * (_SECONDS[unit] * SAMPLE_RATE if unit else 1)
+    value = float(number) * (_SECONDS[unit] * FrameGeometry.sample_rate if unit else 1)
     samples = round(value)
     if abs(value - samples) > 1e-6 or (not unit and "." in number):
         raise UserError(
@@ -199,7 +199,6 @@ def _is_length(argument: str) -> bool:
 def derived(clips: Sequence[int | Any], preset: str = "base", masked: bool = True) -> Any:
     """A trace of a preset with a CTC head by its stored formulas, nothing run."""
     from w2vlearn.config import Wav2Vec2Config
-    from w2vlearn.geometry import FrameGeometry
     from w2vlearn.tracing.formulas import preset as stored_formulas
     from w2vlearn.tracing.record import BatchInfo, Trace, TraceData
 
