@@ -17,7 +17,7 @@ def noise(samples, seed=0):
 
 
 @given(lengths_of_clips)
-def test_pad_keeps_every_sample_and_marks_it_real(lengths):
+def test_pad_keeps_every_sample_and_marks_it_valid(lengths):
     clips = [noise(length, seed) for seed, length in enumerate(lengths)]
     batch = pad(clips)
     assert batch.waveforms.shape == batch.mask.shape == (len(lengths), max(lengths))
@@ -25,11 +25,11 @@ def test_pad_keeps_every_sample_and_marks_it_real(lengths):
     for clip, again in zip(clips, batch.clips(), strict=True):
         assert torch.equal(clip, again)
     assert (batch.waveforms[~batch.mask] == 0).all()
-    assert (batch.mask.int().diff(dim=1) <= 0).all()  # real first, then padding, never back
+    assert (batch.mask.int().diff(dim=1) <= 0).all()  # valid first, then padding, never back
 
 
 @given(lengths_of_clips)
-def test_normalising_uses_real_samples_only(lengths):
+def test_normalising_uses_valid_samples_only(lengths):
     clips = [3 * noise(length, seed) + 0.5 for seed, length in enumerate(lengths)]
     batch = pad(clips, normalize=True)
     for clip, again in zip(clips, batch.clips(), strict=True):

@@ -17,7 +17,7 @@ _ROOMS = {
     "Wav2Vec2Model": "w2vlearn.model",
     "Wav2Vec2ForCTC": "w2vlearn.model",
     "Wav2Vec2ForPreTraining": "w2vlearn.model",
-    "load": "w2vlearn.checkpoint",
+    "load": "w2vlearn.checkpoints",
     "trace": "w2vlearn.tracing",
     "Trace": "w2vlearn.tracing",
     "symbolic_trace": "w2vlearn.tracing",

@@ -118,7 +118,7 @@ def _loss_counts_ways() -> bool:
 
 
 def _enumerated() -> bool:
-    from w2vlearn.text import collapse
+    from w2vlearn.transcription.ctc_decoding import collapse
 
     for labels in ([1], [1, 1], [1, 2], [1, 1, 2], [1, 2, 1], [2, 2, 2]):
         for frames in range(1, 7):

@@ -13,7 +13,7 @@ from course.contents import COURSE
 from course.exercise import Case
 from course.player import digits_clip
 from w2vlearn import FrameGeometry, Wav2Vec2Config, load
-from w2vlearn.chunks import CONTEXT_S, plan
+from w2vlearn.transcription.chunks import CONTEXT_S, plan
 
 LESSON = COURSE[9]
 
@@ -132,7 +132,7 @@ def digit_model(norm: str):
 @cache
 def seams(norm: str, context_s: float) -> tuple[float, float, int]:
     """Chunks against one pass: logits moved at the seams and far from them, and best tokens that changed."""
-    from w2vlearn.chunks import chunked_logits, frame_outputs
+    from w2vlearn.transcription.chunks import chunked_logits, frame_outputs
 
     waveform, model = normalised(long_clip(PASS)), digit_model(norm)
     with torch.no_grad():

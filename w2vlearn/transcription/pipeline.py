@@ -11,15 +11,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from w2vlearn.audio import read_audio
+from w2vlearn.audio import AudioStream
 from w2vlearn.batch import Batch, pad
-from w2vlearn.chunks import CHUNK_S, CONTEXT_S, check_model, chunk_waveforms, frame_outputs, progress_bar, sizes
+from w2vlearn.checkpoints import Processing, Vocabulary, load
 from w2vlearn.geometry import FrameGeometry
-from w2vlearn.processing import Processing
-from w2vlearn.stream import open_stream
-from w2vlearn.text import greedy
-from w2vlearn.transcript import Transcript
-from w2vlearn.vocabulary import Vocabulary
+from w2vlearn.transcription.chunks import CHUNK_S, CONTEXT_S, check_model, chunk_outputs
+from w2vlearn.transcription.ctc_decoding import ctc_decode
+from w2vlearn.transcription.transcript import Transcript
 
 __all__ = ["transcribe"]
 
@@ -44,7 +42,7 @@ def transcribe(
     model : Module, str or Path
         A `Wav2Vec2ForCTC` in eval mode with a ``.vocabulary``, or what `load` takes: ``"digits-group"``.
     clip : path, Tensor, Batch, or a list of paths and Tensors
-        * a sound file, of any sample rate and number of channels;
+        * a sound file, of any sample rate and number of channels, read block by block: hours fit;
         * a waveform. Shape: (L,), float32, mono, at the model's sample rate (16 kHz), as `read_audio` gives it;
         * a list of these: each is transcribed alone, so that no clip's padding can touch another;
         * a `Batch` of `pad`: one padded pass, which is the same for layer norm with a mask, and not for group norm.
@@ -69,8 +67,6 @@ def transcribe(
         read or is too short for one frame; the message says what to do.
     """
     if isinstance(model, (str, os.PathLike)):
-        from w2vlearn.checkpoint import load
-
         model = load(model)
     vocabulary = _checked_vocabulary(model)
     processing = getattr(model, "processing", None) or Processing.for_config(model.config)
@@ -106,52 +102,42 @@ def _one(model, clip, vocabulary, processing, chunk_s, context_s, progress) -> T
     """Any clip alone: in one pass, or chunk by chunk from the file."""
     geometry = _geometry(model, processing)
     if isinstance(clip, (str, os.PathLike)):
-        blocks, seconds = _open(clip, processing.sampling_rate)
+        blocks = AudioStream(clip, processing.sampling_rate)
     else:
-        waveform = pad([clip], minimum_samples=geometry.receptive_field).waveforms[0]  # checks it, in words
-        blocks, seconds = [waveform], len(waveform) / geometry.sample_rate
-    if chunk_s is None:
-        chunk_s = CHUNK_S if seconds > LONGEST_S else math.inf
-    mean, scale = _statistics(blocks) if processing.do_normalize else (0.0, 1.0)
-    ids, confidence, envelope, chunks, samples = [], [], [], 0, 0
-    with progress_bar(geometry.frame_count(round(seconds * geometry.sample_rate)), progress) as bar, torch.no_grad():
-        for chunk, waveform in chunk_waveforms(blocks, geometry, *sizes(geometry, chunk_s, context_s)):
-            logits = frame_outputs(model, (waveform - mean) / scale)[chunk.inside].cpu()  # (n,) -> (len(keep), V)
-            best = logits.softmax(dim=-1).max(dim=-1)  # (len(keep), V) -> (len(keep),)
-            ids.append(best.indices)
-            confidence.append(best.values)
-            offset = chunk.keep.start * geometry.hop - chunk.samples.start
-            envelope.append(_envelope(waveform[offset:], len(chunk.keep), geometry.hop))
-            chunks, samples = chunks + 1, max(samples, chunk.samples.stop)
-            bar.update(len(chunk.keep))
-    if not ids:
+        blocks = [pad([clip], minimum_samples=geometry.receptive_field).waveforms[0]]  # checks it, in words
+    length, mean, scale = _statistics(blocks)  # a file is read once for these, and once more below
+    frame_count = geometry.frame_count(length)
+    if not frame_count:
         raise ValueError(
-            f"the clip has {round(seconds * geometry.sample_rate)} samples, a frame needs {geometry.receptive_field}: "
+            f"the clip has {length} samples, a frame needs {geometry.receptive_field}: "
             "record a longer one, or pad it with silence"
         )
-    notes = [] if chunks == 1 else [_chunk_note(model, chunks, chunk_s, context_s)]
-    samples = max(samples, round(seconds * geometry.sample_rate))
-    heard = torch.cat(ids), torch.cat(confidence), torch.cat(envelope)
-    return _transcript(*heard, samples, vocabulary, geometry, notes)
-
-
-def _open(path, sample_rate: int) -> tuple[Iterable[Tensor], float]:
-    """A file's blocks, and its length in seconds; short files as one block."""
-    stream = open_stream(path, sample_rate)
-    if stream.seconds > LONGEST_S:
-        return stream, stream.seconds
-    waveform = read_audio(path, sample_rate)
-    return [waveform], len(waveform) / sample_rate
+    if not processing.do_normalize:
+        mean, scale = 0.0, 1.0
+    if chunk_s is None:
+        chunk_s = CHUNK_S if length > LONGEST_S * geometry.sample_rate else math.inf
+    ids, confidence, envelope = [], [], []
+    chunks = chunk_outputs(model, blocks, geometry, chunk_s, context_s, frame_count, progress, mean, scale)
+    for chunk, waveform, logits in chunks:
+        best = logits.softmax(dim=-1).max(dim=-1)  # (len(keep), V) -> (len(keep),)
+        ids.append(best.indices)
+        confidence.append(best.values)
+        offset = chunk.keep.start * geometry.hop - chunk.samples.start
+        envelope.append(_envelope(waveform[offset:], len(chunk.keep), geometry.hop))
+    notes = list(getattr(blocks, "notes", []))
+    if len(ids) > 1:
+        notes.append(_chunk_note(model, len(ids), chunk_s, context_s))
+    return _transcript(torch.cat(ids), torch.cat(confidence), torch.cat(envelope), length, vocabulary, geometry, notes)
 
 
 def _batch(model, batch: Batch, vocabulary, processing, mask: bool) -> list[Transcript]:
-    """All clips in one padded pass; only real frames are decoded."""
+    """All clips in one padded pass; only valid frames are decoded."""
     geometry = _geometry(model, processing)
     waveforms = batch.waveforms
-    if processing.do_normalize:  # over the real samples, whatever the mask; the padding stays 0
+    if processing.do_normalize:  # over the valid samples, whatever the mask; the padding stays 0
         waveforms = waveforms.clone()
         for row, clip in zip(waveforms, batch.clips(), strict=True):
-            mean, scale = _statistics([clip])
+            _, mean, scale = _statistics([clip])
             row[: len(clip)] = (clip - mean) / scale
     device = next(model.parameters()).device
     with torch.no_grad():
@@ -169,8 +155,8 @@ def _batch(model, batch: Batch, vocabulary, processing, mask: bool) -> list[Tran
 def _transcript(
     ids: Tensor, confidence: Tensor, envelope: Tensor, samples: int, vocabulary, geometry, notes: list[str]
 ) -> Transcript:
-    """Decode the best tokens of real frames; all tensors as long as those. Shapes: (T,), (T,), (T, 4, 2)."""
-    decoded = greedy(ids, vocabulary, geometry, confidence)
+    """Decode the best tokens of valid frames; all tensors as long as those. Shapes: (T,), (T,), (T, 4, 2)."""
+    decoded = ctc_decode(ids, vocabulary, geometry, confidence)
     tokens = tuple("" if token_id == vocabulary.blank_id else vocabulary.tokens[token_id] for token_id in ids.tolist())
     transcript = Transcript(
         decoded.text,
@@ -199,14 +185,14 @@ def _geometry(model: nn.Module, processing: Processing) -> FrameGeometry:
     return FrameGeometry(model.config.conv_kernel, model.config.conv_stride, processing.sampling_rate)
 
 
-def _statistics(blocks: Iterable[Tensor]) -> tuple[float, float]:
-    """Mean and scale that bring the whole clip to mean 0, variance 1 (eps 1e-7, as in Hugging Face); in float64."""
+def _statistics(blocks: Iterable[Tensor]) -> tuple[int, float, float]:
+    """Samples, and the mean and scale that bring them to mean 0, variance 1 (eps 1e-7, as in Hugging Face); float64."""
     count, total, squares = 0, 0.0, 0.0
     for block in blocks:
         block = block.double()
         count, total, squares = count + len(block), total + float(block.sum()), squares + float(block.square().sum())
     mean = total / max(1, count)
-    return mean, math.sqrt(max(0.0, squares / max(1, count) - mean * mean) + 1e-7)
+    return count, mean, math.sqrt(max(0.0, squares / max(1, count) - mean * mean) + 1e-7)
 
 
 def _envelope(waveform: Tensor, frames: int, hop: int) -> Tensor:

@@ -10,12 +10,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from w2vlearn.paths import local_path
+
 __all__ = ["CheckpointError", "built_in", "find_folder", "read_json", "read_weights", "weight_files"]
 
-_BUILT_IN = Path(__file__).parent / "data"
-_CARDS = "config.json"
-_SAFETENSORS, _BIN = "model.safetensors", "pytorch_model.bin"
-_WEIGHTS = (_SAFETENSORS, f"{_SAFETENSORS}.index.json", _BIN, f"{_BIN}.index.json")  # in order of preference
+_BUILT_IN = Path(__file__).parents[1] / "data"
+_CONFIG = "config.json"
+_WEIGHTS = _SAFETENSORS, _BIN = "model.safetensors", "pytorch_model.bin"  # in order of preference
+_INDICES = tuple(f"{name}.index.json" for name in _WEIGHTS)  # which shard holds what
 _BESIDE = (
     "preprocessor_config.json",
     "processor_config.json",
@@ -40,7 +42,7 @@ def built_in() -> dict[str, Path]:
     return {
         folder.name.replace("_", "-"): folder
         for folder in sorted(_BUILT_IN.glob("*/"))
-        if (folder / _CARDS).is_file() and any((folder / name).is_file() for name in _WEIGHTS)
+        if (folder / _CONFIG).is_file() and any((folder / name).is_file() for name in (*_WEIGHTS, *_INDICES))
     }
 
 
@@ -59,7 +61,13 @@ def find_folder(name: str | Path, check_config=lambda folder: None) -> Path:
     CheckpointError
         If there is no such folder and no such name, or the download fails; the message says what to do.
     """
-    folder = Path(name).expanduser()
+    hub_page = re.match(r"https?://huggingface\.co/([\w.-]+/[\w.-]+)", str(name))
+    if hub_page:
+        raise CheckpointError(f"{name} is a URL; load takes the hub id: load({hub_page[1]!r})")
+    try:
+        folder = local_path(name, "load")
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
     if folder.is_dir():
         check_config(folder)
         return folder
@@ -94,20 +102,22 @@ def read_json(path: Path) -> dict:
 def weight_files(folder: Path) -> list[Path]:
     """The files of ``folder`` that hold its weights: one, or the shards that an index lists."""
     for name in _WEIGHTS:
-        path = folder / name
+        path, index = folder / name, folder / f"{name}.index.json"
         if path.is_file():
-            return _shards(path) if name.endswith(".index.json") else [path]
-    found = sorted(path.name for path in folder.iterdir())
-    other = [kind for name, kind in _OTHER_FORMATS.items() if name in found]
+            return [path]
+        if index.is_file():
+            return _shards(index)
+    names = sorted(path.name for path in folder.iterdir())
+    formats = [kind for name, kind in _OTHER_FORMATS.items() if name in names]
     raise CheckpointError(
         f"{folder} holds no weights: wanted {_SAFETENSORS} or {_BIN} (or their .index.json with shards), found "
-        + (", ".join(found) or "nothing")
-        + (f". {other[0]} weights are not read here: save the model from PyTorch" if other else "")
+        + (", ".join(names) or "nothing")
+        + (f". {formats[0]} weights are not read here: save the model from PyTorch" if formats else "")
     )
 
 
-def read_weights(files: list[Path]) -> dict[str, Tensor]:
-    """All tensors of all files, on the CPU, floating point as float32. Nothing but tensors is ever unpickled.
+def read_weights(files: list[Path], dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
+    """All tensors of all files, on the CPU, as ``dtype``. Nothing but tensors is ever unpickled.
 
     Raises
     ------
@@ -127,7 +137,7 @@ def read_weights(files: list[Path]) -> dict[str, Tensor]:
                     "(quantised checkpoints are not read)"
                 )
             # A copy: the tensor must not stay tied to the file, which may be overwritten while the model lives.
-            weights[key] = tensor.to(torch.float32, copy=True)
+            weights[key] = tensor.to(dtype, copy=True)
     return weights
 
 
@@ -176,10 +186,10 @@ def _read_bin(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path} holds a {type(content).__name__}, wanted a dictionary of tensors")
     if "model" in content and ("args" in content or "cfg" in content):
         raise CheckpointError(f"{path} is a fairseq checkpoint; convert it to Hugging Face's format first")
-    strangers = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
-    if strangers:
+    others = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
+    if others:
         raise CheckpointError(
-            f"{path} holds entries that are no tensors: {', '.join(strangers[:8])}; wanted the plain state dict"
+            f"{path} holds entries that are no tensors: {', '.join(others[:8])}; wanted the plain state dict"
         )
     return content
 
@@ -193,34 +203,25 @@ def _pointer_hint(path: Path) -> str:
 
 def _fetch(name: str, check_config) -> Path:
     """Download what `load` reads of a hub checkpoint, or find it in the cache; only one format of the weights."""
-    online = _online(name)
-    config = _hub_file(name, _CARDS, online)
-    if config is None:
-        raise _unreachable(name, "it has no config.json" if online else "no network")
-    check_config(config.parent)
-    for beside in _BESIDE:
-        _hub_file(name, beside, online)
+    folder = _snapshot(name, [_CONFIG, *_BESIDE, *_INDICES])
+    if not (folder / _CONFIG).is_file():
+        raise _unreachable(name, f"it has no {_CONFIG}")
+    check_config(folder)  # before gigabytes come that nobody can use
     for weights in _WEIGHTS:
-        file = _hub_file(name, weights, online)
-        if file is None:
-            continue
-        if weights.endswith(".index.json"):
-            for shard in sorted(set(read_json(file).get("weight_map", {}).values())):
-                _hub_file(name, shard, online)
-        return file.parent
-    raise _unreachable(
-        name, "none of " + ", ".join(_WEIGHTS) + (" exists there" if online else " is cached, no network")
-    )
+        index = folder / f"{weights}.index.json"
+        files = [weights] if not index.is_file() else sorted(set(read_json(index).get("weight_map", {}).values()))
+        folder = _snapshot(name, [_CONFIG, *files])
+        if all((folder / file).is_file() for file in files):
+            return folder
+    raise _unreachable(name, "there are no weights: none of " + ", ".join(_WEIGHTS))
 
 
-def _online(name: str) -> bool:
-    """Whether the hub answers for this checkpoint. Asked once: a download without a network retries for 20 s."""
-    from huggingface_hub import constants, errors, get_hf_file_metadata, hf_hub_url
+def _snapshot(name: str, files: list[str]) -> Path:
+    """Those of the files that the hub has, in the cache: downloaded with progress bars where they are not there yet."""
+    from huggingface_hub import errors, snapshot_download
 
-    if constants.HF_HUB_OFFLINE:
-        return False
     try:
-        get_hf_file_metadata(hf_hub_url(name, _CARDS), timeout=10)
+        return Path(snapshot_download(name, allow_patterns=files))
     except errors.GatedRepoError as error:
         raise CheckpointError(
             f"{name} is gated: accept its terms on its page at huggingface.co and log in (`hf auth login`)"
@@ -230,25 +231,8 @@ def _online(name: str) -> bool:
             f"the hub has no model {name!r} that you may read; check the spelling (owner/name). "
             "Private ones need `hf auth login`"
         ) from error
-    except errors.EntryNotFoundError:
-        return True
-    except Exception:  # which library carries the request, and so its errors, differs between versions
-        return False
-    return True
-
-
-def _hub_file(name: str, filename: str, online: bool) -> Path | None:
-    """One file of a hub checkpoint as a path in the cache; None if it does not exist, or, offline, is not cached."""
-    from huggingface_hub import errors, hf_hub_download
-
-    try:
-        return Path(hf_hub_download(name, filename, local_files_only=not online))  # progress bar, resumes, caches
-    except errors.EntryNotFoundError as error:
-        if online and isinstance(error, errors.LocalEntryNotFoundError):  # it may exist, but the network went away
-            raise _unreachable(name, f"{filename}: the hub stopped answering") from error
-        return None
-    except Exception as error:  # a connection that broke, a full disk
-        raise _unreachable(name, f"{filename}: {type(error).__name__}: {error}") from error
+    except Exception as error:  # no network, a connection that broke, a full disk; the library that carries it differs
+        raise _unreachable(name, f"{type(error).__name__}: {' '.join(str(error).split())}") from error
 
 
 def _unreachable(name: str, reason: str) -> CheckpointError:
@@ -257,5 +241,5 @@ def _unreachable(name: str, reason: str) -> CheckpointError:
         f"load({name!r}). Without one: on another computer open https://huggingface.co/{name}/tree/main, "
         f"download config.json, {_SAFETENSORS} (or {_BIN}), vocab.json and preprocessor_config.json into one folder, "
         'bring the folder here and load("that/folder"). '
-        + f"Built in, and needing no network: {', '.join(built_in()) or 'none in this copy'}"
+        f"Built in, and needing no network: {', '.join(built_in()) or 'none in this copy'}"
     )

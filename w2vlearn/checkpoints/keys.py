@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
-from w2vlearn.checkpoint_files import CheckpointError
+from w2vlearn.checkpoints.files import CheckpointError
 
-__all__ = ["HEADS", "choose_head", "fit_keys", "refuse_strangers"]
+__all__ = ["HEADS", "choose_head", "fit_keys", "refuse_other_architectures"]
 
 HEADS = {
     "plain": "Wav2Vec2Model",
@@ -21,6 +20,7 @@ _RETIRED = {"Wav2Vec2ForMaskedLM": "ctc"}  # the first name of the CTC class, st
 _BODY = ("feature_extractor.", "feature_projection.", "encoder.", "masked_spec_embed", "adapter.")
 _HEAD_KEYS = {"ctc": ("lm_head.",), "pretraining": ("quantizer.", "project_q.", "project_hid.")}
 _HEAD_KEYS["classification"] = ("projector.", "classifier.", "layer_weights")
+_FIRST_WEIGHT = "feature_extractor.conv_layers.0.conv.weight"  # every wav2vec 2.0 has it: tells the encoder's prefix
 _TIME_MASK_VECTOR = "masked_spec_embed"  # stands in for masked frames: read in training only
 
 _OTHER_MODELS = {
@@ -44,7 +44,7 @@ _OTHER_MODELS = {
 }
 
 
-def refuse_strangers(values: dict, source: str) -> None:
+def refuse_other_architectures(values: dict, source: str) -> None:
     """Raise, by name, if a ``config.json`` is that of another architecture.
 
     Raises
@@ -61,25 +61,25 @@ def refuse_strangers(values: dict, source: str) -> None:
         )
 
 
-def choose_head(architectures: Iterable[str] | None, keys: Iterable[str], asked: str | None, source: str) -> str:
+def choose_head(architectures: Iterable[str] | None, keys: Iterable[str], head: str | None, source: str) -> str:
     """Which of `HEADS` to build: what was asked for, else what ``config.json`` names, else what the keys show."""
-    if asked is not None:
-        if asked not in HEADS:
-            raise CheckpointError(f"head must be one of {', '.join(HEADS)}, found {asked!r}")
-        return asked
+    if head is not None:
+        if head not in HEADS:
+            raise CheckpointError(f"head must be one of {', '.join(HEADS)}, found {head!r}")
+        return head
     for name in architectures or ():
-        for head, class_name in HEADS.items():
+        for kind, class_name in HEADS.items():
             if name == class_name:
-                return head
+                return kind
         if name in _RETIRED:
             return _RETIRED[name]
         raise CheckpointError(
             f"{source} is a {name}, a head that is not part of this model; its encoder loads with load(…, head='plain')"
         )
     keys = list(keys)
-    for head, prefixes in _HEAD_KEYS.items():
+    for kind, prefixes in _HEAD_KEYS.items():
         if any(key.startswith(prefixes) for key in keys):
-            return head
+            return kind
     return "plain"
 
 
@@ -92,20 +92,20 @@ def modern_name(key: str) -> str:
 
 
 def fit_keys(
-    weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor], head: str, source: str, drop_other_heads: bool = False
+    weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor], head: str, source: str, drop_heads: bool = False
 ) -> tuple[dict[str, Tensor], list[str]]:
     """The weights under the model's own names, every key accounted for.
 
     Parameters
     ----------
     weights : mapping of str to Tensor
-        As stored, names of any era, with or without the prefix ``wav2vec2.`` or ``module.``.
+        As stored, names of any era, the encoder's under any prefix: ``wav2vec2.``, ``module.``, none.
     wanted : mapping of str to Tensor
         The model's ``state_dict()``; only names and shapes are read.
     head : str
         A key of `HEADS`.
-    drop_other_heads : bool
-        For ``"plain"``: leave out the weights of any head instead of calling them unexpected.
+    drop_heads : bool
+        For ``"plain"``: leave out whatever is no part of the encoder instead of calling it unexpected.
 
     Returns
     -------
@@ -124,24 +124,26 @@ def fit_keys(
     """
     named: dict[str, Tensor] = {}
     notes: list[str] = []
-    dropped = []
-    parallel = bool(weights) and all(key.startswith("module.") for key in weights)  # saved from DataParallel
+    outside = set()  # keys that are no part of the encoder
+    prefix = next((key.removesuffix(_FIRST_WEIGHT) for key in weights if key.endswith(_FIRST_WEIGHT)), "")
+    outer = prefix.removesuffix("wav2vec2.")  # "module." of a model saved from DataParallel
     for stored, tensor in weights.items():
-        key = modern_name(stored.removeprefix("module.") if parallel else stored)
-        if head == "plain":
-            if drop_other_heads and key.startswith(tuple(itertools.chain(*_HEAD_KEYS.values()))):
-                dropped.append(key)
+        key = modern_name(stored)
+        inner = key.removeprefix(prefix)
+        if key.startswith(prefix) and inner.startswith(_BODY):
+            key = inner if head == "plain" else f"wav2vec2.{inner}"
+        else:
+            key = key.removeprefix(outer)
+            outside.add(key)
+            if drop_heads:
                 continue
-            key = key.removeprefix("wav2vec2.")
-        elif key.startswith(_BODY):
-            key = f"wav2vec2.{key}"
         if key in named:
             raise CheckpointError(f"{source} holds {key} twice, under an old and a new name", unexpected=[stored])
         named[key] = tensor
-    if dropped:
-        notes.append(f"the head was left out, as asked: {', '.join(sorted(dropped))}")
+    if drop_heads and outside:
+        notes.append(f"the head was left out, as asked: {', '.join(sorted(outside))}")
     _allow_time_mask_vector(named, wanted, notes)
-    _account(named, wanted, head, source)
+    _account(named, wanted, head, source, outside)
     return named, notes
 
 
@@ -155,7 +157,9 @@ def _allow_time_mask_vector(named: dict[str, Tensor], wanted: Mapping[str, Tenso
             notes.append(f"{key} was left out: this config masks nothing in training")
 
 
-def _account(named: Mapping[str, Tensor], wanted: Mapping[str, Tensor], head: str, source: str) -> None:
+def _account(
+    named: Mapping[str, Tensor], wanted: Mapping[str, Tensor], head: str, source: str, outside: set[str]
+) -> None:
     missing = sorted(wanted.keys() - named.keys())
     unexpected = sorted(named.keys() - wanted.keys())
     misshaped = sorted(key for key in wanted.keys() & named.keys() if wanted[key].shape != named[key].shape)
@@ -171,9 +175,8 @@ def _account(named: Mapping[str, Tensor], wanted: Mapping[str, Tensor], head: st
         lines.append(
             "  (names such as post_extract_proj are fairseq's: convert the checkpoint to Hugging Face's format)"
         )
-    head_missing = [key for key in missing if key.startswith(_HEAD_KEYS.get(head, ()))]
-    if missing and len(head_missing) == len(missing):
-        lines.append("  (the encoder is there, this head is not: load(…, head='plain') loads the encoder alone)")
-    elif not missing and not misshaped:
-        lines.append(f"  (more is stored than {HEADS[head]} has; another head may fit: {', '.join(HEADS)})")
+    encoder = {key for key in wanted if head == "plain" or key.startswith("wav2vec2.")}
+    encoder_fits = named.keys() - outside == encoder and not encoder & set(misshaped)
+    if encoder_fits:
+        lines.append("  (the encoder fits: load(…, head='plain') loads it and leaves the head out)")
     raise CheckpointError("\n".join(lines), missing=missing, unexpected=unexpected, misshaped=misshaped)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from w2vlearn.checkpoint_files import CheckpointError, read_json
+from w2vlearn.checkpoints.files import CheckpointError, read_json
 
 __all__ = ["Processing"]
 
@@ -19,11 +19,11 @@ class Processing:
     sampling_rate : int
         Samples per second of the waveforms that the model was trained on (16 000 for all published ones).
     do_normalize : bool
-        Bring each clip to mean 0 and variance 1 over its real samples.
+        Bring each clip to mean 0 and variance 1 over its valid samples.
     return_attention_mask : bool
         Hand the sample mask to the model. False for group norm checkpoints, which were trained without one.
     stored : bool
-        False where the checkpoint said nothing and the rule for its norm was taken.
+        False where the checkpoint stores nothing and the rule for its norm was taken.
 
     Notes
     -----
@@ -44,24 +44,29 @@ class Processing:
 
     @classmethod
     def from_folder(cls, folder: Path) -> Processing | None:
-        """Read ``preprocessor_config.json`` (or, newer, ``processor_config.json``); None if there is neither."""
-        for name in ("preprocessor_config.json", "processor_config.json"):
-            if (folder / name).is_file():
-                values = read_json(folder / name)
-                values = values.get("feature_extractor", values)
-                break
-        else:
-            return None
+        """Read the settings; None if there are none.
+
+        As in transformers, ``processor_config.json`` counts before ``preprocessor_config.json`` if it holds a
+        ``feature_extractor``; of older ones, which do not, nothing is read. A field that is absent has Hugging Face's
+        default: normalise, no mask.
+        """
+        path = folder / "processor_config.json"
+        stored = read_json(path) if path.is_file() else {}
+        values = stored.get("feature_extractor", stored.get("audio_processor"))
+        if values is None:
+            path = folder / "preprocessor_config.json"
+            if not path.is_file():
+                return None
+            values = read_json(path)
         kind = values.get("feature_extractor_type", "Wav2Vec2FeatureExtractor")
         if kind != "Wav2Vec2FeatureExtractor":
             raise CheckpointError(
-                f"{folder / name} prepares input for another model ({kind}); wav2vec 2.0 reads waveforms "
+                f"{path} prepares input for another model ({kind}); wav2vec 2.0 reads waveforms "
                 "(Wav2Vec2FeatureExtractor)"
             )
         rate = values.get("sampling_rate", cls.sampling_rate)
         if isinstance(rate, bool) or not isinstance(rate, int) or rate < 1:
-            raise CheckpointError(f"{folder / name}: sampling_rate must be samples per second, found {rate!r}")
-        # Hugging Face's own defaults where a field is absent: normalise, no mask.
+            raise CheckpointError(f"{path}: sampling_rate must be samples per second, found {rate!r}")
         return cls(rate, bool(values.get("do_normalize", True)), bool(values.get("return_attention_mask", False)))
 
     def to_dict(self) -> dict:

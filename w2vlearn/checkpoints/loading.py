@@ -11,11 +11,12 @@ import torch
 from torch import nn
 
 from w2vlearn import model as models
-from w2vlearn.checkpoint_files import CheckpointError, built_in, find_folder, read_json, read_weights, weight_files
-from w2vlearn.checkpoint_keys import HEADS, choose_head, fit_keys, refuse_strangers
+from w2vlearn.checkpoints.files import CheckpointError, built_in, find_folder, read_json, read_weights, weight_files
+from w2vlearn.checkpoints.keys import HEADS, choose_head, fit_keys, refuse_other_architectures
+from w2vlearn.checkpoints.processing import Processing
+from w2vlearn.checkpoints.vocabulary import Vocabulary
 from w2vlearn.config import Wav2Vec2Config
-from w2vlearn.processing import Processing
-from w2vlearn.vocabulary import Vocabulary
+from w2vlearn.paths import local_path
 
 __all__ = ["CheckpointError", "Loaded", "built_in", "load", "save"]
 
@@ -48,7 +49,7 @@ class Loaded:
         return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
 
 
-def load(name: str | Path, *, head: str | None = None) -> nn.Module:
+def load(name: str | Path, *, head: str | None = None, dtype: torch.dtype = torch.float32) -> nn.Module:
     """Load a trained model.
 
     Parameters
@@ -59,12 +60,14 @@ def load(name: str | Path, *, head: str | None = None) -> nn.Module:
         ``"facebook/wav2vec2-base-960h"``, which is downloaded once and cached.
     head : {"plain", "ctc", "pretraining", "classification"}, optional
         What to build. Default: what the checkpoint is. ``"plain"`` loads the encoder of any of them and leaves the
-        head out.
+        head out, whatever it is.
+    dtype : torch.dtype
+        Of the weights in the model, whatever the files hold (the built-in ones hold float16).
 
     Returns
     -------
     Module
-        In eval mode, float32, on the CPU, with three things attached: ``.vocabulary`` (`Vocabulary`, or None where the
+        In eval mode, on the CPU, with three things attached: ``.vocabulary`` (`Vocabulary`, or None where the
         checkpoint has none), ``.processing`` (`Processing`) and ``.loaded`` (`Loaded`: files and notes; print it).
 
     Raises
@@ -77,19 +80,19 @@ def load(name: str | Path, *, head: str | None = None) -> nn.Module:
     values = _read_config(folder)
     config = Wav2Vec2Config.from_dict(values)
     files = weight_files(folder)
-    weights = read_weights(files)
-    found = choose_head(values.get("architectures"), weights, head, str(folder))
+    weights = read_weights(files, dtype)
+    kind = choose_head(values.get("architectures"), weights, head, str(folder))
     with torch.device("meta"):  # names and shapes only: drawing random weights would cost a second and the random state
-        model = _model_class(found)(config)
-    weights, notes = fit_keys(weights, model.state_dict(), found, str(name), drop_other_heads=head == "plain")
+        model = getattr(models, HEADS[kind])(config)
+    weights, notes = fit_keys(weights, model.state_dict(), kind, str(name), drop_heads=head == "plain")
     model.load_state_dict(weights, assign=True)
     model.requires_grad_(True)
-    _attach(model, folder, found, notes)
-    model.loaded = Loaded(str(name), folder, tuple(file.name for file in files), found, tuple(notes))
+    _attach(model, folder, kind, notes)
+    model.loaded = Loaded(str(name), folder, tuple(file.name for file in files), kind, tuple(notes))
     return model.eval()
 
 
-def save(model: nn.Module, folder: str | Path) -> Path:
+def save(model: nn.Module, folder: str | Path, *, dtype: torch.dtype | None = None) -> Path:
     """Write a model as Hugging Face does, so that `load` and transformers' ``from_pretrained`` read it.
 
     Parameters
@@ -97,7 +100,10 @@ def save(model: nn.Module, folder: str | Path) -> Path:
     model : Module
         One of w2vlearn's models. Its ``.vocabulary`` and ``.processing`` are written too, where it has them.
     folder : str or Path
-        Made if it does not exist; files of the same names are replaced.
+        Created if it does not exist; files of the same names are replaced.
+    dtype : torch.dtype, optional
+        Of the stored weights: float16 halves the file. Default: as in the model. ``config.json`` names the model's own,
+        in which transformers loads them whatever the file holds.
 
     Returns
     -------
@@ -115,11 +121,14 @@ def save(model: nn.Module, folder: str | Path) -> Path:
         raise TypeError(
             f"save writes w2vlearn's own models ({', '.join(HEADS.values())}), found a {type(model).__name__}"
         )
-    folder = Path(folder).expanduser()
+    folder = local_path(folder, "save")
     folder.mkdir(parents=True, exist_ok=True)
-    config = {"architectures": [type(model).__name__], **model.config.to_dict()}
+    own_dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
+    config = {"architectures": [type(model).__name__], "dtype": own_dtype, **model.config.to_dict()}
     _write_json(folder / "config.json", config)
-    weights = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
+    weights = {
+        key: tensor.detach().to("cpu", dtype or tensor.dtype).contiguous() for key, tensor in model.state_dict().items()
+    }
     new = folder / "model.safetensors.new"
     new.write_bytes(
         to_bytes(weights, metadata={"format": "pt"})
@@ -136,15 +145,11 @@ def save(model: nn.Module, folder: str | Path) -> Path:
 def _read_config(folder: Path) -> dict:
     path = folder / "config.json"
     if not path.is_file():
-        found = ", ".join(sorted(file.name for file in folder.iterdir())) or "nothing"
-        raise CheckpointError(f"{folder} holds no config.json, found {found}; wanted a Hugging Face model folder")
+        names = ", ".join(sorted(file.name for file in folder.iterdir())) or "nothing"
+        raise CheckpointError(f"{folder} holds no config.json, found {names}; wanted a Hugging Face model folder")
     values = read_json(path)
-    refuse_strangers(values, str(folder))
+    refuse_other_architectures(values, str(folder))
     return values
-
-
-def _model_class(head: str) -> type[nn.Module]:
-    return getattr(models, HEADS[head])
 
 
 def _attach(model: nn.Module, folder: Path, head: str, notes: list[str]) -> None:

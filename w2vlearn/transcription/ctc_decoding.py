@@ -13,15 +13,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from w2vlearn.checkpoints.vocabulary import Vocabulary
 from w2vlearn.geometry import FrameGeometry
-from w2vlearn.vocabulary import Vocabulary
 
-__all__ = ["Decoded", "Piece", "Vocabulary", "collapse", "greedy"]
+__all__ = ["Decoded", "Piece", "collapse", "ctc_decode"]
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A character or a word, and when it was heard. Unpacks as ``text, start_s, end_s``.
+    """A character, a phoneme or a word, and when it was heard. Unpacks as ``text, start_s, end_s``.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Piece:
     -----
     Neighbouring frames share samples (400 read, 320 onward), so a piece ends 5 ms (80 samples) after the next may
     begin. Hugging Face's offsets are ``frames.start`` and ``frames.stop``; times made from them (frame * 320 / 16000)
-    begin alike and end those 5 ms earlier.
+    begin equally and end those 5 ms earlier.
     """
 
     text: str
@@ -69,7 +69,16 @@ class Piece:
 
 @dataclass(frozen=True)
 class Decoded:
-    """What greedy decoding makes of a clip: text, characters (separators included, as spaces) and words."""
+    """What greedy decoding makes of a clip.
+
+    Attributes
+    ----------
+    text : str
+    characters : tuple of Piece
+        Of letters: separators included, written as spaces. Of phonemes: separators left out.
+    words : tuple of Piece
+        What stands between separators; of phonemes without separators each is a piece of its own.
+    """
 
     text: str
     characters: tuple[Piece, ...]
@@ -104,18 +113,18 @@ def collapse(ids: Iterable[int], blank_id: int) -> list[tuple[int, range]]:
     return runs
 
 
-def greedy(
+def ctc_decode(
     ids: Sequence[int] | Tensor,
     vocabulary: Vocabulary,
     geometry: FrameGeometry,
     confidence: Sequence[float] | Tensor | None = None,
 ) -> Decoded:
-    """Decode one clip: text, characters and words on the frame grid.
+    """Greedy decoding of one clip: text, characters and words on the frame grid.
 
     Parameters
     ----------
     ids : sequence of int, or Tensor
-        Best token of each *real* frame (``logits.argmax(-1)[:frame_length]``). Shape: (T,), integer.
+        Best token of each *valid* frame (``logits.argmax(-1)[:frame_length]``). Shape: (T,), integer.
     vocabulary : Vocabulary
     geometry : FrameGeometry
         Turns frames into samples and seconds.
@@ -134,7 +143,7 @@ def greedy(
     Notes
     -----
     The same text and offsets as transformers' ``Wav2Vec2CTCTokenizer.decode`` (``output_char_offsets``,
-    ``output_word_offsets``), special tokens included.
+    ``output_word_offsets``) and ``Wav2Vec2PhonemeCTCTokenizer.decode``, special tokens included.
     """
     ids = torch.as_tensor(ids, dtype=None if len(ids) else torch.long)
     if ids.ndim != 1 or ids.is_floating_point():
@@ -147,20 +156,27 @@ def greedy(
             "It does not fit this head"
         )
     scores = [float("nan")] * len(ids) if confidence is None else [float(score) for score in confidence]
-    characters = []
-    for token_id, frames in collapse(ids, vocabulary.blank_id):
-        token = vocabulary.tokens[token_id]
-        text = " " if token == vocabulary.separator else token
-        characters.append(_piece(text, frames, geometry, [scores[frame] for frame in frames]))
-    words = []
-    for is_space, group in itertools.groupby(characters, key=lambda piece: piece.text == " "):
-        if not is_space:
-            group = list(group)
-            frames = range(group[0].frames.start, group[-1].frames.stop)
-            heard = [scores[frame] for piece in group for frame in piece.frames]
-            words.append(_piece("".join(piece.text for piece in group), frames, geometry, heard))
-    text = "".join(piece.text for piece in characters).strip()
-    return Decoded(text.lower() if vocabulary.lower else text, tuple(characters), tuple(words))
+    runs = [(vocabulary.tokens[token_id], frames) for token_id, frames in collapse(ids, vocabulary.blank_id)]
+    characters, words = [], []
+    for token, frames in runs:
+        if not (vocabulary.phonemes and token == vocabulary.separator):
+            text = vocabulary.space if token == vocabulary.separator else token
+            characters.append(_piece(text, frames, geometry, [scores[frame] for frame in frames]))
+    for word in _words(runs, vocabulary):
+        word_scores = [scores[frame] for _, frames in word for frame in frames]
+        text = (" " if vocabulary.phonemes else "").join(token for token, _ in word)
+        words.append(_piece(text, range(word[0][1].start, word[-1][1].stop), geometry, word_scores))
+    text = vocabulary.text(token for token, _ in runs)
+    return Decoded(text, tuple(characters), tuple(words))
+
+
+def _words(runs: list[tuple[str, range]], vocabulary: Vocabulary) -> list[list[tuple[str, range]]]:
+    """Runs of tokens between separators."""
+    if vocabulary.phonemes and vocabulary.separator is None:
+        return [[run] for run in runs]
+    separators = {vocabulary.separator} if vocabulary.phonemes else {vocabulary.separator, vocabulary.space}
+    groups = itertools.groupby(runs, key=lambda run: run[0] in separators)
+    return [list(group) for is_separator, group in groups if not is_separator]
 
 
 def _piece(text: str, frames: range, geometry: FrameGeometry, scores: list[float]) -> Piece:

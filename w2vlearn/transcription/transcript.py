@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from w2vlearn.geometry import FrameGeometry
-from w2vlearn.text import Piece
+from w2vlearn.transcription.ctc_decoding import Piece
 
 __all__ = ["Transcript"]
 
-_LISTED = 40  # words listed in the text twin; of more, the first ones
+_LISTED = 40  # words listed in the printed table; of more, the first ones
 
 
 @dataclass(frozen=True)
@@ -27,17 +27,17 @@ class Transcript:
         With ``text``, ``start_s``, ``end_s``, ``centre_s``, ``frames``, ``samples``, ``confidence``; each unpacks as
         ``text, start_s, end_s``. Separators are characters, written as a space.
     tokens : tuple of str
-        The best token of each frame, ``""`` for the blank. Length: T, real frames only.
+        The best token of each frame, ``""`` for the blank. Length: T, valid frames only.
     confidence : tuple of float
         Probability of that token. Length: T.
     envelope : Tensor
         Lowest and highest sample of each quarter of each frame's hop (5 ms), for pictures. Shape: (T, 4, 2), float32.
     samples : int
-        L, real samples only.
+        L, valid samples only.
     geometry : FrameGeometry
         Frames to samples and seconds.
     notes : tuple of str
-        What to know about it: silence, chunks, low confidence.
+        What to know about it: silence, chunks, low confidence, a file that was cut.
     """
 
     text: str
@@ -52,7 +52,7 @@ class Transcript:
 
     @property
     def frames(self) -> int:
-        """T, the real frames."""
+        """T, the valid frames."""
         return len(self.tokens)
 
     @property
@@ -63,8 +63,34 @@ class Transcript:
     @property
     def mean_confidence(self) -> float:
         """Mean confidence of the characters; NaN where there are none."""
-        heard = [piece.confidence for piece in self.characters if piece.text != " "]
-        return sum(heard) / len(heard) if heard else math.nan
+        confidences = [piece.confidence for piece in self.characters if piece.text != " "]
+        return sum(confidences) / len(confidences) if confidences else math.nan
+
+    def to_dict(self) -> dict:
+        """All but the envelope, as JSON holds it: times in seconds, a piece's frames as ``[start, end excluded]``."""
+
+        def listed(pieces: tuple[Piece, ...]) -> list[dict]:
+            return [
+                {
+                    "text": piece.text,
+                    "start_s": piece.start_s,
+                    "end_s": piece.end_s,
+                    "frames": [piece.frames.start, piece.frames.stop],
+                    "confidence": piece.confidence,
+                }
+                for piece in pieces
+            ]
+
+        return {
+            "text": self.text,
+            "words": listed(self.words),
+            "characters": listed(self.characters),
+            "tokens": list(self.tokens),
+            "confidence": list(self.confidence),
+            "samples": self.samples,
+            "sample_rate": self.geometry.sample_rate,
+            "notes": list(self.notes),
+        }
 
     def figure(self, start_s: float = 0.0, end_s: float | None = None):
         """Waveform, frames and characters on one time axis: a `Picture` for a notebook.

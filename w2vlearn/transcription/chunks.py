@@ -33,6 +33,7 @@ __all__ = [
     "CHUNK_S",
     "CONTEXT_S",
     "Chunk",
+    "chunk_outputs",
     "chunk_waveforms",
     "chunked_logits",
     "frame_outputs",
@@ -179,7 +180,7 @@ def chunked_logits(
     model : Module
         In eval mode. Without a head, ``last_hidden_state`` comes back.
     waveform : Tensor, or iterable of Tensor
-        Shape: (L,), float32, as the model wants it (normalised if it does); or its blocks, as of `open_stream`.
+        Shape: (L,), float32, as the model wants it (normalised if it does); or its blocks, as of `AudioStream`.
     chunk_s, context_s : float
         As in `plan`.
     progress : bool
@@ -198,14 +199,39 @@ def chunked_logits(
     check_model(model)
     geometry = FrameGeometry.from_config(model.config)
     blocks, total = (waveform, None) if not isinstance(waveform, Tensor) else ([waveform], len(waveform))
-    kept = []
-    with progress_bar(total and geometry.frame_count(total), progress) as bar, torch.no_grad():
-        for chunk, samples in chunk_waveforms(blocks, geometry, *sizes(geometry, chunk_s, context_s)):
-            kept.append(frame_outputs(model, samples)[chunk.inside].cpu())  # (len(read), V) -> (len(keep), V)
-            bar.update(len(chunk.keep))
+    frame_count = total and geometry.frame_count(total)
+    kept = [
+        outputs for *_, outputs in chunk_outputs(model, blocks, geometry, chunk_s, context_s, frame_count, progress)
+    ]
     if not kept:
         raise ValueError(f"the clip is too short: one frame needs {geometry.receptive_field} samples")
     return torch.cat(kept)
+
+
+@torch.no_grad()
+def chunk_outputs(
+    model: nn.Module,
+    blocks: Iterable[Tensor],
+    geometry: FrameGeometry,
+    chunk_s: float,
+    context_s: float,
+    frame_count: int | None = None,
+    progress: bool = True,
+    mean: float = 0.0,
+    scale: float = 1.0,
+) -> Iterator[tuple[Chunk, Tensor, Tensor]]:
+    """Run a model chunk by chunk, with a progress bar up to ``frame_count``.
+
+    Yields
+    ------
+    Chunk, Tensor, Tensor
+        The chunk, its samples, and what the model makes of ``(samples - mean) / scale`` in the kept frames, on the CPU.
+        Shapes: (len(chunk.samples),), (len(chunk.keep), V) or (len(chunk.keep), D).
+    """
+    with progress_bar(frame_count, progress) as bar:
+        for chunk, samples in chunk_waveforms(blocks, geometry, *sizes(geometry, chunk_s, context_s)):
+            yield chunk, samples, frame_outputs(model, (samples - mean) / scale)[chunk.inside].cpu()
+            bar.update(len(chunk.keep))
 
 
 def check_model(model: nn.Module) -> None:
