@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import inspect
 import logging
-import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
@@ -25,6 +24,7 @@ from torch import Tensor, nn
 from w2vlearn.symbolic.expressions import from_torch, parse, symbol, text
 from w2vlearn.symbolic.isolation import globals_kept, isolated_copy
 from w2vlearn.tracing.hooks import RawCall, observing
+from w2vlearn.tracing.run_state import eager, random_state_kept
 
 _LIBRARIES = (Path(torch.__file__).parent, Path(contextlib.__file__).parent, Path(__file__).parents[1] / "tracing")
 
@@ -88,21 +88,6 @@ def bind(model: nn.Module, args: tuple, kwargs: Mapping[str, Any]) -> dict[str, 
         else:
             named[name] = value
     return {name: value for name, value in named.items() if value is not None}
-
-
-def without_compile(model: nn.Module) -> nn.Module:
-    """The module inside ``torch.compile(model)``; any other as it is."""
-    return getattr(model, "_orig_mod", model)
-
-
-@contextlib.contextmanager
-def uncompiled() -> Iterator[None]:
-    """Compiled functions run as written: fed with tensors that have no data they would end the process."""
-    if "torch._dynamo" in sys.modules:
-        with torch.compiler.set_stance("force_eager"):
-            yield
-    else:
-        yield
 
 
 @contextlib.contextmanager
@@ -170,7 +155,7 @@ def export_calls(model: nn.Module, arguments: Mapping[str, Any], clips: int, sam
         with torch.no_grad():
             body, notes = isolated_copy(model)
         body.register_forward_pre_hook(enter, with_kwargs=True)
-        with _quiet(), uncompiled(), random_state_kept(), globals_kept(model), torch.no_grad():
+        with _quiet(), eager(), random_state_kept(), globals_kept(model), torch.no_grad():
             with observing(body, keep_fast_path=False) as calls:
                 program = torch.export.export(body, (), dict(arguments), dynamic_shapes=dynamic, strict=False)
     except Exception as error:
@@ -254,7 +239,7 @@ def _state_sizes(calls: list[RawCall], letters: Mapping[sympy.Symbol, sympy.Basi
 
     for call in calls:
         for tensors in (call.inputs, call.outputs):
-            tensors[:] = [tensor._replace(shape=tuple(map(size, tensor.shape)), ref=None) for tensor in tensors]
+            tensors[:] = [tensor._replace(shape=tuple(map(size, tensor.shape))) for tensor in tensors]
 
 
 class FakeRuns:
@@ -285,7 +270,7 @@ class FakeRuns:
         was_disabled = log.disabled
         log.disabled = True
         try:
-            with uncompiled(), random_state_kept(), globals_kept(self._model), torch.no_grad(), self._mode:
+            with eager(), random_state_kept(), globals_kept(self._model), torch.no_grad(), self._mode:
                 with warnings.catch_warnings(), observing(self._body, keep_fast_path=False) as calls:
                     warnings.simplefilter("ignore")
                     self._body(**inputs)
