@@ -18,7 +18,7 @@ _ROOMS = {
     "load": "w2vlearn.checkpoint",
     "trace": "w2vlearn.tracing",
     "Trace": "w2vlearn.tracing",
-    "symbolic_trace": "w2vlearn.tracing",
+    "symbolic_trace": "w2vlearn.symbolic",
     "padding_leak": "w2vlearn.tracing",
     "receptive_field": "w2vlearn.tracing",
     "transcribe": "w2vlearn.transcription",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from w2vlearn.symbolic.evaluation import Shapes
-from w2vlearn.tracing.records import CALLED, SKIPPED, LayerRecord, MaskSeen, TensorInfo
+from w2vlearn.tracing.records import CALLED, SKIPPED, LayerRecord, MaskSeen, Operation, TensorInfo
 
 if TYPE_CHECKING:
     from w2vlearn.tracing.layers import Layers, Trace
@@ -17,6 +17,7 @@ _SHOWN = 20
 NOT_COMPARED = {
     TensorInfo: {"dtype", "device"},  # the caller's precision and place
     MaskSeen: {"dtype", "lowest"},
+    Operation: {"training", "stored_statistics"},  # formulas are derived in eval mode
     LayerRecord: {"values"},
 }
 
@@ -197,9 +198,9 @@ class _Comparison:
         for name in ("type", "depth", "parameters", "mixes_time"):
             if getattr(stated, name) != getattr(observed, name):
                 yield Difference(*key, name, getattr(stated, name), getattr(observed, name))
-        for part in fields(stated.operation):  # formulas are derived in eval mode
+        for part in fields(Operation):
             one, other = (getattr(record.operation, part.name) for record in (stated, observed))
-            if part.name not in ("training", "stored_statistics") and one != other:
+            if part.name not in NOT_COMPARED[Operation] and one != other:
                 yield Difference(*key, f"operation, {part.name}", one, other)
         if observed.is_mask_step and observed.mask is not None and observed.mask.form == "none":
             self.notes.append(f"{observed.name}: the library dropped an all-true mask")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from w2vlearn.symbolic.expressions import compiled, parse, symbol, text
@@ -79,12 +80,14 @@ def _reduced(expr: sympy.Expr) -> sympy.Expr:
     return expr.replace(FloorDiv, division).expand()
 
 
+@lru_cache(maxsize=4096)
 def growth(expr: sympy.Expr, by: int, letter: str = "L") -> int | None:
     """By how much the value grows when the letter grows by ``by``, the same for every length; None if not provable."""
     grown = _reduced(expr.xreplace({symbol(letter): symbol(letter) + by})) - _reduced(expr)
     return int(grown) if grown.is_Integer else None
 
 
+@lru_cache(maxsize=4096)
 def period(expr: sympy.Expr, letter: str = "L") -> int | None:
     """Smallest P for which `growth` is known. None where there is none, for instance for a product of two lengths."""
     from sympy import divisors
@@ -97,6 +100,7 @@ def period(expr: sympy.Expr, letter: str = "L") -> int | None:
     return next((p for p in divisors(bound) if p <= _LONGEST_PERIOD and growth(expr, p, letter) is not None), None)
 
 
+@lru_cache(maxsize=4096)
 def equal_everywhere(one: sympy.Expr, other: sympy.Expr, letter: str = "L", start: int = 0) -> range | None:
     """Prove that two expressions agree at every length; the lengths compared, or None if there is no proof."""
     if (one.free_symbols | other.free_symbols) - {symbol(letter)}:
@@ -111,6 +115,7 @@ def equal_everywhere(one: sympy.Expr, other: sympy.Expr, letter: str = "L", star
     return checked if all(a == b for a, b in map(both, checked)) else None
 
 
+@lru_cache(maxsize=4096)
 def find(expr: sympy.Expr, letter: str = "L") -> ClosedForm | None:
     """The closed form of an expression in one letter, proved; None if it is not ``floor((L - a) / h) + 1``.
 

@@ -95,18 +95,19 @@ def _quiet() -> Iterator[None]:
     """Torch's own remarks about exporting are not for our users; what the model's code warns of passes."""
     loggers = [logging.getLogger(name) for name in ("torch.export", "torch._export", "torch.fx", "torch._dynamo")]
     levels = [(logger, logger.level) for logger in loggers]
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        for logger in loggers:
-            logger.setLevel(logging.CRITICAL)
-        try:
+    caught: list[warnings.WarningMessage] = []
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for logger in loggers:
+                logger.setLevel(logging.CRITICAL)
             yield
-        finally:
-            for logger, level in levels:
-                logger.setLevel(level)
-    for warning in caught:
-        if is_users(warning.filename):
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    finally:
+        for logger, level in levels:
+            logger.setLevel(level)
+        for warning in caught:
+            if is_users(warning.filename):
+                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
 def is_users(file: str) -> bool:

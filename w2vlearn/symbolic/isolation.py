@@ -25,6 +25,19 @@ _CONTAINERS = (dict, list, set, deque)
 _MOST_OBJECTS = 100_000  # that globals of a model's code are followed through
 
 
+class OptimizedModule(nn.Module):
+    """Stands in a copy where `torch.compile` put its wrapper: the same names below it, and no compiler."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self._orig_mod(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(self._modules["_orig_mod"], name)
+
+
 def isolated_copy(
     model: nn.Module, convert: Callable[[Tensor], Tensor] = lambda tensor: tensor
 ) -> tuple[nn.Module, list[str]]:
@@ -52,7 +65,7 @@ def isolated_copy(
     """
     objects = list(reachable(model))
     memo: dict[int, Any] = {}
-    functions, compiled, modules = [], [], []
+    functions, compiled, modules, wrappers = [], [], [], []
     for value in objects:
         if isinstance(value, torch.jit.ScriptModule):
             raise TypeError(f"{type(value).__name__} is TorchScript: it cannot be run on other tensors")
@@ -62,7 +75,8 @@ def isolated_copy(
             memo[id(value)] = value
         elif isinstance(value, nn.Module):
             if hasattr(value, "_orig_mod"):
-                compiled.append(value)
+                wrappers.append(value)
+                memo[id(value)] = OptimizedModule()
             else:
                 modules.append(value)
                 memo[id(value)] = type(value).__new__(type(value))
@@ -72,9 +86,10 @@ def isolated_copy(
             elif value.__closure__:
                 functions.append(value)
                 memo[id(value)] = _with_new_cells(value)
+    for value in wrappers:
+        memo[id(value)]._orig_mod = memo[id(value._orig_mod)]
     for value in reversed(compiled):
-        original = value._orig_mod if isinstance(value, nn.Module) else value._torchdynamo_orig_callable
-        memo[id(value)] = copy.deepcopy(original, memo)
+        memo[id(value)] = copy.deepcopy(value._torchdynamo_orig_callable, memo)
     notes: list[str] = []
     for function in functions:
         for old, new in zip(function.__closure__, memo[id(function)].__closure__, strict=True):
