@@ -56,8 +56,8 @@ class Range:
             parts.append(f"both at once: {self.short_one_clip}")
         return "; ".join(parts)
 
-    def status(self, B: int, L: int, holds: bool = True) -> str:
-        """``"proved"`` or ``"checked by running"``.
+    def status(self, B: int, L: int, failing: str = "") -> str:
+        """``"proved"`` or ``"checked by running"``; ``failing``: a condition that does not hold for this B and L.
 
         Raises
         ------
@@ -74,8 +74,10 @@ class Range:
         for letter, value, (_, high) in (("B", B, self.clips), ("L", L, self.samples)):
             if high is not None and value > high:
                 raise ValueError(f"{letter} = {value}: the formulas hold for {self}")
-        if not holds:
-            raise ValueError(f"B = {B}, L = {L}: a condition of the proof fails; the formulas hold for {self}")
+        if failing:
+            raise ValueError(
+                f"B = {B}, L = {L}: the proof relies on {failing}, which fails here; the formulas hold for {self}"
+            )
         is_short, is_one = self.samples[0] > L, self.clips[0] > B
         if not (is_short or is_one):
             return PROVED

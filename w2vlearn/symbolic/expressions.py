@@ -11,6 +11,7 @@ it is read node by node and never handed to ``eval`` or ``sympify`` as it is.
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from functools import lru_cache
@@ -232,6 +233,16 @@ def to_json(expr: sympy.Basic | str) -> int | str | list:
         raise ValueError(f"no whole-number form for {type(expr).__name__} in {expr}")
     symmetric = name in ("max", "min", "and", "or")
     return [name, *map(to_json, sorted(expr.args, key=lambda a: (a.is_Integer, str(a))) if symmetric else expr.args)]
+
+
+def evaluate(tree: int | str | list, letters: Mapping[str, int]) -> int:
+    """The value of a `to_json` tree without comparisons, as the front end works it out."""
+    if not isinstance(tree, list):
+        return letters[tree] if isinstance(tree, str) else tree
+    parts = [evaluate(part, letters) for part in tree[1:]]
+    return {
+        "+": sum, "*": math.prod, "max": max, "min": min, "//": lambda p: p[0] // p[1], "%": lambda p: p[0] % p[1],
+    }[tree[0]](parts)  # fmt: skip
 
 
 def _factors(expr: sympy.Basic) -> list:

@@ -102,8 +102,9 @@ class SymbolicTrace(Layers):
         B, L = _whole_number("B", B), _whole_number("L", L)
         code = self._code
         # below the proved range a few runs vouch for the formulas, and torch's conditions (T != 1 …) say nothing
-        inside = self.range.samples[0] > L or all(code.guards(max(B, self.range.clips[0]), L))
-        status = self.range.status(B, L, inside)
+        outcomes = () if self.range.samples[0] > L else code.guards(max(B, self.range.clips[0]), L)
+        failing = next((guard for guard, holds in zip(self.guards, outcomes, strict=False) if not holds), "")
+        status = self.range.status(B, L, failing)
         sizes = dict(zip(code.names, code.sizes(B, L), strict=True))
         valid = None
         if lengths is not None:
