@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from w2vlearn.show.grid import grid
-from w2vlearn.symbolic.expressions import evaluate
+from w2vlearn.tracing.expression import Expression
 
 __all__ = ["clip_words", "explorer_text", "mask_words", "pointed_words", "sizes"]
 
@@ -22,11 +22,11 @@ def sizes(facts: dict[str, Any], B: int, L: int) -> dict[str, int]:
     for letter, tree in facts["letters"].items():
         if letter in ("B", "L"):
             continue
-        value = evaluate(tree, values)
+        value = Expression(tree)(B=B, L=L)
         gone = gone or value <= 0
         values[letter] = 0 if gone else value
     for label, tree in facts["labels"].items():
-        values.setdefault(label, 0 if gone else evaluate(tree, values))
+        values.setdefault(label, 0 if gone else Expression(tree)(**values))
     return values
 
 
@@ -127,7 +127,7 @@ def _tower(facts: dict[str, Any], whole: dict[str, int], clips: list[dict[str, i
     lines = [["L, samples", "–", "–", *[_spaced(clip["L"]) for clip in clips], "–"]]
     for step in facts["tower"]:
         after = _size(step["after"], whole)
-        left = evaluate(step["left"], whole) if after else _size(step["before"], whole)
+        left = Expression(step["left"])(**whole) if after else _size(step["before"], whole)
         name = step["name"] + (" = T" if step["after"] == "T" else "")
         per_clip = [_spaced(_size(step["after"], clip)) for clip in clips]
         lines.append([name, step["kernel"], step["stride"], *per_clip, _spaced(max(0, left))])
@@ -139,7 +139,7 @@ def _costs(facts: dict[str, Any], whole: dict[str, int]) -> str:
     constants, costs = facts["constants"], facts["costs"]
 
     def at(tree: Any) -> int:
-        return evaluate(tree, whole)
+        return Expression(tree)(**whole)
 
     letters = " · ".join(f"{letter} = {constants[letter]}" for letter in "CDHV" if letter in constants)
     return (
