@@ -128,7 +128,9 @@ def test_a_wrong_formula_is_told_by_layer(tiny, s):
     wrong = dataclasses.replace(s, letters={**s.letters, "T": s.letters["T"] + " + 1"})
     report = wrong.check(t)
     assert "wav2vec2.encoder.layers.0, output: formula (2, 50, 48) = (B, T, 48), observed (2, 49, 48)" in str(
-        dataclasses.replace(report, differences=[d for d in report.differences if d.name == "wav2vec2.encoder.layers.0"])
+        dataclasses.replace(
+            report, differences=[d for d in report.differences if d.name == "wav2vec2.encoder.layers.0"]
+        )
     )
     assert {"valid", "letter T"} <= {d.field for d in report.differences}
     assert [d.field for d in dataclasses.replace(s, records=s.records[:-1]).check(t).differences] == ["layer"]
@@ -144,7 +146,11 @@ def changed(value):
     if value is None:
         return (1, 1)
     if isinstance(value, tuple):
-        return value[:-1] if value and dataclasses.is_dataclass(value[0]) else (*value[:-1], changed(value[-1] if value else 0))
+        return (
+            value[:-1]
+            if value and dataclasses.is_dataclass(value[0])
+            else (*value[:-1], changed(value[-1] if value else 0))
+        )
     if isinstance(value, bool):
         return not value
     if isinstance(value, int | float):
@@ -192,7 +198,13 @@ def test_check_names_each_corrupted_field(s, kind, name):
     report = s.check(with_record(t, index, wrong))
     assert not report.ok and {d.name for d in report.differences} <= {where, wrong.name}
     told = {
-        LayerRecord: {"name": "layer", "call": "layer", "inputs": "attention_mask", "outputs": "output", "masks": "mask"},
+        LayerRecord: {
+            "name": "layer",
+            "call": "layer",
+            "inputs": "attention_mask",
+            "outputs": "output",
+            "masks": "mask",
+        },
         TensorInfo: {"shape": "output", "path": "output?"},
         MaskSeen: {"argument": "attention_mask?"},
     }
@@ -396,7 +408,9 @@ def test_derive_observe_prove_meet(config, mask, data):
         batch = pad([torch.randn(n) for n in lengths], minimum_samples=1)
         clips, samples = batch.waveforms.shape
         shapes = proved.at(B=clips, L=samples, lengths=lengths)
-        assert [shapes[r.name].output.shape[-1] for r in convolutions] == list(geometry.lengths(samples))  # derive = prove
+        assert [shapes[r.name].output.shape[-1] for r in convolutions] == list(
+            geometry.lengths(samples)
+        )  # derive = prove
         assert shapes["encoder"].valid == tuple(geometry.frame_count(n) for n in lengths)
         report = proved.check(trace(body, batch) if mask else trace(body, batch.waveforms))  # observe = prove
         assert report.ok, str(report)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 import sympy
@@ -12,7 +13,17 @@ from torch.utils._sympy.functions import CeilDiv, CleanDiv, FloorDiv, IntTrueDiv
 
 from w2vlearn.geometry import FrameGeometry
 from w2vlearn.symbolic import closed_form
-from w2vlearn.symbolic.expressions import compiled, evaluate, from_torch, letters_of, parse, substituted, symbol, text, to_json
+from w2vlearn.symbolic.expressions import (
+    compiled,
+    evaluate,
+    from_torch,
+    letters_of,
+    parse,
+    substituted,
+    symbol,
+    text,
+    to_json,
+)
 
 STACKS = st.lists(st.tuples(st.integers(1, 12), st.integers(1, 4)), min_size=1, max_size=4)
 SHORT = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 3)), min_size=1, max_size=3)
@@ -140,10 +151,10 @@ def test_stacks_of_convolutions_have_the_closed_form_of_the_geometry(stack, leng
 def test_one_length_in_the_letter_of_another(first, second):
     before, after = nested(first), nested([*first, *second])
     geometry = FrameGeometry([k for k, _ in second], [s for _, s in second])
-    form = closed_form.step(parse(before), parse(after), "T1")
-    for length in range(0, 2_000, 7):
-        assert value(form.text, T1=value(before, L=length)) == value(after, L=length)
-    assert (form.offset, form.hop) == (geometry.receptive_field, geometry.hop)
+    shown = closed_form.step(parse(before), parse(after), "T1")
+    for length in range(1, 2_000, 7):
+        assert value(shown, T1=value(before, L=length)) == value(after, L=length)
+    assert [value(shown, T1=geometry.receptive_field - 1 + n) for n in (0, 1, geometry.hop)] == [0, 1, 1]
 
 
 @settings(max_examples=60)
@@ -154,7 +165,7 @@ def test_growth_is_exact_wherever_it_is_claimed(stack, factor, added, by, length
     grown = closed_form.growth(expr, by)
     if grown is not None:
         assert value(source, L=length + by) - value(source, L=length) == grown
-    assert closed_form.growth(expr, closed_form.period(expr)) is not None
+    assert closed_form.growth(expr, math.prod(stride for _, stride in stack)) == factor
 
 
 @pytest.mark.parametrize(
@@ -173,12 +184,18 @@ def test_what_has_no_such_form_is_unknown(source):
 
 def test_near_misses_are_told_apart():
     base, right = parse(nested(BASE)), parse("(L - 400) // 320 + 1")
-    assert closed_form.equal_everywhere(base, right) is not None
-    for offset, hop, added in ((399, 320, 1), (401, 320, 1), (400, 319, 1), (400, 320, 2)):
-        assert closed_form.equal_everywhere(base, parse(f"(L - {offset}) // {hop} + {added}")) is None
-    # agrees with the right one at every multiple of 320 and nowhere else: only a full period shows it
-    sly = right + parse("(L % 320 + 319) // 320")
-    assert closed_form.equal_everywhere(base, sly) is None
+    assert closed_form.canonical(base) == closed_form.canonical(right)
+    # the last agrees with the right one at every multiple of 320 and nowhere else
+    wrong = ["(L - 399) // 320 + 1", "(L - 401) // 320 + 1", "(L - 400) // 319 + 1", "(L - 400) // 320 + 2"]
+    for source in (*wrong, "(L - 400) // 320 + 1 + (L % 320 + 319) // 320"):
+        assert closed_form.canonical(base - parse(source)) != 0
+
+
+@settings(max_examples=60)
+@given(sources(), st.integers(1, 10**6), st.integers(1, 7))
+def test_the_canonical_form_has_the_same_value(source, length, clips):
+    same = text(closed_form.canonical(parse(source)))
+    assert value(same, L=length, B=clips) == value(source, L=length, B=clips)
 
 
 def test_closed_form_of_base():

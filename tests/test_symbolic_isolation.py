@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor
 from trace_helpers import untouched
 
-from w2vlearn import pad, trace
+from w2vlearn import trace
 from w2vlearn.symbolic import ExportError, symbolic_trace
 from w2vlearn.symbolic.isolation import isolated_copy, reachable
 
@@ -96,7 +96,9 @@ def kept_by(model) -> dict[str, int]:
     places = {name: value for name, value in vars(model).items()}
     places |= {"GLOBAL_DICT": GLOBAL_DICT, "GLOBAL_LIST": GLOBAL_LIST, "GLOBAL_LAST": [GLOBAL_LAST]}
     places |= {"on_class": Keeps.on_class, "last_on_class": [Keeps.last_on_class]}
-    return {name: n for name, value in places.items() if (n := sum(isinstance(v, FakeTensor) for v in reachable(value)))}
+    return {
+        name: n for name, value in places.items() if (n := sum(isinstance(v, FakeTensor) for v in reachable(value)))
+    }
 
 
 def test_nothing_that_a_model_holds_keeps_a_tensor_without_values():
@@ -107,7 +109,7 @@ def test_nothing_that_a_model_holds_keeps_a_tensor_without_values():
     assert s[""].output.shape == ("B", 4, "T")
     assert kept_by(model) == {}
     assert {name: repr(value) for name, value in vars(model).items()} == before
-    assert (GLOBAL_DICT, GLOBAL_LIST, GLOBAL_COUNT, GLOBAL_LAST) == ({}, [1], Counter(calls=1), None)
+    assert ({}, [1], Counter(calls=1), None) == (GLOBAL_DICT, GLOBAL_LIST, GLOBAL_COUNT, GLOBAL_LAST)
     assert (Keeps.on_class, Keeps.last_on_class) == ({}, None)
 
 
@@ -123,7 +125,9 @@ def test_the_walk_sees_what_is_kept():
         container.clear()
     GLOBAL_LIST[:], GLOBAL_COUNT["calls"] = [1], 1
     Keeps.last_on_class = globals()["GLOBAL_LAST"] = None
-    expected = set(vars(model)) - {name for name in vars(model) if name.startswith("_")} - {"training", "outside", "last"}
+    expected = (
+        set(vars(model)) - {name for name in vars(model) if name.startswith("_")} - {"training", "outside", "last"}
+    )
     assert places >= expected | {"GLOBAL_DICT", "GLOBAL_LIST", "GLOBAL_LAST", "on_class", "last_on_class"}
 
 

@@ -257,9 +257,7 @@ class _Comparison:
         elif observed.mask is None and observed.masks:
             yield Difference(*key, "mask", stated.mask and stated.mask.argument, None)
 
-    def _mask(
-        self, key: tuple[str, int], stated: MaskSeen, observed: MaskSeen, letters: tuple
-    ) -> Iterator[Difference]:
+    def _mask(self, key: tuple[str, int], stated: MaskSeen, observed: MaskSeen, letters: tuple) -> Iterator[Difference]:
         if (stated.form, observed.form) in self.forms:
             stated = replace(stated, form=observed.form)
         for part in fields(MaskSeen):

@@ -1,15 +1,12 @@
 """The simplest form of a derived length: ``floor((L - offset) / hop) + 1``, found from the expression and proved equal.
 
-How the proof goes. Nested floor divisions look irregular, but they repeat: if L grows by the right P, every floor
-division on the way grows by a whole number, so the expression grows by exactly some Q, whatever L was (`growth` lets
-sympy subtract, and refuses where a letter is left over). If two expressions both grow by Q when L grows by P, and they
-agree on P neighbouring lengths, they agree everywhere. `find` takes P, Q, the offset and the hop out of the expression,
-compares a whole period one length at a time, and returns nothing when any of that fails.
+The proof: for whole numbers ``floor((floor(x / a) + y) / b)`` is ``floor((x + a * y) / (a * b))``, so nested floor
+divisions become one (`canonical`), and two lengths whose canonical forms are the same are the same at every length.
+Beside the algebra `find` computes both forms at every length of one period, and returns nothing when any of that fails.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -45,33 +42,39 @@ class ClosedForm:
     @property
     def text(self) -> str:
         """In Python: ``(L - 400) // 320 + 1``."""
-        start = f"{self.letter}{_signed(-self.offset)}"
         if self.hop == 1:
-            return f"{self.letter}{_signed(1 - self.offset)}"
-        return f"{start if self.offset == 0 else f'({start})'} // {self.hop} + 1"
+            return self.letter + _signed(1 - self.offset)
+        return f"{self._from_offset} // {self.hop} + 1"
 
     def __str__(self) -> str:
-        if self.hop == 1:
-            return self.text
-        start = f"{self.letter}{_signed(-self.offset)}"
-        return f"floor({start if self.offset == 0 else f'({start})'} / {self.hop}) + 1"
+        return self.text if self.hop == 1 else f"floor({self._from_offset} / {self.hop}) + 1"
+
+    @property
+    def _from_offset(self) -> str:
+        return f"({self.letter}{_signed(-self.offset)})" if self.offset else self.letter
 
 
 def _signed(number: int) -> str:
     return "" if number == 0 else f" + {number}" if number > 0 else f" - {-number}"
 
 
-def _reduced(expr: sympy.Expr) -> sympy.Expr:
-    """Every ``(k * d + r) // d`` as ``k + r // d``, so that equal expressions look alike; remainders as divisions."""
+@lru_cache(maxsize=4096)
+def canonical(expr: sympy.Expr) -> sympy.Expr:
+    """The same value with every nested floor division as one, whole parts taken out of it; remainders as divisions."""
     from sympy import Add
     from torch.utils._sympy.functions import FloorDiv, PythonMod
 
     def division(base: sympy.Expr, divisor: sympy.Expr) -> sympy.Expr:
+        base = base.expand()
+        terms = Add.make_args(base)
         if not divisor.is_Integer:
             return FloorDiv(base, divisor)
+        inner = next((term for term in terms if isinstance(term, FloorDiv) and term.args[1].is_Integer), None)
+        if inner is not None:
+            top, bottom = inner.args
+            return division(top + bottom * (base - inner), bottom * divisor)
         whole = left = 0
-        for term in Add.make_args(base.expand()):
-            number, factor = term.as_coeff_Mul()
+        for number, factor in (term.as_coeff_Mul() for term in terms):
             whole += number // divisor * factor
             left += number % divisor * factor
         return FloorDiv(left, divisor) + whole
@@ -80,39 +83,10 @@ def _reduced(expr: sympy.Expr) -> sympy.Expr:
     return expr.replace(FloorDiv, division).expand()
 
 
-@lru_cache(maxsize=4096)
 def growth(expr: sympy.Expr, by: int, letter: str = "L") -> int | None:
     """By how much the value grows when the letter grows by ``by``, the same for every length; None if not provable."""
-    grown = _reduced(expr.xreplace({symbol(letter): symbol(letter) + by})) - _reduced(expr)
+    grown = canonical(expr.xreplace({symbol(letter): symbol(letter) + by})) - canonical(expr)
     return int(grown) if grown.is_Integer else None
-
-
-@lru_cache(maxsize=4096)
-def period(expr: sympy.Expr, letter: str = "L") -> int | None:
-    """Smallest P for which `growth` is known. None where there is none, for instance for a product of two lengths."""
-    from sympy import divisors
-    from torch.utils._sympy.functions import FloorDiv, PythonMod
-
-    numbers = [node.args[1] for node in expr.atoms(FloorDiv, PythonMod)]
-    if not all(number.is_Integer for number in numbers):
-        return None
-    bound = math.prod(map(int, numbers))  # that much makes every division on the way grow by a whole number
-    return next((p for p in divisors(bound) if p <= _LONGEST_PERIOD and growth(expr, p, letter) is not None), None)
-
-
-@lru_cache(maxsize=4096)
-def equal_everywhere(one: sympy.Expr, other: sympy.Expr, letter: str = "L", start: int = 0) -> range | None:
-    """Prove that two expressions agree at every length; the lengths compared, or None if there is no proof."""
-    if (one.free_symbols | other.free_symbols) - {symbol(letter)}:
-        return None
-    periods = [period(expr, letter) for expr in (one, other)]
-    if None in periods or (length := math.lcm(*periods)) > _LONGEST_PERIOD:
-        return None
-    if growth(one, length, letter) != growth(other, length, letter):
-        return None
-    both = compiled((text(one), text(other)), (letter,))
-    checked = range(start, start + length)
-    return checked if all(a == b for a, b in map(both, checked)) else None
 
 
 @lru_cache(maxsize=4096)
@@ -129,24 +103,22 @@ def find(expr: sympy.Expr, letter: str = "L") -> ClosedForm | None:
     -------
     ClosedForm or None
     """
-    if expr.free_symbols != {symbol(letter)} or (length := period(expr, letter)) is None:
+    from torch.utils._sympy.functions import FloorDiv
+
+    whole, division = canonical(expr).as_coeff_Add()
+    base, hop = division.args if isinstance(division, FloorDiv) else (division, 1)
+    added = base - symbol(letter)
+    if not added.is_Integer or not getattr(hop, "is_Integer", True) or hop > _LONGEST_PERIOD:
         return None
-    grown = growth(expr, length, letter)
-    if not grown or grown < 0 or length % grown:
-        return None
-    # the offset is the first length with one position: it lies in the period in which the value passes from 0 to 1
-    value = compiled((text(expr),), (letter,))
-    start = -(value(0)[0] // grown) * length  # there the value is in [0, grown)
-    offset = next((n for n in range(start - length, start + 2 * length) if value(n)[0] >= 1), None)
-    if offset is None:
-        return None
-    candidate = ClosedForm(letter, offset, length // grown, range(0))
-    checked = equal_everywhere(expr, parse(candidate.text), letter, start=offset)
-    return None if checked is None else ClosedForm(letter, offset, candidate.hop, checked)
+    offset = int(hop * (1 - whole) - added)
+    form = ClosedForm(letter, offset, int(hop), range(offset, offset + int(hop)))
+    both = compiled((text(expr), form.text), (letter,))
+    agree = all(one == other for one, other in map(both, form.checked))
+    return form if agree and growth(expr, form.hop, letter) == 1 else None
 
 
-def step(previous: sympy.Expr, this: sympy.Expr, name: str, letter: str = "L") -> ClosedForm | None:
-    """``this`` written in the letter of an earlier length, ``(T1 - 3) // 2 + 1``, proved equal; None if that fails.
+def step(previous: sympy.Expr, this: sympy.Expr, name: str, letter: str = "L") -> str | None:
+    """``this`` written in the letter of an earlier length, ``"(T1 - 3) // 2 + 1"``, proved equal; None if that fails.
 
     Parameters
     ----------
@@ -159,10 +131,8 @@ def step(previous: sympy.Expr, this: sympy.Expr, name: str, letter: str = "L") -
     if before is None or after is None or after.hop % before.hop or (after.offset - before.offset) % before.hop:
         return None
     kernel = (after.offset - before.offset) // before.hop + 1
-    candidate = ClosedForm(name, kernel, after.hop // before.hop, range(0))
-    in_letter = parse(candidate.text).xreplace({symbol(name): previous})
-    checked = equal_everywhere(in_letter, this, letter, start=after.offset)
-    return None if checked is None else ClosedForm(name, kernel, candidate.hop, checked)
+    shown = ClosedForm(name, kernel, after.hop // before.hop, range(0)).text
+    return shown if canonical(parse(shown).xreplace({symbol(name): previous}) - this) == 0 else None
 
 
 @dataclass(frozen=True)

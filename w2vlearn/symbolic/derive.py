@@ -30,7 +30,9 @@ _CLIPS, _SAMPLES = 3, 40_000  # example sizes for export; any would do, the proo
 def derive(model: nn.Module, args: tuple, kwargs: Mapping[str, Any], mask: bool, edges: bool) -> SymbolicTrace:
     """Export the model and state every layer in letters. Parameters as in `w2vlearn.symbolic.symbolic_trace`."""
     if not isinstance(model, nn.Module):
-        raise TypeError(f"symbolic_trace takes a torch.nn.Module or the name of a preset, found a {type(model).__name__}")
+        raise TypeError(
+            f"symbolic_trace takes a torch.nn.Module or the name of a preset, found a {type(model).__name__}"
+        )
     model = getattr(model, "_orig_mod", model)
     arguments, masked, notes = _example_arguments(model, args, kwargs, mask)
     clips, samples = _sizes(arguments)

@@ -169,9 +169,7 @@ class Template:
     def _places(self, infos: tuple[TensorInfo, ...]) -> list[int]:
         return [self.tensors.setdefault(info, len(self.tensors)) for info in infos]
 
-    def fill(
-        self, sizes: Mapping[str, int], valid: Mapping[str, tuple[int, ...]] | None
-    ) -> tuple[LayerRecord, ...]:
+    def fill(self, sizes: Mapping[str, int], valid: Mapping[str, tuple[int, ...]] | None) -> tuple[LayerRecord, ...]:
         """Records with ``sizes`` for labels; ``valid``: per label, its value at each clip's own length."""
         get = sizes.get
         tensors = [_changed(t, shape=tuple([get(d, d) for d in t.shape])) for t in self.tensors]

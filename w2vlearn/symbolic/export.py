@@ -21,7 +21,7 @@ import sympy
 import torch
 from torch import Tensor, nn
 
-from w2vlearn.symbolic.expressions import from_torch, parse, symbol, text
+from w2vlearn.symbolic.expressions import from_torch, parse, symbol
 from w2vlearn.symbolic.isolation import globals_kept, isolated_copy
 from w2vlearn.tracing.hooks import RawCall, observing
 from w2vlearn.tracing.run_state import eager, random_state_kept

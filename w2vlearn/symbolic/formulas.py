@@ -11,10 +11,10 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from w2vlearn.symbolic import closed_form, formula_store
+from w2vlearn.symbolic.agreement import CheckReport, compare
 from w2vlearn.symbolic.closed_form import Formula
 from w2vlearn.symbolic.evaluation import Range, Shapes, Template
 from w2vlearn.symbolic.expressions import compiled, letters_of, parse, substituted
-from w2vlearn.symbolic.agreement import CheckReport, compare
 from w2vlearn.tracing.layers import Layers
 from w2vlearn.tracing.records import BatchInfo, LayerRecord
 from w2vlearn.tracing.store import read_json
@@ -78,7 +78,7 @@ class SymbolicTrace(Layers):
         before = next((n for n in reversed(names[: names.index(letter)]) if self.letters[n] != derived), "L")
         chain = closed_form.step(parse(self.letters[before]), parse(derived), before) if before != "B" else None
         status = "unknown" if closed is None else "exact"
-        return Formula(letter, derived, chain and chain.text, closed, status, str(self.range))
+        return Formula(letter, derived, chain, closed, status, str(self.range))
 
     def at(self, B: int, L: int, lengths: Sequence[int] | None = None) -> Shapes:
         """Every layer's shapes for B clips padded to L samples, from the formulas; nothing is run.

@@ -111,7 +111,9 @@ def _state(module: nn.Module, memo: dict[int, Any], packages: set[str], name: st
             value = type(value)((part, memo.get(id(item), item)) for part, item in value.items())
         elif key in _HOOKS:
             kept = {number: hook for number, hook in value.items() if _package(hook) in packages}
-            value = OrderedDict((number, _copied(hook, memo, f"a hook of {name}", notes)) for number, hook in kept.items())
+            value = OrderedDict(
+                (number, _copied(hook, memo, f"a hook of {name}", notes)) for number, hook in kept.items()
+            )
         elif key in _NO_HOOKS:
             value = OrderedDict()
         elif key == "_compiled_call_impl":

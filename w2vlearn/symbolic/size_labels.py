@@ -61,7 +61,7 @@ class SizeLabels:
             name = names.get(key)
             if name is None or not re.fullmatch(r"[TA]\d*", name):
                 continue
-            if name in self.letters and closed_form.equal_everywhere(self.letters[name], size) is None:
+            if name in self.letters and closed_form.canonical(self.letters[name] - size) != 0:
                 # the same at all lengths tried, but not provably so: a letter of its own
                 name, spare = f"A{spare}", spare + 1
             self.letters.setdefault(name, size)
@@ -100,7 +100,7 @@ class SizeLabels:
                 continue
             shorter = _multiple(size, known, letter)
             if shorter is None and (step := closed_form.step(known, size, letter)) is not None:
-                shorter = parse(step.text)
+                shorter = parse(step)
             if shorter is not None and len(text(shorter)) < len(text(best)):
                 best = shorter
         return best
@@ -112,15 +112,8 @@ def _letters(size: int | sympy.Expr) -> set[str]:
 
 def _multiple(size: sympy.Expr, known: sympy.Expr, letter: str) -> sympy.Expr | None:
     """``size`` as ``a * letter + b``, proved; None if it is not of that form."""
-    period = closed_form.period(known)
-    if period is None:
-        return None
-    grown = [closed_form.growth(expr, period) for expr in (known, size)]
-    if not grown[0] or not grown[1] or grown[1] % grown[0]:
-        return None
-    factor = grown[1] // grown[0]
-    at_zero = compiled((text(size), text(known)), ("L",))(0)
-    added = at_zero[0] - factor * at_zero[1]
-    if closed_form.equal_everywhere(known * factor + added, size) is None:
-        return None
-    return symbol(letter) * factor + added
+    values = compiled((text(size), text(known)), ("L",))
+    grown, grown_known = (far - near for far, near in zip(values(10**12), values(0), strict=True))
+    factor = round(grown / grown_known) if grown_known else 0
+    added = closed_form.canonical(size - factor * known)
+    return symbol(letter) * factor + added if factor and added.is_Integer else None
