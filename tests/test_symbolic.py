@@ -58,8 +58,8 @@ def test_the_formula_of_t(s):
         "T = floor((L - 400) / 320) + 1\n"
         "  derived from the model's operations: ((L // 80 - 3) // 2 - 1) // 2 + 1\n"
         "  from the length before: (T6 - 2) // 2 + 1\n"
-        "  closed form exact: both were compared at all 320 lengths of one period, L = 400 … 719; beyond it both grow by "
-        "exactly 1 whenever L grows by 320\n"
+        "  closed form exact: both were compared at all 320 lengths of one period, L = 400 … 719; beyond it both grow "
+        "by exactly 1 whenever L grows by 320\n"
         "  holds for L >= 720 and B >= 2 (proved); L = 400 … 719: checked by running; B = 1: checked by running"
     )
     assert formula.status == "exact" and formula.closed.checked == range(400, 720) and formula(L=16_000) == 49
@@ -138,7 +138,7 @@ def test_a_wrong_formula_is_told_by_layer(tiny, s):
     assert not without.ok and "symbolic_trace(model, mask=False)" in str(without)
 
 
-# -- each field of an observed trace, corrupted in turn ---------------------------------------------------------------
+# -- each field of an observed trace, corrupted in turn --------------------------------------------------------------
 
 
 def changed(value):
@@ -167,8 +167,10 @@ def corrupted(kind: type, name: str, record: LayerRecord) -> LayerRecord:
         new = None if name == "mask" else changed(getattr(record, name))
         return dataclasses.replace(record, **{name: new})
     place, old = {
-        TensorInfo: ("outputs", record.output), MaskSeen: ("masks", record.mask), Operation: ("operation", record.operation),
-    }[kind]  # fmt: skip
+        TensorInfo: ("outputs", record.output),
+        MaskSeen: ("masks", record.mask),
+        Operation: ("operation", record.operation),
+    }[kind]
     new = dataclasses.replace(old, **{name: changed(getattr(old, name))})
     if kind is Operation:
         return dataclasses.replace(record, operation=new)
@@ -204,6 +206,7 @@ def test_check_names_each_corrupted_field(s, kind, name):
             "inputs": "attention_mask",
             "outputs": "output",
             "masks": "mask",
+            "operation": "operation, kind",
         },
         TensorInfo: {"shape": "output", "path": "output?"},
         MaskSeen: {"argument": "attention_mask?"},
@@ -240,7 +243,7 @@ def test_a_caller_s_mask_of_ones_and_zeros_is_no_difference(tiny, s):
     assert s.check(trace(tiny, batch.waveforms, attention_mask=batch.mask.long())).ok
 
 
-# -- kept and read again ------------------------------------------------------------------------------------------------
+# -- kept and read again ---------------------------------------------------------------------------------------------
 
 
 def filled(kind: type, start: int):
@@ -252,7 +255,8 @@ def filled(kind: type, start: int):
             "bool": not part.default, "tuple[int, ...]": (number, number + 1), "tuple[int, ...] | None": (number,),
             "tuple[tuple[int, int], ...]": ((number, number + 1),), "tuple[int | str, ...]": ("B", number),
             "tuple[str, ...]": (f"{part.name} {number}",), "tuple[int, int | None]": (number, number + 1),
-            "Operation": lambda n=number: filled(Operation, 100 * n), "MaskSeen | None": lambda n=number: filled(MaskSeen, 100 * n),
+            "Operation": lambda n=number: filled(Operation, 100 * n),
+            "MaskSeen | None": lambda n=number: filled(MaskSeen, 100 * n),
             "tuple[TensorInfo, ...]": lambda n=number: (filled(TensorInfo, 100 * n), filled(TensorInfo, 101 * n)),
             "tuple[MaskSeen, ...]": lambda n=number: (filled(MaskSeen, 100 * n),),
         }.get(part.type)  # fmt: skip
@@ -273,7 +277,8 @@ def test_a_round_trip_keeps_every_field(tmp_path):
     formulas = {"B": "B", "L": "L", "T": "L // 2"}
     s = SymbolicTrace(
         model_name="name", records=(record, dataclasses.replace(record, call=99, mask=None)), letters=formulas,
-        labels={"T+1": "T + 1"}, range=filled(Range, 1), masked=True, guards=("L >= 3",), constants={"D": 4}, notes=("a",),
+        labels={"T+1": "T + 1"}, range=filled(Range, 1), masked=True, guards=("L >= 3",), constants={"D": 4},
+        notes=("a",),
     )  # fmt: skip
     s.save(tmp_path / "s.json")
     for again in (SymbolicTrace.load(tmp_path / "s.json"), pickle.loads(pickle.dumps(s)), copy.deepcopy(s)):
@@ -308,7 +313,7 @@ def test_an_hour_needs_no_run(s):
     assert json.loads(json.dumps(shapes.to_dict()))["letters"]["T"] == 179_999
 
 
-# -- other models ---------------------------------------------------------------------------------------------------------
+# -- other models ----------------------------------------------------------------------------------------------------
 
 
 class Fixes(nn.Module):
@@ -368,7 +373,7 @@ def test_other_conventions_and_arguments_by_hand():
         symbolic_trace([])
 
 
-# -- derive = observe = prove ----------------------------------------------------------------------------------------------
+# -- derive = observe = prove ----------------------------------------------------------------------------------------
 
 
 @st.composite

@@ -12,6 +12,7 @@ import types
 import warnings
 from collections import Counter, OrderedDict, UserDict, defaultdict, deque
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import pytest
 import torch
@@ -42,7 +43,7 @@ class PlainObject:
 class Keeps(nn.Module):
     """Keeps what it sees in every kind of object."""
 
-    on_class: dict = {}
+    on_class: ClassVar[dict] = {}
     last_on_class = None
 
     def __init__(self):
@@ -197,9 +198,9 @@ class Stubborn(nn.Module):
 
 def test_a_model_that_cannot_be_exported_is_told_by_its_own_line():
     stubborn = Stubborn()
-    with untouched(stubborn), pytest.warns(UserWarning, match="own remark") as told:
-        with pytest.raises(ExportError, match=r"layer 'gate' \(LooksAtValues\)") as caught:
-            symbolic_trace(stubborn)
+    gate = pytest.raises(ExportError, match=r"layer 'gate' \(LooksAtValues\)")
+    with untouched(stubborn), pytest.warns(UserWarning, match="own remark") as told, gate as caught:
+        symbolic_trace(stubborn)
     assert caught.value.layer == "gate" and "if x.sum() > 0" in caught.value.operation
     assert "test_symbolic_isolation.py" in caught.value.operation and "What still works" in str(caught.value)
     assert {warning.filename for warning in told} == {__file__}

@@ -1,4 +1,4 @@
-"""Derive the formulas of every preset anew and store them where the package keeps them: python tools/store_formulas.py"""
+"""Derive the formulas of every preset anew and store them in the package: python tools/store_formulas.py"""
 
 from __future__ import annotations
 

@@ -91,9 +91,17 @@ def bind(model: nn.Module, args: tuple, kwargs: Mapping[str, Any]) -> dict[str, 
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Torch's own remarks about exporting are not for our users; what the model's code warns of passes."""
-    loggers = [logging.getLogger(name) for name in ("torch.export", "torch._export", "torch.fx", "torch._dynamo")]
+def isolated_run(model: nn.Module) -> Iterator[None]:
+    """The code of ``model`` may run on tensors without values: no compiler, no gradients, globals kept."""
+    with eager(), random_state_kept(), globals_kept(model), torch.no_grad():
+        yield
+
+
+@contextlib.contextmanager
+def _quiet(pass_on: bool = True) -> Iterator[None]:
+    """Torch's own remarks about exporting are not for our users; what the model's code warns of passes, once."""
+    names = ("torch.export", "torch._export", "torch.fx", "torch._dynamo", "torch._subclasses.fake_tensor")
+    loggers = [logging.getLogger(name) for name in names]
     levels = [(logger, logger.level) for logger in loggers]
     caught: list[warnings.WarningMessage] = []
     try:
@@ -106,7 +114,7 @@ def _quiet() -> Iterator[None]:
         for logger, level in levels:
             logger.setLevel(level)
         for warning in caught:
-            if is_users(warning.filename):
+            if pass_on and is_users(warning.filename):
                 warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
@@ -156,9 +164,8 @@ def export_calls(model: nn.Module, arguments: Mapping[str, Any], clips: int, sam
         with torch.no_grad():
             body, notes = isolated_copy(model)
         body.register_forward_pre_hook(enter, with_kwargs=True)
-        with _quiet(), eager(), random_state_kept(), globals_kept(model), torch.no_grad():
-            with observing(body, keep_fast_path=False) as calls:
-                program = torch.export.export(body, (), dict(arguments), dynamic_shapes=dynamic, strict=False)
+        with _quiet(), isolated_run(model), observing(body, keep_fast_path=False) as calls:
+            program = torch.export.export(body, (), dict(arguments), dynamic_shapes=dynamic, strict=False)
     except Exception as error:
         entered = [call.name for call in calls if call.error is not None or call.ended is None]
         raise _explained(model, error, entered[-1] if entered else None) from error
@@ -267,16 +274,9 @@ class FakeRuns:
     def run(self, arguments: Mapping[str, Any]) -> list[RawCall]:
         """Every call of a module; tensors in ``arguments`` stand for their shapes and types."""
         inputs = {k: self._fake(v) if isinstance(v, Tensor) else v for k, v in arguments.items()}
-        log = logging.getLogger("torch._subclasses.fake_tensor")  # logs every operation that does not fit its shapes
-        was_disabled = log.disabled
-        log.disabled = True
-        try:
-            with eager(), random_state_kept(), globals_kept(self._model), torch.no_grad(), self._mode:
-                with warnings.catch_warnings(), observing(self._body, keep_fast_path=False) as calls:
-                    warnings.simplefilter("ignore")
-                    self._body(**inputs)
-        finally:
-            log.disabled = was_disabled
+        listening = observing(self._body, keep_fast_path=False)
+        with _quiet(pass_on=False), isolated_run(self._model), self._mode, listening as calls:
+            self._body(**inputs)
         return calls
 
 

@@ -4,8 +4,8 @@ A symbolic trace holds the text, so that its data is plain and a stored formula 
 Whoever wants algebra asks for the sympy form (`parse`), in the functions with which torch itself states sizes
 (``FloorDiv``, ``PythonMod``). B, L and every other letter stand for whole numbers of at least 1.
 
-The text is Python with ``+ - * // %``, ``max``, ``min``, comparisons, ``and``, ``or``, ``not``. It may come from a file, so
-it is read node by node and never handed to ``eval`` or ``sympify`` as it is.
+The text is Python with ``+ - * // %``, ``max``, ``min``, comparisons, ``and``, ``or``, ``not``. It may come from a
+file, so it is read node by node and never handed to ``eval`` or ``sympify`` as it is.
 """
 
 from __future__ import annotations
@@ -208,8 +208,8 @@ def to_json(expr: sympy.Basic | str) -> int | str | list:
     """An expression as the explorer's front end evaluates it, operator first.
 
     ``400``, ``"L"``, ``["+", a, b, …]``, ``["*", a, b, …]``, ``["//", a, b]``, ``["%", a, b]``, ``["max", a, b, …]``,
-    ``["min", a, b, …]``; in conditions also comparisons, ``["and", …]``, ``["or", …]``, ``["not", a]``. A number is a sum's
-    last and a product's first operand. ``//`` rounds down and ``%`` takes the sign of the divisor: in JavaScript
+    ``["min", a, b, …]``; in conditions also comparisons, ``["and", …]``, ``["or", …]``, ``["not", a]``. A number is a
+    sum's last and a product's first operand. ``//`` rounds down and ``%`` takes the sign of the divisor: in JavaScript
     ``Math.floor(a / b)`` and ``((a % b) + b) % b``, exact below 2**53.
     """
     expr = parse(expr) if isinstance(expr, str) else expr

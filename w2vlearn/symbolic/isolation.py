@@ -1,8 +1,8 @@
 """Running a user's code on tensors without values, so that nothing of the user's keeps one.
 
-The export runs on a copy of the model (`isolated_copy`): the same parameters and buffers, at no cost in memory, and every
-other object that the model holds copied, closures and bound methods included. What a forward reaches by a global name
-or through its class cannot be copied; it is put back afterwards (`globals_kept`).
+The export runs on a copy of the model (`isolated_copy`): the same parameters and buffers, at no cost in memory, and
+every other object that the model holds copied, closures and bound methods included. What a forward reaches by a global
+name or through its class cannot be copied; it is put back afterwards (`globals_kept`).
 """
 
 from __future__ import annotations
@@ -224,9 +224,10 @@ def _containers(start: Any) -> Iterator[Any]:
             waiting += _entries(value)
         elif isinstance(value, tuple):
             waiting += value
-        elif not isinstance(value, type | types.FunctionType | Tensor) and hasattr(value, "__dict__"):
-            if _is_users(type(value).__module__) or isinstance(value, types.SimpleNamespace | nn.Module):
-                waiting.append(vars(value))
+        elif not isinstance(value, type | types.FunctionType | Tensor) and (
+            _is_users(type(value).__module__) or isinstance(value, types.SimpleNamespace | nn.Module)
+        ):
+            waiting.append(getattr(value, "__dict__", None))
 
 
 def _named_globally(model: nn.Module) -> Iterator[tuple[Any, str, Any]]:

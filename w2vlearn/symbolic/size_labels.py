@@ -113,7 +113,7 @@ def _letters(size: int | sympy.Expr) -> set[str]:
 def _multiple(size: sympy.Expr, known: sympy.Expr, letter: str) -> sympy.Expr | None:
     """``size`` as ``a * letter + b``, proved; None if it is not of that form."""
     values = compiled((text(size), text(known)), ("L",))
-    grown, grown_known = (far - near for far, near in zip(values(10**12), values(0), strict=True))
+    grown, grown_known = (far - near for far, near in zip(values(10**12), values(PROBES[0]), strict=True))
     factor = round(grown / grown_known) if grown_known else 0
     added = closed_form.canonical(size - factor * known)
     return symbol(letter) * factor + added if factor and added.is_Integer else None
