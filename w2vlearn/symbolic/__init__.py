@@ -58,8 +58,9 @@ def symbolic_trace(
     -----
     The model's code runs about ten times on tensors without values: for the export, and once per edge. It runs on a
     copy that shares parameters and buffers, in eval mode, without compiler and without the user's hooks, so that
-    nothing that the model holds keeps such a tensor. What its code reaches by a global name or through its class is put back
-    afterwards. Not covered: what it prints or writes to files, and objects that cannot be copied (a note names them).
+    nothing that the model holds keeps such a tensor. What its code reaches by a global name or through its class is
+    put back afterwards. Not covered: what it prints or writes to files, and objects that cannot be copied (a note
+    names them).
     """
     if isinstance(model, str):
         return SymbolicTrace.preset(model, mask)
