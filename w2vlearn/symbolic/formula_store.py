@@ -42,7 +42,7 @@ _SHARED = {"operation": "operations", "inputs": "tensors", "outputs": "tensors",
 _KINDS = {"operations": Operation, "tensors": TensorInfo, "masks": MaskSeen}
 
 
-def to_dict(content: Mapping[str, Any]) -> dict[str, Any]:
+def write_content(content: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a `SymbolicTrace` as plain data; see this module's docstring."""
     tables: dict[str, dict[Any, int]] = {name: {} for name in _KINDS}
 
@@ -69,8 +69,8 @@ def _changed_fields(item: Any) -> dict[str, Any]:
     return {name: plain(value) for name, (value, default) in every.items() if default is MISSING or value != default}
 
 
-def from_dict(data: Any) -> dict[str, Any]:
-    """The fields that `to_dict` was given.
+def read_content(data: Any) -> dict[str, Any]:
+    """The fields that `write_content` was given.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value
 
 
-def write(data: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+def write_lines(data: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
     """Write a symbolic trace as JSON, one record per line; ``~`` stands for the home folder."""
     parts = [f" {json.dumps(name)}: {_lines(value)}" for name, value in data.items()]
     Path(path).expanduser().write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")

@@ -10,11 +10,11 @@ from functools import cache, cached_property
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from w2vlearn.symbolic import closed_form, formula_store
 from w2vlearn.symbolic.agreement import CheckReport, compare
-from w2vlearn.symbolic.closed_form import Formula
+from w2vlearn.symbolic.closed_form import Formula, find, step
 from w2vlearn.symbolic.evaluation import Range, Shapes, Template
 from w2vlearn.symbolic.expressions import compiled, letters_of, parse, substituted
+from w2vlearn.symbolic.formula_store import read_content, write_content, write_lines
 from w2vlearn.tracing.layers import Layers
 from w2vlearn.tracing.records import BatchInfo, LayerRecord
 from w2vlearn.tracing.store import read_json
@@ -73,10 +73,10 @@ class SymbolicTrace(Layers):
         derived = self.letters[letter]
         if letter in ("B", "L"):
             return Formula(letter, derived, None, None, "exact", str(self.range))
-        closed = closed_form.find(parse(derived))
+        closed = find(parse(derived))
         names = list(self.letters)
         before = next((n for n in reversed(names[: names.index(letter)]) if self.letters[n] != derived), "L")
-        chain = closed_form.step(parse(self.letters[before]), parse(derived), before) if before != "B" else None
+        chain = step(parse(self.letters[before]), parse(derived), before) if before != "B" else None
         status = "unknown" if closed is None else "exact"
         return Formula(letter, derived, chain, closed, status, str(self.range))
 
@@ -146,16 +146,16 @@ class SymbolicTrace(Layers):
 
     def to_dict(self) -> dict[str, Any]:
         """As plain lists, dicts, numbers and strings, ready for JSON; see `w2vlearn.symbolic.formula_store`."""
-        return formula_store.to_dict({f.name: getattr(self, f.name) for f in fields(self)})
+        return write_content({f.name: getattr(self, f.name) for f in fields(self)})
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> SymbolicTrace:
         """Back from `to_dict`; a ``ValueError`` says what is wrong with data of another kind or version."""
-        return cls(**formula_store.from_dict(data))
+        return cls(**read_content(data))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write `to_dict` as a JSON file."""
-        formula_store.write(self.to_dict(), path)
+        write_lines(self.to_dict(), path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> SymbolicTrace:

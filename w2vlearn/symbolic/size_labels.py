@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import sympy
 
-from w2vlearn.symbolic import closed_form
+from w2vlearn.symbolic.closed_form import canonical, step
 from w2vlearn.symbolic.expressions import compiled, parse, symbol, text
 from w2vlearn.tracing.hooks import RawCall
 from w2vlearn.tracing.letters import PROBES, frame_index, name_lengths
@@ -61,7 +61,7 @@ class SizeLabels:
             name = names.get(key)
             if name is None or not re.fullmatch(r"[TA]\d*", name):
                 continue
-            if name in self.letters and closed_form.canonical(self.letters[name] - size) != 0:
+            if name in self.letters and canonical(self.letters[name] - size) != 0:
                 # the same at all lengths tried, but not provably so: a letter of its own
                 name, spare = f"A{spare}", spare + 1
             self.letters.setdefault(name, size)
@@ -99,8 +99,8 @@ class SizeLabels:
             if letter == "B":
                 continue
             shorter = _multiple(size, known, letter)
-            if shorter is None and (step := closed_form.step(known, size, letter)) is not None:
-                shorter = parse(step)
+            if shorter is None and (source := step(known, size, letter)) is not None:
+                shorter = parse(source)
             if shorter is not None and len(text(shorter)) < len(text(best)):
                 best = shorter
         return best
@@ -115,5 +115,5 @@ def _multiple(size: sympy.Expr, known: sympy.Expr, letter: str) -> sympy.Expr | 
     values = compiled((text(size), text(known)), ("L",))
     grown, grown_known = (far - near for far, near in zip(values(10**12), values(PROBES[0]), strict=True))
     factor = round(grown / grown_known) if grown_known else 0
-    added = closed_form.canonical(size - factor * known)
+    added = canonical(size - factor * known)
     return symbol(letter) * factor + added if factor and added.is_Integer else None
