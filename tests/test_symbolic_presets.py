@@ -18,7 +18,7 @@ def on_meta(name: str) -> Wav2Vec2ForCTC:
         return Wav2Vec2ForCTC(Wav2Vec2Config.from_preset(name)).eval()
 
 
-@pytest.mark.parametrize(("name", "mask"), [("tiny", True), ("tiny", False), ("base", True), ("large_lv60", False)])
+@pytest.mark.parametrize(("name", "mask"), [("tiny", True), ("tiny", False), ("base", True)])
 def test_stored_formulas_equal_a_fresh_derivation(name, mask):
     """The others come from the same run of tools/store_formulas.py, and are held to a run below."""
     assert SymbolicTrace.preset(name, mask).to_dict() == symbolic_trace(on_meta(name), mask=mask).to_dict()
@@ -40,7 +40,7 @@ def test_stored_formulas_need_no_sympy_and_no_compiler():
     code = (
         "import sys; from w2vlearn import symbolic_trace; s = symbolic_trace('large'); t = s.at(B=3, L=40_000); "
         "assert t['wav2vec2.encoder.layers.23'].output.shape == (3, 124, 1024); "
-        "sys.exit(' '.join({'sympy', 'torch._dynamo', 'matplotlib', 'transformers'} & set(sys.modules)))"
+        "sys.exit(' '.join({'sympy', 'torch._dynamo', 'matplotlib', 'transformers'} & set(sys.modules)) or 0)"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr
