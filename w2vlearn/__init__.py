@@ -20,7 +20,7 @@ _ROOMS = {
     "load": "w2vlearn.checkpoints",
     "trace": "w2vlearn.tracing",
     "Trace": "w2vlearn.tracing",
-    "symbolic_trace": "w2vlearn.tracing",
+    "symbolic_trace": "w2vlearn.symbolic",
     "padding_leak": "w2vlearn.tracing",
     "receptive_field": "w2vlearn.tracing",
     "transcribe": "w2vlearn.transcription",

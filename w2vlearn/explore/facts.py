@@ -1,6 +1,7 @@
 """What the explorer's front end is told: expressions from a symbolic trace, and rows and costs that refer to them.
 
-Nothing here knows a length. The front end evaluates the trees (see `w2vlearn.tracing.expression`) and adds no formula.
+Nothing here knows a length. The front end evaluates the trees (see `w2vlearn.symbolic.expressions.to_json`) and adds
+no formula.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from typing import Any
 
 from w2vlearn.show.palette import STAGES
 from w2vlearn.show.rows import Row, rows
-from w2vlearn.tracing.symbolic import SymbolicTrace
+from w2vlearn.show.sentences import leak_reason
+from w2vlearn.symbolic import SymbolicTrace
+from w2vlearn.symbolic.expressions import to_json
 
 __all__ = ["facts", "leaks", "measure_leaks"]
 
-_CONVOLUTION = re.compile(r"kernel (\d+), stride (\d+).*?(\d+) -> (\d+) channels(?:, (\d+) groups)?")
 _NUMBERED = re.compile(r"(encoder\.layers)\.\d+")
 _BYTES = 4  # float32
 
@@ -35,22 +37,22 @@ def facts(symbolic: SymbolicTrace, norm: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``letters``, ``labels``, ``chain``, ``closed`` as in the symbolic trace's own JSON; ``tower``: the feature
-        encoder's convolutions; ``rows``: the table, folded and not; ``costs``: trees for work and memory; ``leak``.
+        ``letters``, ``labels``: trees; ``closed``: offset and hop of T; ``tower``: the feature encoder's convolutions;
+        ``rows``: the table, folded and not; ``costs``: trees for work and memory; ``leak``.
     """
-    data = symbolic.to_dict()
+    frames = symbolic.formula("T")
     reached = leaks()[norm]["with mask" if symbolic.masked else "without mask"]
     folded = rows(symbolic, "layers")
     return {
         "model": symbolic.model_name,
         "masked": symbolic.masked,
-        "letters": data["letters"],
-        "labels": data["labels"],
-        "closed": data["closed"],
-        "constants": data["constants"],
+        "letters": {letter: to_json(text) for letter, text in symbolic.letters.items()},
+        "labels": {label: to_json(text) for label, text in symbolic.labels.items()},
+        "closed": {"T": {"letter": frames.closed.letter, "offset": frames.closed.offset, "hop": frames.closed.hop}},
+        "constants": dict(symbolic.constants),
         "minimum": symbolic.range.minimum,
-        "formula": str(symbolic.formula("T")).splitlines()[0],
-        "tower": _tower(folded, data),
+        "formula": f"T = {frames.closed}",
+        "tower": _tower(folded),
         "rows": [_row(row, reached) for row in folded],
         "all_rows": [_row(row, reached) for row in rows(symbolic, "all")],
         "costs": _costs(symbolic),
@@ -83,41 +85,38 @@ def _time_label(shape: tuple[int | str, ...]) -> str | None:
     return next((size for size in shape[1:] if isinstance(size, str) and size != "B"), None)
 
 
-def _tower(folded: list[Row], data: dict[str, Any]) -> list[dict[str, Any]]:
+def _tower(folded: list[Row]) -> list[dict[str, Any]]:
     """The convolutions that shorten the waveform: letter, kernel, stride, and a tree for the positions left over."""
     tower = []
     for row in folded:
-        match = _CONVOLUTION.search(row.what)
-        output = row.record.output
-        if not match or row.stage.key != "feature_encoder" or output is None:
+        operation, output = row.record.operation, row.record.output
+        if operation.kind != "convolution" or row.stage.key != "feature_encoder" or output is None:
             continue
-        kernel, stride = int(match[1]), int(match[2])
+        kernel, stride = operation.kernel[0], operation.stride[0]
         before, after = (str(info.shape[-1]) for info in (row.record.input, output))
         # what lies beyond the last kernel's end: before - ((after - 1) * stride + kernel)
         left = ["+", before, ["*", -stride, after], stride - kernel]
-        tower.append({"before": before, "after": after, "kernel": kernel, "stride": stride, "left": left})
-    for index, step in enumerate(tower):
-        step["name"] = f"T{index + 1}"
+        name = f"T{len(tower) + 1}"
+        tower.append({"before": before, "after": after, "kernel": kernel, "stride": stride, "left": left, "name": name})
     return tower
 
 
 def _costs(symbolic: SymbolicTrace) -> dict[str, Any]:
     """Trees for multiply-adds and for the memory of tensors that matter, in bytes of float32."""
-    trees = {label: tree.to_json() for label, tree in symbolic.labels.items()}  # "T+1" is a label, not a letter
+    trees = {label: to_json(text) for label, text in symbolic.labels.items()}  # "T+1" is a label, not a letter
     work: list[Any] = []
     largest_convolution: Any = 0
     for record in symbolic.records:
-        if record.input is None or record.output is None or record.skipped:
+        if record.input is None or record.output is None:
             continue
+        operation = record.operation
         before, after = ([trees.get(size, size) for size in info.shape] for info in (record.input, record.output))
-        match = _CONVOLUTION.search(record.what)
-        if match:
-            kernel, _, channels, _, groups = (int(number or 1) for number in match.groups())
-            work.append(["*", *after, kernel * channels // groups])
+        if operation.kind == "convolution":
+            work.append(["*", *after, operation.kernel[0] * operation.inputs // operation.groups])
             largest_convolution = largest_convolution or ["*", *after, _BYTES]
-        elif record.what.startswith("linear"):
+        elif operation.kind == "linear":
             work.append(["*", *before, after[-1]])
-        elif record.what.startswith("self-attention"):
+        elif operation.kind == "attention":
             clips, frames, features = after
             work.append(["*", 2, clips, frames, frames, features])  # query times key, then weights times value
     heads = symbolic.constants.get("H", 1)
@@ -175,7 +174,7 @@ def measure_leaks() -> dict[str, Any]:
             measured[norm] = {
                 "with mask" if run.masked else "without mask": {
                     "entry": run.entry,
-                    "reason": run.reason,
+                    "reason": leak_reason(run),
                     "layers": sorted({_role(layer.name) for layer in run.layers if layer.relative > run.tolerance}),
                 }
                 for run in report.runs

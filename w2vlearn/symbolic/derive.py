@@ -1,62 +1,77 @@
-"""From one export run to a `SymbolicTrace`: arguments, letters, records, and the edges that export cannot cover."""
+"""`symbolic_trace`: every layer's shape and mask as a function of B and L, proved by `torch.export`.
+
+What is added to the export run is names and arithmetic: letters for torch's symbols, the range for which the proof
+holds, and runs at the edges that export cannot cover. The lengths themselves come from the model's own operations.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from w2vlearn.tracing.adapters import from_batch, is_batch, parameters_of
+from w2vlearn.symbolic.evaluation import AGREES, Range
+from w2vlearn.symbolic.export import Exported, FakeRuns, bind, export_calls
+from w2vlearn.symbolic.expressions import compiled, text
+from w2vlearn.symbolic.formulas import SymbolicTrace
+from w2vlearn.symbolic.size_labels import SizeLabels
 from w2vlearn.tracing.assemble import build_records
-from w2vlearn.tracing.axes import Axes
-from w2vlearn.tracing.export import Exported, HollowRuns, bare_twin, bind, export_calls
-from w2vlearn.tracing.expression import Expression, compile_expressions
 from w2vlearn.tracing.hooks import RawCall, RawTensor
-from w2vlearn.tracing.shapes import Range
-from w2vlearn.tracing.symbolic import SymbolicTrace
-
-__all__ = ["derive"]
+from w2vlearn.tracing.inputs import from_batch, is_batch, parameters_of
+from w2vlearn.tracing.operations import class_name
 
 _CLIPS, _SAMPLES = 3, 40_000  # example sizes for export; any would do, the proof does not depend on them
 
 
 def derive(model: nn.Module, args: tuple, kwargs: Mapping[str, Any], mask: bool, edges: bool) -> SymbolicTrace:
-    """Export the model and state every layer in letters. Parameters as in `symbolic_trace`."""
-    arguments, masked, notes = example_arguments(model, args, kwargs, mask)
+    """Export the model and state every layer in letters. Parameters as in `w2vlearn.symbolic.symbolic_trace`."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(
+            f"symbolic_trace takes a torch.nn.Module or the name of a preset, found a {type(model).__name__}"
+        )
+    model = getattr(model, "_orig_mod", model)
+    arguments, masked, notes = _example_arguments(model, args, kwargs, mask)
     clips, samples = _sizes(arguments)
-    exported = export_calls(bare_twin(model), arguments, clips, samples)
+    exported = export_calls(model, arguments, clips, samples)
     runs = _Runs(model, arguments, exported)
     notes += runs.leave_out_masks_made_by_export()
-    axes = Axes(exported.calls)
+    sizes = SizeLabels(exported.calls)
 
     def label(call: RawCall, side: str, tensor: RawTensor) -> tuple[tuple, tuple[str, ...]]:
-        shape = tuple(map(axes.label, tensor.shape))
+        shape = tuple(map(sizes.label, tensor.shape))
         return shape, tuple(map(str, shape))
 
     for call in exported.calls:  # a formula holds on every device
         for tensors in (call.inputs, call.outputs):
-            tensors[:] = [t._replace(device="any") for t in tensors]
+            tensors[:] = [tensor._replace(device="any") for tensor in tensors]
     records, constants = build_records(exported.calls, label)
-    held = _range(exported, axes)
+    proved = _range(exported, sizes)
     if edges:
-        held = runs.edges(held)
-    for name in sorted({n for e in axes.labels.values() for n in e.letters} - set(axes.letters)):
-        notes.append(f"the size {name} depends on values, not on B and L alone: no formula")
-    notes += exported.notes
+        proved = runs.edges(proved)
+    unknown = {s.name for expr in sizes.labels.values() for s in expr.free_symbols} - set(sizes.letters)
+    notes += [f"the size {name} depends on values, not on B and L alone: no formula" for name in sorted(unknown)]
     return SymbolicTrace(
-        type(model).__name__, records, axes.letters, axes.labels, held, masked, exported.guards, constants, tuple(notes)
+        model_name=class_name(model),
+        records=records,
+        letters={name: text(expr) for name, expr in sizes.letters.items()},
+        labels={name: text(expr) for name, expr in sizes.labels.items()},
+        range=proved,
+        masked=masked,
+        guards=tuple(map(text, exported.guards)),
+        constants=constants,
+        notes=(*notes, *exported.notes),
     )
 
 
-def example_arguments(model: nn.Module, args, kwargs, mask: bool) -> tuple[dict[str, Any], bool, list[str]]:
+def _example_arguments(
+    model: nn.Module, args: tuple, kwargs: Mapping[str, Any], mask: bool
+) -> tuple[dict[str, Any], bool, list[str]]:
     """Arguments by name, whether there is a mask, and what was decided. Their values play no part."""
-    tensors = [v for v in (*args, *kwargs.values()) if isinstance(v, Tensor)]
-    if tensors:
+    if any(isinstance(value, Tensor) for value in (*args, *kwargs.values())):
         named, notes = bind(model, args, kwargs), []
     else:
         weight = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
@@ -65,36 +80,35 @@ def example_arguments(model: nn.Module, args, kwargs, mask: bool) -> tuple[dict[
             lengths=torch.full((_CLIPS,), _SAMPLES, device=weight.device),
             mask=torch.ones(_CLIPS, _SAMPLES, dtype=torch.bool, device=weight.device),
         )
-        rest = args[1:] if args and is_batch(args[0]) else args
+        others = args[1:] if args and is_batch(args[0]) else args
         positional, keywords, notes = from_batch(model, batch, dict(kwargs))
-        named = bind(model, (*positional, *rest), keywords)
+        named = bind(model, (*positional, *others), keywords)
         if not mask:
             required = {p.name for p in (parameters_of(model) or ([],))[0] if p.required}
             masks = [k for k, v in named.items() if isinstance(v, Tensor) and v is not batch.waveforms]
             named = {k: v for k, v in named.items() if k not in masks or k in required}
-            notes = [n for n in notes if not any(repr(k) in n for k in masks if k not in named)]
+            notes = [note for note in notes if not any(repr(k) in note for k in masks if k not in named)]
             notes += [f"{k!r} cannot be left out" for k in masks if k in named]
-    return named, sum(isinstance(v, Tensor) for v in named.values()) > 1, notes
+    return named, sum(isinstance(value, Tensor) for value in named.values()) > 1, notes
 
 
 def _sizes(arguments: Mapping[str, Any]) -> tuple[int, int]:
-    main = next(v for v in arguments.values() if isinstance(v, Tensor))
+    main = next(value for value in arguments.values() if isinstance(value, Tensor))
     return main.shape[0], main.shape[-1]
 
 
-def _range(exported: Exported, axes: Axes) -> Range:
+def _range(exported: Exported, sizes: SizeLabels) -> Range:
     """What the proof covers: torch's own bounds on its symbols, narrowed and conditioned by the guards beyond them."""
     (b_low, b_high), (l_low, l_high) = exported.ranges["B"], exported.ranges["L"]
     window = range(l_low, min(l_low + 4_000, l_high or l_low + 4_000) + 1)
     far = [l_high or n for n in (57_600_000, 57_600_001, 57_600_323)]
     clips = sorted({b_low, b_high or b_low + 1})
-    tried = [*window, *far]
-    every = compile_expressions(exported.guards, ("B", "L"))
+    every = compiled(tuple(map(text, exported.guards)), ("B", "L"))
     failing: dict[int, list[int]] = {}
-    for n in tried:
-        for held in (every(b, n) for b in clips):
-            if not all(held):
-                for i, holds in enumerate(held):
+    for n in [*window, *far]:
+        for outcome in (every(b, n) for b in clips):
+            if not all(outcome):
+                for i, holds in enumerate(outcome):
                     if not holds:
                         failing.setdefault(i, []).append(n)
     conditions, bound = [], l_low
@@ -102,9 +116,9 @@ def _range(exported: Exported, axes: Axes) -> Range:
         if fails[-1] < l_low + len(window) // 2:
             bound = max(bound, fails[-1] + 1)  # a bound that torch did not fold into its range
         else:
-            conditions.append(axes.in_letters(exported.guards[i]))
-    sizes = {d for c in exported.calls for t in (*c.inputs, *c.outputs) for d in t.shape if isinstance(d, Expression)}
-    lengths = compile_expressions([d for d in sizes if d.letters == {"L"}], ("L",))
+            conditions.append(text(sizes.in_letters(exported.guards[i])))
+    dims = {d for c in exported.calls for t in (*c.inputs, *c.outputs) for d in t.shape if not isinstance(d, int)}
+    lengths = compiled(tuple(sorted(text(d) for d in dims if {s.name for s in d.free_symbols} == {"L"})), ("L",))
     minimum = bound
     while minimum > 1 and "L" not in exported.fixed and _all_positive(lengths, minimum - 1):
         minimum -= 1
@@ -124,18 +138,21 @@ class _Runs:
     def __init__(self, model: nn.Module, arguments: Mapping[str, Any], exported: Exported) -> None:
         self.arguments, self.exported = arguments, exported
         self.done: list[tuple[int, int]] = []
-        self.hollow = HollowRuns(model)
+        self.fake = FakeRuns(model)
+        dims = {d for c in exported.calls for t in (*c.inputs, *c.outputs) for d in t.shape if not isinstance(d, int)}
+        self.known = [d for d in dims if {s.name for s in d.free_symbols} <= {"B", "L"}]
+        self.formulas = compiled(tuple(map(text, self.known)), ("B", "L"))
 
     def calls(self, clips: int, samples: int) -> list[RawCall]:
         b, n = _sizes(self.arguments)
         new = {b: clips, n: samples}
         given = {
-            k: torch.empty([new.get(d, d) for d in v.shape], dtype=v.dtype, device="meta")
-            if isinstance(v, Tensor)
-            else v
-            for k, v in self.arguments.items()
+            name: torch.empty([new.get(d, d) for d in value.shape], dtype=value.dtype, device="meta")
+            if isinstance(value, Tensor)
+            else value
+            for name, value in self.arguments.items()
         }
-        return self.hollow.run(given)
+        return self.fake.run(given)
 
     def leave_out_masks_made_by_export(self) -> list[str]:
         """Some libraries make an all-true mask while exporting that a run without a mask has not: take it out again."""
@@ -154,27 +171,27 @@ class _Runs:
             return []
         return [f"{left_out} layers are handed an all-true mask while exporting and None in a run: left out here"]
 
-    def edges(self, held: Range) -> Range:
+    def edges(self, proved: Range) -> Range:
         """Run the model where export had to look away: B = 1, and lengths with a single position."""
-        exported, b_low, l_low = self.exported, held.clips[0], held.samples[0]
+        exported, b_low, l_low = self.exported, proved.clips[0], proved.samples[0]
         short = one_clip = both = ""
-        is_short, is_one = held.minimum < l_low and "L" not in exported.fixed, b_low > 1 and "B" not in exported.fixed
+        is_short, is_one = proved.minimum < l_low and "L" not in exported.fixed, b_low > 1 and "B" not in exported.fixed
         if is_short:
-            middle = (held.minimum + l_low) // 2
-            short = self.agrees([(b_low, held.minimum), (b_low, middle), (b_low, l_low - 1)])
-            if short == "agrees" and held.minimum > 1 and not self.differs(b_low, held.minimum - 1):
-                short = f"the model also runs at L = {held.minimum - 1}, where the formulas leave no position"
+            middle = (proved.minimum + l_low) // 2
+            short = self.agrees([(b_low, proved.minimum), (b_low, middle), (b_low, l_low - 1)])
+            if short == AGREES and proved.minimum > 1 and not self.differs(b_low, proved.minimum - 1):
+                short = f"the model also runs at L = {proved.minimum - 1}, where the formulas leave no position"
         if is_one:
             one_clip = self.agrees([(1, l_low), (1, max(l_low, _sizes(self.arguments)[1]))])
         if is_short and is_one:
-            both = self.agrees([(1, held.minimum), (1, l_low - 1)])
-        return replace(held, short=short, one_clip=one_clip, short_one_clip=both, runs=tuple(self.done))
+            both = self.agrees([(1, proved.minimum), (1, l_low - 1)])
+        return replace(proved, short=short, one_clip=one_clip, short_one_clip=both, runs=tuple(self.done))
 
     def agrees(self, points: Sequence[tuple[int, int]]) -> str:
         for clips, samples in points:
-            if found := self.differs(clips, samples):
-                return f"differs when run at B = {clips}, L = {samples}: {found}"
-        return "agrees"
+            if difference := self.differs(clips, samples):
+                return f"differs when run at B = {clips}, L = {samples}: {difference}"
+        return AGREES
 
     def differs(self, clips: int, samples: int) -> str:
         """Empty if every tensor of every call has the size that the formulas say, else the first that has not."""
@@ -185,26 +202,19 @@ class _Runs:
             return _brief(error)
         if [(c.name, c.call) for c in calls] != [(c.name, c.call) for c in self.exported.calls]:
             return "other layers are called"
-
-        @cache
-        def value(size: int | Expression) -> int | None:
-            if isinstance(size, int):
-                return size
-            return size(B=clips, L=samples) if size.letters <= {"B", "L"} else None
-
+        values = dict(zip(self.known, self.formulas(clips, samples), strict=True))
         for run, proof in zip(calls, self.exported.calls, strict=True):
-            for found, stated in ((run.inputs, proof.inputs), (run.outputs, proof.outputs)):
-                said = {t.path: tuple(map(value, t.shape)) for t in stated}
-                for tensor in found:
-                    expected = said.get(tensor.path)
+            for tensors, stated in ((run.inputs, proof.inputs), (run.outputs, proof.outputs)):
+                shapes = {t.path: tuple(d if isinstance(d, int) else values.get(d) for d in t.shape) for t in stated}
+                for tensor in tensors:
+                    where, expected = f"{run.name or 'the model'}, {tensor.path}", shapes.get(tensor.path)
                     if expected is None or len(expected) != len(tensor.shape):
-                        return f"{run.name or 'the model'} has another {tensor.path}"
+                        return f"{where}: no such tensor in the formulas"
                     if any(e not in (None, n) for e, n in zip(expected, tensor.shape, strict=True)):
-                        where = f"{run.name or 'the model'}, {tensor.path}"
                         return f"{where}: {tuple(tensor.shape)}, the formula says {expected}"
         return ""
 
 
 def _brief(error: BaseException) -> str:
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0][:200] if text else ''}"
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200] if lines else ''}"
