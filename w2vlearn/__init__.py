@@ -6,6 +6,9 @@ Names load when first used, so ``import w2vlearn`` costs little more than ``impo
 """
 
 from importlib import import_module
+from typing import Any
+
+from w2vlearn.shown import Shown
 
 _ROOMS = {
     "Wav2Vec2Config": "w2vlearn.config",
@@ -22,7 +25,7 @@ _ROOMS = {
     "padding_leak": "w2vlearn.tracing",
     "receptive_field": "w2vlearn.tracing",
     "transcribe": "w2vlearn.transcription",
-    "explore": "w2vlearn.explore",
+    "explore": "w2vlearn.widgets",
 }
 
 __all__ = list(_ROOMS)
@@ -34,6 +37,13 @@ def __getattr__(name: str):
     value = getattr(import_module(_ROOMS[name]), name)
     globals()[name] = value  # the next look-up does not come here
     return value
+
+
+def _render(value: Any, form: str, **options: Any) -> Any:
+    return import_module("w2vlearn.show").render(value, form, **options)
+
+
+Shown.renderer = _render
 
 
 def __dir__():

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ _PARTS: tuple[tuple[Stage, str], ...] = (
 )
 
 
+@lru_cache(4096)
 def stage_of(name: str, type_name: str = "") -> Stage:
     """Stage that a module belongs to, read from the parts of its dotted name.
 
@@ -99,6 +101,16 @@ def stage_of(name: str, type_name: str = "") -> Stage:
     return MODEL
 
 
+def marker(stage: Stage) -> str:
+    """A small square in the stage's colour for HTML, outlined so that it is seen on every background; decoration."""
+    if stage not in STAGES:
+        return ""
+    return (
+        '<span aria-hidden="true" style="display:inline-block;width:0.7em;height:0.7em;margin-right:0.5em;'
+        f'background:{stage.colour};border:1px solid currentColor"></span>'
+    )
+
+
 # ---------------------------------------------------------------------------------------------------- hatches
 
 HATCHES: dict[str, str] = {
@@ -106,9 +118,7 @@ HATCHES: dict[str, str] = {
     "unread": "dots: read by no frame",
     "time_mask": "cross-hatched: time mask",
 }
-"""What each hatch means, in the words of a legend. Real is solid and needs no entry."""
-
-MATPLOTLIB_HATCHES: dict[str, str] = {"padding": "////", "unread": "....", "time_mask": "xxxx"}
+"""What each hatch means, in the words of a legend. Valid is solid and needs no entry."""
 
 
 def svg_pattern(kind: str, identifier: str) -> str:
@@ -137,21 +147,3 @@ def svg_pattern(kind: str, identifier: str) -> str:
     return (
         f'<pattern id="{identifier}" width="{size}" height="{size}" patternUnits="userSpaceOnUse">{drawing}</pattern>'
     )
-
-
-# --------------------------------------------------------------------------------------------------- contrast
-
-
-def relative_luminance(colour: str) -> float:
-    """Relative luminance of ``"#rrggbb"``, 0 (black) to 1 (white). Source: WCAG 2.2, definition of that name."""
-    if not re.fullmatch(r"#[0-9a-fA-F]{6}", colour):
-        raise ValueError(f'wanted a colour like "#0072B2", found {colour!r}')
-    channels = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
-    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(one: str, other: str) -> float:
-    """Contrast ratio of two ``"#rrggbb"`` colours, 1 to 21. Source: WCAG 2.2, 1.4.3."""
-    low, high = sorted((relative_luminance(one), relative_luminance(other)))
-    return (high + 0.05) / (low + 0.05)

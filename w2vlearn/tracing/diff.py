@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from w2vlearn.tracing.records import CALLED, LayerRecord, MaskSeen
-from w2vlearn.tracing.shown import Shown
+from w2vlearn.shown import Shown
 
 __all__ = ["Diff", "LayerChange", "LetterChange", "diff"]
 

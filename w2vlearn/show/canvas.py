@@ -1,20 +1,28 @@
-"""A picture with words: what a notebook displays as an image and prints as text, and the SVG canvas that draws it."""
+"""A picture with words: what a notebook displays as an image and prints as text, and the SVG canvas that draws it.
+
+The one drawing stack: no library, no font files, the same bytes on every machine and run.
+"""
 
 from __future__ import annotations
 
+import base64
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-from w2vlearn.show.palette import svg_pattern
+from w2vlearn.show.palette import HATCHES, svg_pattern
 
 _FONT = "font-family=\"system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif\""
 SMALLEST_TEXT = 13  # px at normal size; the design asks for 12 or more
+INK = "#797979"  # of an image, which cannot follow the theme: 4.3 : 1 on white and on JupyterLab's dark #111111
+CHARACTER = 7.2  # width of a character of text of 14 px, roughly; what is beside a text keeps that much away
 
 
 @dataclass(frozen=True)
 class Picture:
-    """Something to look at, with its description and its twin in words.
+    """Something to look at, with its description and the same in words.
 
     Attributes
     ----------
@@ -169,25 +177,93 @@ class Canvas:
         """A small outlined box of a legend, its lower left corner at (x, y)."""
         self.rect(x, y - 12, 20, 13, fill=fill, opacity=opacity, stroke="currentColor", stroke_width=0.8)
 
-    def svg(self, height: float, title: str, description: str) -> str:
-        """The finished ``<svg role="img">``: scales with the page, follows the theme, says the same in words."""
-        patterns = "".join(svg_pattern(kind, f"{kind}-@ID@") for kind in self.hatches)
-        body = (
-            f'<title id="title-@ID@">{escape(title)}</title><desc id="desc-@ID@">{escape(description)}</desc>'
-            + (f"<defs>{patterns}</defs>" if patterns else "")
-            + "".join(self.parts)
-        )
-        identifier = hashlib.sha256(body.encode()).hexdigest()[:10]
+    def legend(self, x: float, y: float, entries: Iterable[tuple[str, str, float]]) -> float:
+        """Boxes with words in a row, new rows below where it is full; ``(words, fill, opacity)`` each. Returns y."""
+        left = x
+        for words, fill, opacity in entries:
+            wide = 27 + CHARACTER * len(words) + 28
+            if x > left and x + wide - 28 > self.width:
+                x, y = left, y + 22
+            self.legend_box(x, y, fill, opacity)
+            self.text(x + 27, y, words)
+            x += wide
+        return y
+
+    def hatch_entry(self, kind: str) -> tuple[str, str, float]:
+        """A hatch as an entry of `legend`."""
+        return HATCHES[kind], self.hatch(kind), 1
+
+    def svg(self, height: float, title: str, description: str = "") -> str:
+        """The finished ``<svg role="img">``: scales with the page, follows the theme, says the same in words.
+
+        Its ids come from what it says and not from what is drawn, whose last digits may differ between machines.
+        """
+        key = hashlib.sha256(f"{title}\n{description}".encode()).hexdigest()[:10]
+        patterns = "".join(svg_pattern(kind, f"{kind}-{key}") for kind in self.hatches)
+        described = f'<desc id="desc-{key}">{escape(description)}</desc>' if description else ""
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {number(self.width)} {number(height)}" role="img" '
-            f'aria-labelledby="title-{identifier} desc-{identifier}" {_FONT} '
+            f'aria-labelledby="title-{key}{f" desc-{key}" if description else ""}" {_FONT} '
             f'style="width:100%;max-width:{number(self.width)}px;height:auto;display:block">'
-            + body.replace("@ID@", identifier)
+            f'<title id="title-{key}">{escape(title)}</title>{described}'
+            + (f"<defs>{patterns}</defs>" if patterns else "")
+            + "".join(self.parts).replace("@ID@", key)
             + "</svg>"
         )
 
+    def picture(self, height: float, alt: str, text: str = "", format: str = "svg") -> Picture:
+        """The drawing as a `Picture`.
 
-def image(source: str, alt: str, width: int | None = None) -> str:
-    """``<img>`` with alternative text, as wide as its page allows."""
-    size = f"width:100%;max-width:{width}px;height:auto" if width else "max-width:100%;height:auto"
-    return f'<img src="{source}" alt={quoteattr(alt)} style="{size}">'
+        Parameters
+        ----------
+        height : float
+        alt : str
+            What it shows, with its numbers.
+        text : str
+            The same in words; ``alt`` unless given.
+        format : {"svg", "image"}
+            "svg" stands in the page and follows its theme. "image" is an ``<img>`` with that SVG inside, kept also by
+            untrusted notebooks, in a grey that is seen on every background.
+
+        Raises
+        ------
+        ValueError
+            If ``alt`` is empty or the format unknown.
+        """
+        if not alt.strip():
+            raise ValueError("a figure needs alt text: say what it shows, with its numbers")
+        if format not in ("svg", "image"):
+            raise ValueError(f'wanted format "svg" or "image", found {format!r}')
+        html = self.svg(height, alt)
+        if format == "image":
+            html = html.replace("currentColor", INK).replace("width:100%;", f"width:{number(self.width)}px;", 1)
+            source = f"data:image/svg+xml;base64,{base64.b64encode(html.encode()).decode()}"
+            html = f'<img src="{source}" alt={quoteattr(alt)} style="width:100%;max-width:{number(self.width)}px">'
+        return Picture(html, alt, text)
+
+
+def as_list(values: Any) -> list:
+    """A tensor, an array or a sequence as a list of plain numbers."""
+    return values.tolist() if hasattr(values, "tolist") else list(values)
+
+
+def runs(flags: list) -> list[tuple[int, int, Any]]:
+    """Stretches of equal entries: (start, stop, entry)."""
+    stretches, start = [], 0
+    for index in range(1, len(flags) + 1):
+        if index == len(flags) or flags[index] != flags[start]:
+            stretches.append((start, index, flags[start]))
+            start = index
+    return stretches
+
+
+def envelope(values: list[float], x: float, width: float, middle: float, half: float, loudest: float) -> str:
+    """Outline of a waveform: highest and lowest value per step of 2 px, as one closed path ``half`` px high each way."""
+    steps = max(1, min(len(values), int(width / 2)))
+    upper, lower = [], []
+    for step in range(steps):
+        part = values[step * len(values) // steps : (step + 1) * len(values) // steps]
+        at = x + width * (step + 0.5) / steps
+        upper.append(f"{at:.1f},{middle - max(0.4, half * max(part) / loudest):.1f}")
+        lower.append(f"{at:.1f},{middle + max(0.4, -half * min(part) / loudest):.1f}")
+    return f"M{' L'.join(upper)} L{' L'.join(reversed(lower))} Z"

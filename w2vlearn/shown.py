@@ -9,14 +9,14 @@ from typing import Any, ClassVar
 class Shown:
     """Data that prints as text and, in a notebook, shows as HTML.
 
-    ``Shown.renderer(value, form)`` gives the form ``"text"``, ``"html"``, ``"markdown"`` or ``"pandas"``;
-    ``w2vlearn/__init__.py`` sets it to `w2vlearn.show.render`.
+    ``Shown.renderer(value, form)`` gives the form ``"text"``, ``"html"``, ``"markdown"``, ``"pandas"`` or ``"figure"``;
+    ``w2vlearn/__init__.py`` sets it to `w2vlearn.show.render`, loaded when first used.
     """
 
-    renderer: ClassVar[Callable[[Any, str], Any]]
+    renderer: ClassVar[Callable[..., Any]]
 
-    def _show(self, form: str) -> Any:
-        return Shown.renderer(self, form)
+    def _show(self, form: str, **options: Any) -> Any:
+        return Shown.renderer(self, form, **options)
 
     def __str__(self) -> str:
         return self._show("text")
