@@ -30,8 +30,12 @@ def short_number(value: float, smallest: float = 0.0) -> str:
     """A number as people write it: whole numbers whole, others with two digits; below ``smallest`` "< smallest"."""
     value = float(value)
     if 0 < abs(value) < smallest:
-        return f"< {smallest:.0e}"
-    return f"{value:,.0f}" if value.is_integer() and abs(value) < 1e12 else f"{value:.2g}"
+        return f"< {_mark_words(smallest)}"
+    return f"{value:{_commas(value)}.0f}" if value.is_integer() and abs(value) < 1e12 else f"{value:.2g}"
+
+
+def _commas(value: float) -> str:
+    return "," if abs(value) >= 10_000 else ""
 
 
 @dataclass(frozen=True)
@@ -81,10 +85,11 @@ def _scale(values: Sequence[float], start: float, stop: float, log: bool) -> _Sc
     return _Scale(low, high if high > low else low + step, start, stop)
 
 
-def _mark_words(value: float, log: bool = False) -> str:
-    if log and not 1e-3 <= value < 1e5:
+def _mark_words(value: float) -> str:
+    """A round number beside an axis or in a legend."""
+    if 0 < value < 1e-4 or value >= 1e9:
         return f"{value:.0e}"
-    return f"{value:,.10g}"
+    return f"{value:{_commas(value)}.10g}"
 
 
 def line_figure(
@@ -173,7 +178,7 @@ def _axes(canvas: Canvas, across: _Scale, up: _Scale, x_label: str, y_label: str
     for value in up.marks(5):
         y = round(up(value))
         canvas.line(left, y, right, y, 0.6, 0.25)
-        canvas.text(left - 8, y + 5, _mark_words(value, up.log), 13, "end")
+        canvas.text(left - 8, y + 5, _mark_words(value), 13, "end")
     x_axis(canvas, across, bottom, x_label)
     canvas.line(left, top, left, bottom)
     middle = round((top + bottom) / 2)
@@ -188,7 +193,7 @@ def x_axis(canvas: Canvas, across: _Scale, y: float, label: str, most: int = 8) 
     canvas.line(across.start, y, across.stop, y)
     for value in across.marks(most):
         canvas.line(round(across(value)), y, round(across(value)), y + 5)
-        canvas.text(round(across(value)), y + 19, _mark_words(value, across.log), 13, "middle")
+        canvas.text(round(across(value)), y + 19, _mark_words(value), 13, "middle")
     canvas.text((across.start + across.stop) / 2, y + 38, label, 13, "middle")
 
 
@@ -287,7 +292,7 @@ def heat_map(
     x_axis(canvas, linear(0, columns, left, left + cell * columns), bottom, x_label)
     entries = [(words, _HEAT[i * (len(_HEAT) - 1) // max(1, len(steps) - 1)], 1) for i, words in enumerate(steps)]
     if floor is not None:
-        entries.insert(0, (f"blank: at most {floor:.0e}", "none", 1))
+        entries.insert(0, (f"blank: at most {_mark_words(floor)}", "none", 1))
     y = canvas.legend(24, bottom + 66, entries)
     best = max(range(len(rows)), key=lambda index: round(max(table[index]), 12))
     largest, smallest = max(map(max, table)), min(map(min, table))
@@ -309,7 +314,7 @@ def _heat_steps(table: list[list[float]], floor: float | None, unit: str) -> tup
     if floor is not None:
         first, last = math.floor(math.log10(floor) + 1e-9), math.ceil(math.log10(max(high, floor * 10)) - 1e-9)
         bounds = [10.0**power for power in range(max(first, last - len(_HEAT)), last)]
-        return bounds, [f"{bound:.0e} to {bound * 10:.0e}{unit}" for bound in bounds]
+        return bounds, [f"{_mark_words(bound)} to {_mark_words(bound * 10)}{unit}" for bound in bounds]
     step = _round_step(((high - low) or abs(high) or 1.0) / 6)
     first, last = math.floor(low / step + 1e-9), max(math.ceil(high / step - 1e-9), math.floor(low / step + 1e-9) + 1)
     bounds = [index * step for index in range(first, last)]
@@ -325,7 +330,7 @@ def _step_of(value: float, bounds: list[float], floor: float | None) -> int:
 
 def _told(value: float, floor: float | None) -> str:
     """A number of the map with one digit; one that float error alone can make is not written out."""
-    return f"{value:.1g}" if floor is None or value > floor else f"≤ {floor:.0e}"
+    return f"{value:.1g}" if floor is None or value > floor else f"≤ {_mark_words(floor)}"
 
 
 def _place(row: list[float], floor: float | None) -> int | str:
