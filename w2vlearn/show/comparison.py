@@ -6,7 +6,7 @@ from typing import Any
 
 from w2vlearn.show.canvas import Picture
 from w2vlearn.show.charts import heat_map
-from w2vlearn.show.sentences import convention, operation, per_clip
+from w2vlearn.show.sentences import convention, leak_reason, operation, per_clip
 from w2vlearn.show.table import NOTHING, Document, Table, unbreakable
 from w2vlearn.tracing.records import MaskSeen
 
@@ -117,7 +117,8 @@ def _leak_cell(name: str, run: Any) -> str:
 def _leak_sentence(run: Any) -> str:
     moved = run.worst.relative > run.tolerance
     end = f"moved by {run.worst.relative:.2g} of its size" if moved else "untouched"
-    where = f"padding gets in at {run.entry}: {run.reason}" if run.entry else run.reason
+    where = f"padding gets in at {run.entry or 'the model itself'}: {leak_reason(run)}"
+    where = leak_reason(run) if run.entry is None else where
     return f"{'with mask' if run.masked else 'without mask'}: the output is {end}; {where}"
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from w2vlearn.show.palette import MIXES_UNMASKED, WARNING
 from w2vlearn.tracing.records import CALLED, LayerRecord, MaskSeen, Operation
+
+if TYPE_CHECKING:
+    from w2vlearn.tracing.leak import LeakRun
 
 ARROW = "→"
 DROPPED = "None: the library dropped an all-true mask"
@@ -91,6 +95,24 @@ def convention(mask: MaskSeen) -> str:
     if mask.form == "object":
         return f"a {mask.dtype}, not read"
     return f"{'True' if mask.form == 'bool' else '1'} = {mask.true_means}"
+
+
+def leak_reason(run: LeakRun) -> str:
+    """Why the layer at which padding gets in lets it in."""
+    if run.entry is None:
+        return "no layer: valid positions are the same to float error"
+    layer = run[run.entry]
+    kind = layer.type.lower()
+    if "groupnorm" in kind:
+        why = "takes mean and variance over the whole time axis, padding included; no mask can undo that"
+    elif "attention" in kind:
+        why = "attends to padded frames" + ("; its mask did not keep them out" if layer.mask != "none" else ": it got no mask")
+    elif "conv" in kind:
+        why = "reads neighbouring positions, padded ones included"
+        why += "" if run.masked else "; without a mask nobody set them to zero"
+    else:
+        why = "mixes positions along time, padded ones included"
+    return f"{layer.type} {why}"
 
 
 def _lowest(value: float | None) -> str:

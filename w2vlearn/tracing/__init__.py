@@ -1,27 +1,26 @@
-"""Follow a batch through a model: what passed each layer, under which mask, and what of it is real."""
+"""Follow a batch through a model: what passed each layer, under which mask, and what of it is valid."""
 
 from w2vlearn.tracing.diff import Diff
-from w2vlearn.tracing.export import ExportError
+from w2vlearn.tracing.layers import Layers, Trace
 from w2vlearn.tracing.leak import LeakReport, padding_leak
 from w2vlearn.tracing.observe import TraceError, trace
 from w2vlearn.tracing.receptive_field import ReceptiveField, receptive_field
-from w2vlearn.tracing.record import BatchInfo, LayerRecord, MaskSeen, TensorInfo, Trace
-from w2vlearn.tracing.symbolic import SymbolicTrace, symbolic_trace
+from w2vlearn.tracing.records import BatchInfo, LayerRecord, MaskSeen, Operation, TensorInfo, TraceData
 
 __all__ = [
     "BatchInfo",
     "Diff",
-    "ExportError",
     "LayerRecord",
+    "Layers",
     "LeakReport",
     "MaskSeen",
+    "Operation",
     "ReceptiveField",
-    "SymbolicTrace",
     "TensorInfo",
     "Trace",
+    "TraceData",
     "TraceError",
     "padding_leak",
     "receptive_field",
-    "symbolic_trace",
     "trace",
 ]

@@ -1,4 +1,4 @@
-"""From raw calls to records: letters, masks and mask steps, what is real. Runs when a trace is first looked at."""
+"""From raw calls to records: letters, masks, mask steps, valid positions. Runs at the end of a trace; keeps no module."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import torch
 from torch import nn
 
 from w2vlearn.tracing import masks as mask_reading
+from w2vlearn.tracing.axes import valid_along
 from w2vlearn.tracing.hooks import RawCall, RawTensor
-from w2vlearn.tracing.labels import constant_letters, is_time
-from w2vlearn.tracing.record import MASK_STEP, LayerRecord, MaskSeen, TensorInfo
-from w2vlearn.tracing.words import class_name, heads_of, mixes_time, what
+from w2vlearn.tracing.letters import constant_letters, is_time
+from w2vlearn.tracing.operations import class_name, heads_of, mixes_time
+from w2vlearn.tracing.records import MASK_STEP, LayerRecord, MaskSeen, Operation, TensorInfo, main_output
 
 Label = Callable[[RawCall, str, RawTensor], tuple[tuple, tuple[str, ...]]]
-Expect = Callable[[RawCall, str, RawTensor, int | None], tuple[int, ...] | None]
 
 
 @dataclass
@@ -28,22 +27,14 @@ class MaskContext:
     clips, samples : int
         B and L.
     lengths : tuple of int, optional
-        Real samples per clip.
-    expect : callable, optional
-        ``expect(call, "in" | "out", tensor, None)``: what should be real on that tensor's time axis, per clip.
-    twin_letters : mapping
-        ``(name, call, argument)`` -> letters of the mask that a run on fake tensors handed over there; tells what a
-        dropped mask would have been.
-    values : bool
-        Whether masks have values that may be read.
+        Valid samples per clip.
+    notes : list of str
+        What is noticed is added here.
     """
 
     clips: int = 0
     samples: int = 0
     lengths: tuple[int, ...] | None = None
-    expect: Expect | None = None
-    twin_letters: Mapping[tuple[str, int, str], tuple[str, ...]] = field(default_factory=dict)
-    values: bool = False
     notes: list[str] = field(default_factory=list)
 
 
@@ -55,19 +46,18 @@ def build_records(
     Parameters
     ----------
     calls : sequence of RawCall
-        From `w2vlearn.tracing.observe.observing`, in order; the first is the model itself.
+        From `w2vlearn.tracing.hooks`, in order; the first is the model itself.
     label : callable
         ``label(call, "in" | "out", tensor) -> (shape, letters)``: the shape to show (numbers, or expressions as text)
-        and a letter per axis, lengths and B named, constants as numbers in text. C, D, H and V are filled in here.
+        and a letter per axis, lengths and B named, constants as numbers in text. C, D, H, V and N are filled in here.
     context : MaskContext, optional
         What is known about masks from outside.
 
     Returns
     -------
     tuple of LayerRecord, dict
-        The records, and the values of C, D, H and V where those are clear.
+        The records, and the values of C, D, H and V or N where those are clear.
     """
-    context = context or MaskContext()
     shapes: dict[tuple[int, str, int], tuple] = {}
     letters: dict[tuple[int, str, int], tuple[str, ...]] = {}
     for i, call in enumerate(calls):
@@ -78,62 +68,94 @@ def build_records(
     heads = Counter(n for module in modules if "ttention" in class_name(module) and (n := heads_of(module)) is not None)
     letters, constants = constant_letters(calls, letters, heads.most_common(1)[0][0] if heads else None)
 
-    parameters: dict[int, int] = {}
-    chain = _Chain(context, calls)
-    mixing = [mixes_time(call.module, letters.get((i, "in", 0), ())) for i, call in enumerate(calls)]
-    parents: list[int] = []
-    for i, call in enumerate(calls):  # a container mixes if anything that it calls does
-        parents = parents[: call.depth]
-        if mixing[i]:
-            for parent in parents:
-                mixing[parent] = True
-        parents.append(i)
+    parameters = parameter_counts(calls[0].module) if calls else {}
+    chain = _MaskChain(context or MaskContext(), calls)
+    mixing = _mixing(calls, letters)
     records: list[LayerRecord] = []
     for i, call in enumerate(calls):
         infos = {
             side: tuple(
-                TensorInfo(
-                    t.path, shapes[i, side, j], str(t.dtype).removeprefix("torch."), str(t.device), letters[i, side, j]
-                )
+                TensorInfo(t.path, shapes[i, side, j], _name(t.dtype), str(t.device), letters[i, side, j])
                 for j, t in enumerate(tensors)
             )
             for side, tensors in (("in", call.inputs), ("out", call.outputs))
         }
         seen = chain.seen(call, infos["in"])
         records += chain.steps(call, seen, infos["in"])
-        if id(call.module) not in parameters:
-            parameters[id(call.module)] = count_parameters(call.module)
-        record = LayerRecord(
-            name=call.name,
-            call=call.call,
-            type=class_name(call.module),
-            what=what(call.module),
-            depth=call.depth,
-            parameters=parameters[id(call.module)],
-            inputs=infos["in"],
-            outputs=infos["out"],
-            mask=next((m.seen for m in seen if m.seen.kind != "time"), seen[0].seen if seen else None),
-            masks=tuple(m.seen for m in seen),
-            mixes_time=mixing[i],
-            values=call.values,
+        masks = tuple(m.seen for m in seen)
+        records.append(
+            LayerRecord(
+                name=call.name,
+                call=call.call,
+                type=class_name(call.module),
+                operation=call.operation,
+                depth=call.depth,
+                parameters=parameters.get(call.module, 0),
+                inputs=infos["in"],
+                outputs=infos["out"],
+                mask=next((m for m in masks if m.kind != "time"), masks[0] if masks else None),
+                masks=masks,
+                mixes_time=mixing[i],
+                valid=_valid(call),
+                values=call.values,
+            )
         )
-        records.append(replace(record, valid=_valid(call, record, context)))
     return tuple(records), constants
 
 
-def _valid(call: RawCall, record: LayerRecord, context: MaskContext) -> tuple[int, ...] | None:
-    """Real positions on the main output's time axis (the input's, where nothing came out)."""
-    if context.expect is None:
-        return None
-    if record.output is not None:
-        tensor = call.outputs[record.outputs.index(record.output)]
-        return context.expect(call, "out", tensor, None)
-    return context.expect(call, "in", call.inputs[0], None) if call.inputs and call.error is not None else None
+def _name(dtype: object) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
-def count_parameters(module: nn.Module) -> int:
-    """Parameters below a module, shared ones once; lazy ones that do not exist yet count 0."""
-    return sum(p.numel() for p in module.parameters() if not isinstance(p, nn.parameter.UninitializedTensorMixin))
+def _mixing(calls: Sequence[RawCall], letters: Mapping) -> list[bool]:
+    """Which calls look along time; a container does if anything that it calls does."""
+    mixing = [mixes_time(call.module, letters.get((i, "in", 0), ())) for i, call in enumerate(calls)]
+    parents: list[int] = []
+    for i, call in enumerate(calls):
+        parents = parents[: call.depth]
+        if mixing[i]:
+            for parent in parents:
+                mixing[parent] = True
+        parents.append(i)
+    return mixing
+
+
+def _valid(call: RawCall) -> tuple[int, ...] | None:
+    """Valid positions on the main output's time axis (the input's, where the call broke before anything came out)."""
+    tensor = main_output(tuple(call.outputs))
+    if tensor is None and call.error is not None and call.inputs:
+        tensor = call.inputs[0]
+    return valid_along(tensor.axes) if tensor is not None and tensor.axes is not None else None
+
+
+def parameter_counts(model: nn.Module) -> dict[nn.Module, int]:
+    """Parameters below each module, shared ones once; packed ones of quantised layers too, lazy ones as 0."""
+    below: dict[nn.Module, dict[int, int]] = {}
+
+    def collect(module: nn.Module) -> dict[int, int]:
+        if module not in below:
+            below[module] = own = {}
+            for parameter in module._parameters.values():
+                if parameter is not None and not isinstance(parameter, nn.parameter.UninitializedTensorMixin):
+                    own[id(parameter)] = parameter.numel()
+            if not own and callable(weight := getattr(module, "weight", None)):
+                own[id(module)] = _packed(module, weight)
+            for child in module._modules.values():
+                if child is not None:
+                    own.update(collect(child))
+        return below[module]
+
+    collect(model)
+    return {module: sum(sizes.values()) for module, sizes in below.items()}
+
+
+def _packed(module: nn.Module, weight: Callable) -> int:
+    """Weight and bias of a quantised layer, which hands them out by a call."""
+    try:
+        bias = module.bias() if callable(getattr(module, "bias", None)) else None
+        return weight().numel() + (bias.numel() if bias is not None else 0)
+    except Exception:
+        return 0
 
 
 @dataclass(frozen=True)
@@ -144,75 +166,62 @@ class _Seen:
     expected: tuple[int, ...] | None
 
 
-class _Chain:
+class _MaskChain:
     """Follows the padding mask from kind to kind through the calls."""
 
     def __init__(self, context: MaskContext, calls: Sequence[RawCall]) -> None:
         self.context = context
         self.met: dict[tuple, _Seen] = {}
-        self.readings: dict[tuple, mask_reading.Reading] = {}
-        self.said: set[tuple] = set()
+        self.noted: set[tuple] = set()
         self.root = calls[0] if calls else None
         self.given: _Seen | None = None
 
     def seen(self, call: RawCall, infos: Sequence[TensorInfo]) -> list[_Seen]:
         """Every mask that a call was handed, read."""
-        found = []
+        seen = []
         for tensor, info in zip(call.inputs, infos, strict=True):
-            if tensor.ref is not None and (mask := self._read(call, tensor, info, infos)) is not None:
-                found.append(mask)
+            if tensor.may_be_mask and (mask := self._read(call, tensor, info)) is not None:
+                seen.append(mask)
+        for name, kind, shape in call.objects:
+            seen.append(_Seen(MaskSeen(name, "attention", "object", shape, kind), (), None, None))
         if call is self.root:
-            self.given = next((m for m in found if m.seen.kind in ("sample", "frame", "attention")), None)
-        elif self.given is not None and not any(m.seen.kind != "time" for m in found):
-            found += [m for name in call.nones if (m := self._dropped(call, name)) is not None][:1]
-        return found
+            self.given = next((m for m in seen if m.seen.kind in ("sample", "frame", "attention")), None)
+        elif self.given is not None and not any(m.seen.kind != "time" for m in seen):
+            seen += [m for name in call.nones if (m := self._dropped(call, name)) is not None][:1]
+        return seen
 
-    def _read(self, call: RawCall, tensor: RawTensor, info: TensorInfo, infos: Sequence[TensorInfo]) -> _Seen | None:
-        context, argument = self.context, info.path.split(".")[-1].split("[")[0]
+    def _read(self, call: RawCall, tensor: RawTensor, info: TensorInfo) -> _Seen | None:
+        context, argument, given = self.context, info.path.split(".")[-1].split("[")[0], call is self.root
         kind = mask_reading.kind_of(info.path, info.letters, tensor.dtype)
         if kind is None:
             return None
         is_lengths = len(info.shape) == 1
-        expected = context.expect(call, "in", tensor, None) if context.expect else None
-        beside = context.expect is not None and expected is None and call.inputs and kind != "time"
-        if beside and set(info.letters) & {letter for letter in infos[0].letters if is_time(letter)}:
-            expected = context.expect(call, "in", call.inputs[0], None)  # no probe run was handed this mask
-        if is_lengths and context.expect is not None and call.inputs:
-            expected = context.expect(call, "in", call.inputs[0], None)
-        if not context.values or (tensor.ref is not None and tensor.ref.is_meta):  # nothing to read
-            form = (
-                "lengths"
-                if is_lengths
-                else "bool"
-                if info.dtype == "bool"
-                else "additive"
-                if "float" in info.dtype
-                else "integer"
-            )
-            if is_lengths and call is not self.root and _frames_in(call, self.root):
-                kind = "frame"
-            words = _convention_by_name(info.path, form, kind)
-            return _Seen(MaskSeen(info.path, kind, form, info.shape, info.dtype, words), info.letters, info, None)
+        if tensor.values is None:
+            return self._unread(call, tensor, info, kind)
+        source = call.inputs[0].axes if is_lengths else tensor.axes
+        expected = valid_along(source) if source is not None else None
         if is_lengths:
-            kind = mask_reading.lengths_kind(tensor.ref, context.lengths, expected, context.samples)
-            if kind == "sample":
-                expected = context.lengths
-        if kind == "sample" and call is self.root:
+            kind = mask_reading.lengths_kind(tensor.values.numbers.tolist(), context.lengths, expected, context.samples)
+        if kind == "sample" and (given or is_lengths):
             expected = context.lengths
-        given = call is self.root
-        key = (id(tensor.ref), kind, argument, given)
-        if key not in self.readings:
-            unit = "samples" if kind == "sample" else "frames"
-            longest = context.samples
-            self.readings[key] = mask_reading.read(
-                argument, tensor.ref, kind, context.clips, expected, given, unit, longest
-            )
-        reading = self.readings[key]
+        reading = mask_reading.read(argument, tensor.values, kind, context.clips, expected, given, context.samples)
         if kind == "attention" and tensor.dtype.is_floating_point and reading.form != "additive":
             return None  # a bias or a picture, not a mask
-        self._compare(call, info, kind, reading, expected, id(tensor.ref))
-        seen = MaskSeen(info.path, kind, reading.form, info.shape, info.dtype, reading.convention, reading.real)
+        self._compare(call, info, kind, reading, expected, tensor.identity)
+        lowest, valid = reading.lowest, reading.valid
+        seen = MaskSeen(info.path, kind, reading.form, info.shape, info.dtype, reading.true_means, lowest, valid)
         return _Seen(seen, info.letters, info, expected if kind != "time" else None)
+
+    def _unread(self, call: RawCall, tensor: RawTensor, info: TensorInfo, kind: str) -> _Seen:
+        """A mask without values (symbolic, or on the meta device): form and meaning by type and name."""
+        if len(info.shape) == 1:
+            if call is not self.root and not _was_given(tensor, self.root):
+                kind = "frame"
+            return _Seen(MaskSeen(info.path, kind, "lengths", info.shape, info.dtype), info.letters, info, None)
+        form = "bool" if info.dtype == "bool" else "additive" if "float" in info.dtype else "integer"
+        true_means = "padding" if mask_reading.PADDING.search(info.path) else "valid"
+        true_means = "masked" if kind == "time" else "" if form == "additive" else true_means
+        return _Seen(MaskSeen(info.path, kind, form, info.shape, info.dtype, true_means), info.letters, info, None)
 
     def _compare(
         self,
@@ -221,42 +230,40 @@ class _Chain:
         kind: str,
         reading: mask_reading.Reading,
         expected: tuple[int, ...] | None,
-        key: int,
+        identity: int,
     ) -> None:
-        """Say so where the model's own mask marks something else than what is real."""
+        """Say so where the model's own mask marks something else than what is valid."""
         where = f"{info.path} handed to {call.name or 'the model'}"
-        if reading.inverted and ("inverted", key) not in self.said:
-            self.said.add(("inverted", key))
+        if reading.inverted and ("inverted", identity) not in self.noted:
+            self.noted.add(("inverted", identity))
+            true = "True" if reading.form == "bool" else "1"
             self.context.notes.append(
-                f"{where}: by its name {reading.convention}, but its values look turned round "
+                f"{where}: by its name {true} = {reading.true_means}, but its values look turned round "
                 "(or the clips are padded on the left)"
             )
-        if kind == "time" or expected is None or reading.real is None or ("wrong", key) in self.said:
+        if kind == "time" or expected is None or reading.valid is None or ("wrong", identity) in self.noted:
             return
-        wrong = [i for i, (a, b) in enumerate(zip(expected, reading.real, strict=True)) if a != b]
+        wrong = [i for i, (a, b) in enumerate(zip(expected, reading.valid, strict=True)) if a != b]
         if wrong and call is not self.root:
-            self.said.add(("wrong", key))
-            each = "; ".join(f"clip {i}: expected {expected[i]}, the model marks {reading.real[i]}" for i in wrong)
+            self.noted.add(("wrong", identity))
+            each = "; ".join(f"clip {i}: expected {expected[i]}, the model marks {reading.valid[i]}" for i in wrong)
             self.context.notes.append(f"the {kind} mask is off, {where}: {each}")
 
     def _dropped(self, call: RawCall, name: str) -> _Seen | None:
         """A mask argument that is None although the model was handed a mask: an all-true one, dropped?"""
         given = self.given.seen
-        whole = given.real is not None and self.context.lengths is not None
-        if not whole or any(real < self.context.samples for real in given.real):
+        whole = given.valid is not None and self.context.lengths is not None
+        if not whole or any(count < self.context.samples for count in given.valid):
             return None
-        letters = self.context.twin_letters.get((call.name, call.call, name), ())
-        kind = mask_reading.kind_of(name, letters, torch.bool) if letters else None
-        if kind is None:
-            kind = "frame" if mask_reading.PADDING.search(name) else "attention"
-            kind = "time" if mask_reading.TIME_MASK.search(name) else kind
-        if kind == "time":
+        if mask_reading.TIME_MASK.search(name):
             return None
-        return _Seen(MaskSeen(name, kind, "none", (), "", mask_reading.DROPPED, None), letters, None, None)
+        frames_met = any(kind == "frame" for kind, _ in self.met)
+        kind = "attention" if frames_met and not mask_reading.PADDING.search(name) else "frame"
+        return _Seen(MaskSeen(name, kind, "none", (), ""), (), None, None)
 
     def steps(self, call: RawCall, seen: Sequence[_Seen], infos: Sequence[TensorInfo]) -> list[LayerRecord]:
         """The mask steps that must have happened before this call: one for each new kind of mask."""
-        made = []
+        steps = []
         for mask in seen:
             if mask.seen.kind == "time":
                 continue
@@ -269,25 +276,18 @@ class _Chain:
             source = next(reversed(self.met.values()), None)
             self.met[key] = mask
             if call is not self.root:
-                made.append(self._step(call, source, mask, axis))
-        return made
+                steps.append(self._step(call, source, mask, axis))
+        return steps
 
     def _step(self, call: RawCall, source: _Seen | None, mask: _Seen, axis: str) -> LayerRecord:
-        here = _noun(mask.seen)
-        there = _noun(source.seen) if source is not None else "no mask"
-        if there == here:
-            here += f" ({axis})"
-        if mask.seen.form == "none":
-            text = mask_reading.DROPPED + ", no layer is handed one"
-        else:
-            sizes = [" x ".join(str(n) for n in m.seen.shape) for m in (source, mask) if m is not None]
-            text = f"{' -> '.join(sizes)}, {mask.seen.form}, {mask.seen.convention}"
-            if mask.expected is not None and mask.seen.real is not None and mask.expected != mask.seen.real:
-                text += f"; expected {_list(mask.expected)}, the model marks {_list(mask.seen.real)}"
+        target = _noun(mask.seen)
+        origin = _noun(source.seen) if source is not None else "no mask"
+        if origin == target:
+            target += f" ({axis})"
         return LayerRecord(
-            name=f"{there} -> {here}",
+            name=f"{origin} -> {target}",
             type=MASK_STEP,
-            what=text,
+            operation=Operation(MASK_STEP),
             depth=call.depth,
             inputs=(source.info,) if source is not None and source.info is not None else (),
             outputs=(replace(mask.info, path="output"),) if mask.info is not None else (),
@@ -298,26 +298,9 @@ class _Chain:
 
 
 def _noun(seen: MaskSeen) -> str:
-    return f"{seen.kind} {'lengths' if seen.form == 'lengths' else 'mask'}"
+    return f"{seen.kind} {'lengths' if seen.form in ('lengths', 'shares') else 'mask'}"
 
 
-def _list(numbers: Sequence[int]) -> str:
-    return ", ".join(str(number) for number in numbers)
-
-
-def _frames_in(call: RawCall, root: RawCall | None) -> bool:
-    """Lengths without values: frames if they are not the tensor that the model was handed."""
-    return root is not None and not any(
-        t.ref is not None and any(t.ref is other.ref for other in root.inputs) for t in call.inputs if len(t.shape) == 1
-    )
-
-
-def _convention_by_name(name: str, form: str, kind: str) -> str:
-    if form == "lengths":
-        return f"count of real {'samples' if kind == 'sample' else 'frames'}"
-    if kind == "time":
-        return "True = masked"
-    if form == "additive":
-        return "0 = attend, below 0 = padding"
-    word = "True" if form == "bool" else "1"
-    return f"{word} = {'padding' if mask_reading.PADDING.search(name) else 'real'}"
+def _was_given(tensor: RawTensor, root: RawCall | None) -> bool:
+    """Whether these lengths are the very tensor that the model was handed (then they count samples)."""
+    return root is not None and any(tensor.identity == other.identity for other in root.inputs if other.may_be_mask)

@@ -1,18 +1,16 @@
-"""The observing road: hooks that write down what really passed, and nothing else.
+"""The hooks: they write down what really passes, and nothing else.
 
-Interface for other parts of this package (the prover uses the same observer):
+Interface for the rest of the package:
 
     with observing(model) as calls:      # hooks on every module, for this thread only, gone afterwards
         model(...)                       # or torch.export.export(model, ...): fake tensors, symbolic sizes
     calls                                # list of RawCall, in the order in which the calls began
 
-    records = build_records(calls, label)   # w2vlearn.tracing.assemble; label(RawTensor) -> (shape, letters)
+``recording(model, axes=Axes(...))`` gives the whole `Recorder`: the calls, with the axes of every tensor and the values
+of every mask as they were at that moment, and which modules took part without being called.
 
-A `RawCall` has ``name, call, module, depth, inputs, outputs, nones, began, ended, error, values``; its tensors are
-`RawTensor` ``(path, shape, dtype, device, ref)``. Sizes in ``shape`` are whatever the tensor had, symbolic ones
-included: the hooks never compare, hash, or convert them. ``ref`` is the tensor itself for those that may be masks,
-None for others: recording copies nothing and never waits for a GPU. What a call's masks mean and what is real is
-worked out later.
+Sizes in ``shape`` are whatever the tensor had, symbolic ones included: without ``axes`` the hooks never compare, hash,
+or convert them. Nothing is copied but a few numbers per mask, and nothing waits for a GPU.
 """
 
 from __future__ import annotations
@@ -30,41 +28,51 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-MASK_NAME = re.compile(r"mask|padding|(^|_)len(gth)?s?$", re.IGNORECASE)
+from w2vlearn.tracing.axes import Axes
+from w2vlearn.tracing.masks import MASK_NAME, MaskReader, MaskValues
+from w2vlearn.tracing.operations import operation_of
+from w2vlearn.tracing.records import FORWARD_CALLED, OTHER_THREAD, WEIGHTS_USED, Operation
+
 _DEEPEST = 8  # how deep tensors are looked for in nested outputs; stops on structures that contain themselves
 _PLAIN = (str, int, float, bool, bytes, torch.dtype, torch.device)
-_here = threading.local()  # .recorder: the one that listens in this thread
+_thread = threading.local()  # .recorder: the one that listens in this thread
 
 
 class RawTensor(NamedTuple):
-    """One tensor as the hook saw it: where it travelled, its sizes, type, place, and itself if it may be a mask."""
+    """One tensor as the hook saw it: where it travelled, its sizes, type, place; its axes; its values if a mask."""
 
     path: str
     shape: Any
     dtype: torch.dtype
     device: torch.device
-    ref: Tensor | None = None
+    axes: tuple | None = None
+    may_be_mask: bool = False
+    identity: int = 0  # the same number, the same object (of those that may be masks)
+    values: MaskValues | None = None
 
 
 class RawCall:
     """One call of one module, as the hooks saw it."""
 
     __slots__ = (
-        "began", "call", "depth", "ended", "error", "inputs",
-        "module", "name", "nones", "outputs", "raised_on_entry", "values",
+        "began", "call", "depth", "ended", "error", "inputs", "module", "name", "nones", "objects", "operation",
+        "outputs", "raised_on_entry", "source", "values",
     )  # fmt: skip
 
-    def __init__(self, name: str, call: int, module: nn.Module, depth: int, began: int) -> None:
+    def __init__(self, name: str, call: int, module: nn.Module, depth: int, began: int, operation: Operation) -> None:
         self.name = name
         self.call = call
         self.module = module
         self.depth = depth
+        self.operation = operation
         self.began = began  # position in the order of events, calls' beginnings and ends counted together
         self.ended: int | None = None  # None: it never came to an end
         self.inputs: list[RawTensor] = []
         self.outputs: list[RawTensor] = []
         self.nones: list[str] = []  # arguments with a mask's name that were None
+        self.objects: list[tuple[str, str, tuple]] = []  # with a mask's name, but no tensor: name, class, shape
         self.values: dict[str, Tensor] = {}
+        self.source: Tensor | None = None  # the main input, until the call ends
         self.error: BaseException | None = None
         self.raised_on_entry: BaseException | None = None
 
@@ -73,49 +81,94 @@ class RawCall:
 
 
 class Recorder:
-    """Writes down every call of a model's modules in one thread; a recorder that starts inside another silences it."""
+    """Writes down every call of a model's modules in one thread; a recorder that starts inside another silences it.
 
-    def __init__(self, model: nn.Module, values: bool = False) -> None:
+    Attributes
+    ----------
+    calls : list of RawCall
+        In the order in which they began.
+    took_part : dict of str to str
+        Modules that were not called in this thread, but whose weights were read, or that another thread called: how.
+    """
+
+    def __init__(self, model: nn.Module, values: bool, axes: Axes | None) -> None:
         self.calls: list[RawCall] = []
+        self.took_part: dict[str, str] = {}
         self.values = values
+        self.axes = axes
+        self.masks = MaskReader()
         self.names = {module: name for name, module in model.named_modules()}
         self.arguments = {module: argument_names(module) for module in self.names}
+        self.operations: dict[nn.Module, Operation] = {}
         self.counts: dict[nn.Module, int] = {}
         self.open: list[RawCall] = []
         self.clock = 0
 
+    def listens(self, module: nn.Module) -> bool:
+        """Whether a call is this recorder's to write down; a call in a thread without a recorder is noted by name."""
+        current = getattr(_thread, "recorder", None)
+        if current is self and module in self.names:
+            return True
+        if current is None:
+            self.took_part.setdefault(self.names.get(module, type(module).__name__), OTHER_THREAD)
+        return False
+
     def enter(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
         """Pre-hook: a call begins."""
-        if getattr(_here, "recorder", None) is not self:
+        if not self.listens(module):
             return
         count = self.counts.get(module, 0)
         self.counts[module] = count + 1
-        record = RawCall(self.names[module], count, module, len(self.open), self.clock)
+        operation = self.operations.get(module)
+        if operation is None:
+            operation = self.operations[module] = operation_of(module)
+        call = RawCall(self.names[module], count, module, len(self.open), self.clock, operation)
         self.clock += 1
-        record.raised_on_entry = sys.exception()
-        self.calls.append(record)
-        self.open.append(record)
+        call.raised_on_entry = sys.exception()
+        self.calls.append(call)
+        self.open.append(call)
         names = self.arguments[module]
         for index, value in enumerate(args):
-            self.take(record, names[index] if index < len(names) else f"args[{index}]", value)
+            self.take(call, names[index] if index < len(names) else f"args[{index}]", value)
         for name, value in kwargs.items():
-            self.take(record, name, value)
+            self.take(call, name, value)
 
-    @staticmethod
-    def take(record: RawCall, name: str, value: Any) -> None:
-        """One argument: note its tensors, or that a mask was None."""
+    def take(self, call: RawCall, name: str, value: Any) -> None:
+        """One argument: note its tensors, or that a mask was None or no tensor."""
         if isinstance(value, Tensor):
-            record.inputs.append(_note(name, value, may_be_mask=True, first=not record.inputs))
+            call.inputs.append(self.input(call, name, value))
         elif value is None:
             if _is_mask_name(name):
-                record.nones.append(name)
+                call.nones.append(name)
         elif not isinstance(value, _PLAIN):
+            before = len(call.inputs)
             for path, tensor in tensors_in(value, name):
-                record.inputs.append(_note(path, tensor, may_be_mask=True, first=not record.inputs))
+                call.inputs.append(self.input(call, path, tensor))
+            if len(call.inputs) == before and _is_mask_name(name) and hasattr(value, "shape"):
+                call.objects.append((name, type(value).__name__, tuple(value.shape)))
+
+    def input(self, call: RawCall, path: str, tensor: Tensor) -> RawTensor:
+        """What is written down of a tensor that goes in."""
+        shape, dtype = _shape(tensor), tensor.dtype
+        first = not call.inputs
+        is_mask = dtype is torch.bool or _is_mask_name(path)
+        if not is_mask and not first and len(shape) == 4 and dtype.is_floating_point:
+            is_mask = type(shape[1]) is int and shape[1] == 1  # an additive mask (B, 1, T, T) under a name of its own
+        axes = values = None
+        if self.axes is not None:
+            if is_mask and not first:
+                axes = self.axes.of(tensor, ("mask",) * len(shape))
+            elif first:
+                axes = self.axes.entering(tensor, call.operation, call.module)
+                call.source = tensor
+            else:
+                axes = self.axes.of(tensor)
+            values = self.masks.read(tensor) if is_mask else None
+        return RawTensor(path, shape, dtype, tensor.device, axes, is_mask, id(tensor) if is_mask else 0, values)
 
     def leave(self, module: nn.Module, args: tuple, kwargs: dict, result: Any) -> None:
         """Forward hook, also called when the forward raised: a call ends."""
-        if getattr(_here, "recorder", None) is not self:
+        if getattr(_thread, "recorder", None) is not self or module not in self.names:
             return
         if not self.open or self.open[-1].module is not module:
             # Another pre-hook raised before ours could run: the call is written down here, to give the error a layer.
@@ -123,26 +176,50 @@ class Recorder:
                 return
             self.enter(module, args, kwargs)
             self.open[-1].raised_on_entry = None
-        record = self.open.pop()
-        record.ended = self.clock
+        call = self.open.pop()
+        call.ended = self.clock
         self.clock += 1
+        source, call.source = call.source, None
         error = sys.exception()
-        if result is None and error is not None and error is not record.raised_on_entry:
-            record.error = error
+        if result is None and error is not None and error is not call.raised_on_entry:
+            call.error = error
             return
         if isinstance(result, Tensor):
-            record.outputs.append(RawTensor("output", _shape(result), result.dtype, result.device))
-            if self.values:
-                record.values["output"] = result.detach().clone()
+            self.output(call, "output", result, source)
         elif result is not None:
             for path, tensor in tensors_in(result, "output"):
-                record.outputs.append(RawTensor(path, _shape(tensor), tensor.dtype, tensor.device))
-                if self.values:
-                    record.values[path] = tensor.detach().clone()
+                self.output(call, path, tensor, source)
+
+    def output(self, call: RawCall, path: str, tensor: Tensor, source: Tensor | None) -> None:
+        """Write down a tensor that came out."""
+        axes = None
+        if self.axes is not None:
+            main = not call.outputs
+            axes = self.axes.leaving(tensor, source if main else None, call.operation, call.module)
+        call.outputs.append(RawTensor(path, _shape(tensor), tensor.dtype, tensor.device, axes))
+        if self.values:
+            call.values[path] = tensor.detach().clone()
 
 
 @contextmanager
 def observing(model: nn.Module, values: bool = False, keep_fast_path: bool = True) -> Iterator[list[RawCall]]:
+    """Write down every call of every module of ``model``, in this thread, until the block ends.
+
+    As `recording`, without axes and masks.
+
+    Yields
+    ------
+    list of RawCall
+        Grows while the block runs.
+    """
+    with recording(model, values, keep_fast_path) as recorder:
+        yield recorder.calls
+
+
+@contextmanager
+def recording(
+    model: nn.Module, values: bool = False, keep_fast_path: bool = True, axes: Axes | None = None
+) -> Iterator[Recorder]:
     """Write down every call of every module of ``model``, in this thread, until the block ends.
 
     Parameters
@@ -155,30 +232,31 @@ def observing(model: nn.Module, values: bool = False, keep_fast_path: bool = Tru
         ``nn.TransformerEncoderLayer`` computes by another kernel, with other rounding, when anything below it is
         hooked. True: listen there without hooks, so that the output stays the same to the last bit (its inner layers
         are then not called, as in the untraced run). False: hook it, so that its inner layers show.
+    axes : Axes, optional
+        Follows the axes of every tensor, and has the masks read; not during an export, where tensors have no values.
 
     Yields
     ------
-    list of RawCall
-        Grows while the block runs. Calls from other threads, and calls inside another `observing` that was begun inside
-        this one, are not in it.
+    Recorder
+        Calls inside another recording that was begun inside this one are not in it.
     """
-    recorder = Recorder(model, values)
-    before = getattr(_here, "recorder", None)
-    undo = []
+    recorder = Recorder(model, values, axes)
+    before = getattr(_thread, "recorder", None)
+    undo: list = []
     try:
         unhooked = _fast_path_modules(model) if keep_fast_path else set()
         for module in recorder.names:
             if isinstance(module, torch.jit.ScriptModule):  # takes no hooks; what it calls stays inside its interpreter
                 if not _inside_script(recorder.names, recorder.names[module]):
                     undo += _wrap_forward(recorder, module)
-            elif module in unhooked:
-                undo += _wrap_forward(recorder, module)
-            else:
-                undo += _hook(recorder, module)
-        _here.recorder = recorder
-        yield recorder.calls
+                continue
+            if axes is not None and module._parameters:
+                undo.append(_watch_weights(recorder, module))
+            undo += _wrap_forward(recorder, module) if module in unhooked else _hook(recorder, module)
+        _thread.recorder = recorder
+        yield recorder
     finally:
-        _here.recorder = before
+        _thread.recorder = before
         for action in reversed(undo):
             action()
 
@@ -210,15 +288,55 @@ def _wrap_forward(recorder: Recorder, module: nn.Module) -> list:
     return [(lambda: vars(module).__setitem__("forward", original)) if had else (lambda: vars(module).pop("forward"))]
 
 
+class _Weights(dict):
+    """A module's own parameters; writes down that one of them was read."""
+
+    __slots__ = ("note",)
+
+    def __getitem__(self, name: str) -> Any:
+        value = dict.__getitem__(self, name)
+        if self.note is not None and value is not None:
+            self.note(sys._getframe(2))  # whoever asked nn.Module.__getattr__
+            self.note = None
+        return value
+
+    def __reduce__(self) -> tuple:
+        return dict, (dict(self),)
+
+
+def _watch_weights(recorder: Recorder, module: nn.Module) -> Any:
+    """Notice when a module's weights are used although the module is not called; what undoes it."""
+    original = module._parameters
+    watched = _Weights(original)
+    code = getattr(type(module).forward, "__code__", None)
+
+    def note(frame: Any) -> None:
+        if getattr(_thread, "recorder", None) is recorder:
+            how = FORWARD_CALLED if frame is not None and frame.f_code is code else WEIGHTS_USED
+            recorder.took_part.setdefault(recorder.names[module], how)
+
+    watched.note = note
+    vars(module)["_parameters"] = watched
+
+    def restore() -> None:
+        if list(original.items()) != list(watched.items()):  # the forward registered or exchanged a parameter
+            original.clear()
+            original.update(watched)
+        if module._parameters is watched:
+            vars(module)["_parameters"] = original
+
+    return restore
+
+
 def _fast_path_modules(model: nn.Module) -> set[nn.Module]:
     """Modules whose being hooked would change how `nn.TransformerEncoderLayer` computes."""
-    found: set[nn.Module] = set()
+    modules: set[nn.Module] = set()
     for module in model.modules():
         if isinstance(module, nn.TransformerEncoderLayer) and not module.training:
             below = set(module.modules())
             if not any(part._forward_hooks or part._forward_pre_hooks for part in below):
-                found |= below
-    return found
+                modules |= below
+    return modules
 
 
 def _inside_script(names: dict[nn.Module, str], name: str) -> bool:
@@ -230,11 +348,9 @@ def _inside_script(names: dict[nn.Module, str], name: str) -> bool:
 def argument_names(module: nn.Module) -> tuple[str, ...]:
     """Names of the forward's positional parameters, in order; empty where there is no signature to read."""
     if isinstance(module, torch.jit.ScriptModule):
-        return (
-            tuple(argument.name for argument in module.forward.schema.arguments[1:])
-            if hasattr(module, "forward")
-            else ()
-        )
+        if not hasattr(module, "forward"):
+            return ()
+        return tuple(argument.name for argument in module.forward.schema.arguments[1:])
     if "forward" in vars(module):
         return _positional(module.forward, bound=True)
     return _positional(type(module).forward, bound=False)
@@ -252,16 +368,7 @@ def _positional(forward: Any, bound: bool) -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=4096)
 def _is_mask_name(name: str) -> bool:
-    return MASK_NAME.search(name) is not None
-
-
-def _note(path: str, tensor: Tensor, may_be_mask: bool, first: bool) -> RawTensor:
-    """A tensor's description; the tensor itself only if it may be a mask (those are small or live anyway)."""
-    shape, dtype = _shape(tensor), tensor.dtype
-    is_mask = dtype is torch.bool or _is_mask_name(path)
-    if not is_mask and not first and len(shape) == 4 and dtype.is_floating_point:
-        is_mask = type(shape[1]) is int and shape[1] == 1  # an additive mask (B, 1, T, T) under a name of its own
-    return RawTensor(path, shape, dtype, tensor.device, tensor if is_mask else None)
+    return re.search(MASK_NAME, name) is not None
 
 
 def _shape(tensor: Tensor) -> Any:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from w2vlearn.batch import Batch, pad
-from w2vlearn.tracing.adapters import from_batch
 from w2vlearn.tracing.hooks import observing
+from w2vlearn.tracing.inputs import NO_MASK, in_dtype_of, from_batch
+from w2vlearn.tracing.layers import Trace
+from w2vlearn.tracing.masks import MASK_NAME
 from w2vlearn.tracing.observe import trace
-from w2vlearn.tracing.record import LayerRecord, Trace, main_output
-from w2vlearn.tracing.twin import evaluating, random_state_kept
+from w2vlearn.tracing.operations import class_name
+from w2vlearn.tracing.records import LayerRecord, Operation, main_output
+from w2vlearn.tracing.run_state import buffers_kept, eager, evaluating, random_state_kept
+from w2vlearn.shown import Shown
 
 __all__ = ["LayerLeak", "LeakReport", "padding_leak"]
 
@@ -24,12 +30,14 @@ class LayerLeak:
 
     Attributes
     ----------
-    name, what : str
-        Which layer, and what it does.
+    name, type : str
+        Which layer, and its class.
+    operation : Operation
+        What it does.
     mask : str
         Kind of the mask that it was handed, "none" if none.
     absolute : float
-        Largest absolute difference at any real position of any clip.
+        Largest absolute difference at any valid position of any clip.
     relative : float
         Norm of the difference over the norm of the values, worst clip; 0 = untouched.
     per_clip : tuple of float
@@ -39,7 +47,8 @@ class LayerLeak:
     """
 
     name: str
-    what: str
+    type: str
+    operation: Operation
     mask: str
     absolute: float
     relative: float
@@ -51,14 +60,13 @@ class LayerLeak:
 class LeakRun:
     """All layers of one comparison, with or without the mask.
 
-    ``entry`` is the layer that lets padding in first (its inputs are clean, its output is not), None if no layer does;
-    ``reason`` says why in words; ``tolerance`` is the relative difference that still counts as float error.
+    ``entry`` is the name of the layer that lets padding in first (its inputs are clean, its output is not), None if no
+    layer does; ``tolerance`` is the relative difference that still counts as float error.
     """
 
     masked: bool
     layers: tuple[LayerLeak, ...]
     entry: str | None
-    reason: str
     tolerance: float
 
     def __getitem__(self, name: str) -> LayerLeak:
@@ -74,16 +82,18 @@ class LeakRun:
 
 
 @dataclass(frozen=True)
-class LeakReport:
+class LeakReport(Shown):
     """Padding's effect on every layer, without a mask and (where the model takes one) with it.
 
-    Prints as a table; ``heat(clip)`` gives the numbers behind the heat map, ``figure(clip)`` draws it.
+    Prints as a table; ``heat(clip)`` gives the numbers behind the heat map, ``figure(clip)`` draws it. ``model_runs``
+    says how often the model ran for it; ``note`` why there is no run with a mask, if there is none.
     """
 
     model_name: str
     lengths: tuple[int, ...]
     without_mask: LeakRun
     with_mask: LeakRun | None
+    model_runs: int
     note: str = ""
 
     @property
@@ -92,7 +102,7 @@ class LeakReport:
         return (self.without_mask,) if self.with_mask is None else (self.without_mask, self.with_mask)
 
     def heat(self, clip: int | None = None, masked: bool = True) -> tuple[list[str], Tensor]:
-        """Relative difference of every layer that works on frames, at every real frame of one clip.
+        """Relative difference of every layer that works on frames, at every valid frame of one clip.
 
         Parameters
         ----------
@@ -105,10 +115,18 @@ class LeakReport:
         -------
         tuple
             Names of the layers, and a tensor (layers, T_i), float32.
+
+        Raises
+        ------
+        ValueError
+            If no layer's output has a time axis.
         """
         clip = self.shortest if clip is None else clip
         run = self.with_mask if masked and self.with_mask is not None else self.without_mask
-        frames = len(run.layers[-1].per_frame[clip])
+        counts = Counter(len(row.per_frame[clip]) for row in run.layers if row.per_frame)
+        if not counts:
+            raise ValueError("no layer of this model has an output with a time axis: there is nothing to draw")
+        frames = max(reversed(counts), key=counts.__getitem__)  # as many as most layers have: T, as in a trace
         # the positional convolution gives one frame too many before its trim, which nobody keeps
         rows = [row for row in run.layers if row.per_frame and len(row.per_frame[clip]) in (frames, frames + 1)]
         return [row.name for row in rows], torch.stack([row.per_frame[clip][:frames] for row in rows])
@@ -118,36 +136,29 @@ class LeakReport:
         """Index of the shortest clip."""
         return min(range(len(self.lengths)), key=self.lengths.__getitem__)
 
-    def figure(self, clip: int | None = None, masked: bool = True):
+    def figure(self, clip: int | None = None, masked: bool = True) -> Any:
         """The heat map over layers and frames, with alt text."""
-        from w2vlearn.show.comparison import leak_figure
-
-        return leak_figure(self, self.shortest if clip is None else clip, masked)
-
-    def __str__(self) -> str:
-        from w2vlearn.show.comparison import leak_text
-
-        return leak_text(self)
+        return self._show("figure", clip=self.shortest if clip is None else clip, masked=masked)
 
     def __repr__(self) -> str:
         return str(self)
 
-    def _repr_html_(self) -> str:
-        from w2vlearn.show.comparison import leak_html
 
-        return leak_html(self)
+def padding_leak(model: nn.Module, clips: Sequence[Tensor] | Batch, **kwargs: Any) -> LeakReport:
+    """Run each clip alone and all of them in one padded batch; report how far padding moved the valid positions.
 
-
-def padding_leak(model: nn.Module, clips: Sequence[Tensor] | Batch) -> LeakReport:
-    """Run each clip alone and all of them in one padded batch; report how far padding moved the real positions.
+    Runs the model once per clip and twice on the batch (without a mask, and with it where it takes one).
 
     Parameters
     ----------
     model : nn.Module
-        Any model that :func:`~w2vlearn.tracing.trace.trace` can hand a batch to. Run in eval mode without gradients;
-        its mode and the random state stay as they were.
+        Any model that `w2vlearn.trace` can hand a batch to. Run in eval mode without gradients, compiled code
+        uncompiled; its mode, buffers and the random states stay as they were.
     clips : sequence of Tensor, or Batch
-        Waveforms of different length. Shapes: (L_i,), float32.
+        Waveforms of different length. Shapes: (L_i,), float32; handed over in the type of the model's weights.
+    **kwargs
+        For every run. Where a wrapper hides what its mask is called, name it with the batch's mask:
+        ``padding_leak(model, batch, attention_mask=batch.mask)``; the runs without a mask leave it out.
 
     Returns
     -------
@@ -172,14 +183,31 @@ def padding_leak(model: nn.Module, clips: Sequence[Tensor] | Batch) -> LeakRepor
         raise ValueError(
             f"all {len(lengths)} clips have {lengths[0]} samples: no padding, nothing to see; shorten one of them"
         )
-    with evaluating(model), torch.no_grad(), random_state_kept():
-        alone = [_values(model, Batch(clip[None], torch.tensor([len(clip)]))) for clip in batch.clips()]
-        masked = trace(model, batch, values=True)
-        with_mask = _compare(masked, alone, True) if masked.records[0].masks else None
+    masks = {name: value for name, value in kwargs.items() if MASK_NAME.search(name)}
+    others = {name: value for name, value in kwargs.items() if name not in masks}
+    with evaluating(model), torch.no_grad(), random_state_kept(), buffers_kept(model), eager():
+        alone = [
+            _values(model, Batch(clip[None], torch.tensor([len(clip)])), others, masks, i)
+            for i, clip in enumerate(batch.clips())
+        ]
+        masked = trace(model, batch, values=True, **kwargs)
+        is_masked = any(mask.form != "none" for mask in masked.records[0].masks)
+        with_mask = _compare(masked, alone, True) if is_masked else None
         del masked  # one run's values at a time
-        without_mask = _compare(trace(model, batch.waveforms, values=True), alone, False)
-    note = "" if with_mask else "this model takes no mask: there is only one way to run it"
-    return LeakReport(type(model).__name__, lengths, without_mask, with_mask, note)
+        unmasked = trace(model, in_dtype_of(model, batch.waveforms)[0], values=True, **others)
+        without_mask = _compare(unmasked, alone, False)
+    note = "" if with_mask else _why_no_mask(model, batch, kwargs)
+    return LeakReport(class_name(model), lengths, without_mask, with_mask, len(lengths) + 2, note)
+
+
+def _why_no_mask(model: nn.Module, batch: Batch, kwargs: dict[str, Any]) -> str:
+    notes = from_batch(model, batch, kwargs)[2]
+    if any(NO_MASK in note for note in notes):
+        return "this model takes no mask: there is only one way to run it"
+    return (
+        "this model does not say what its mask is called: name it, for example "
+        "padding_leak(model, batch, attention_mask=batch.mask)"
+    )
 
 
 def _compare(together: Trace, alone: list[dict], masked: bool) -> LeakRun:
@@ -195,21 +223,26 @@ def _compare(together: Trace, alone: list[dict], masked: bool) -> LeakRun:
         leaks.append(_leak(record, pairs, mates, value.shape))
         records.append(record)
     tolerance = float(torch.finfo(together.records[0].value.dtype).eps ** 0.6)  # 7e-5 for float32, 4e-10 for float64
-    entry = _entry(records, leaks, tolerance)
-    reason = _reason(entry, masked) if entry else "no layer: real positions are the same to float error"
-    return LeakRun(masked, tuple(leaks), entry.name if entry else None, reason, tolerance)
+    return LeakRun(masked, tuple(leaks), _entry(records, leaks, tolerance), tolerance)
 
 
-def _values(model: nn.Module, batch: Batch) -> dict[tuple[str, int], Tensor]:
-    """The main output of every call: a trace's hooks alone, since letters and masks are those of the batch."""
-    args, kwargs, _ = from_batch(model, batch, {})
+def _values(
+    model: nn.Module, batch: Batch, others: dict[str, Any], masks: dict[str, Any], clip: int
+) -> dict[tuple[str, int], Tensor]:
+    """The main output of every call, of one clip alone, with its own mask where the caller named one."""
+    length = batch.waveforms.shape[1]
+    own = {
+        name: mask[clip : clip + 1, :length] if mask.ndim == 2 else mask[clip : clip + 1]
+        for name, mask in masks.items()
+    }
+    args, kwargs, _ = from_batch(model, batch, {**others, **own})
     with observing(model, values=True) as calls:
         model(*args, **kwargs)
-    return {(call.name, call.call): call.values[main_output(call.outputs).path] for call in calls if call.values}
+    return {(call.name, call.call): call.values[main_output(tuple(call.outputs)).path] for call in calls if call.values}
 
 
 def _pair(together: Tensor, alone: Tensor, clip: int) -> tuple[Tensor, Tensor] | None:
-    """The clip's real part of the batch's tensor, and the same alone; padding is at the right, so real comes first."""
+    """The clip's valid part of the batch's tensor, and the same alone; padding is at the right, so what is valid comes first."""
     if together.ndim != alone.ndim:
         return None
     axis = next((axis for axis in range(alone.ndim) if alone.shape[axis] == 1 != together.shape[axis]), None)
@@ -233,7 +266,7 @@ def _leak(record: LayerRecord, pairs: list[tuple[Tensor, Tensor]], mates: list[T
         )
     mask = f"{record.mask.kind} mask" if record.mask else "none"
     absolute = max(float(difference.abs().max()) for difference in differences)
-    return LayerLeak(record.name, record.what, mask, absolute, max(relative), tuple(relative), frames)
+    return LayerLeak(record.name, record.type, record.operation, mask, absolute, max(relative), tuple(relative), frames)
 
 
 def _ratio(difference: Tensor, size: Tensor) -> float:
@@ -254,7 +287,7 @@ def _per_frame(difference: Tensor, alone: Tensor, axis: int) -> Tensor:
     return (difference.pow(2).sum(others).sqrt() / size.clamp(min=size.max() * 1e-6 + 1e-30)).float()
 
 
-def _entry(records: list[LayerRecord], leaks: list[LayerLeak], tolerance: float) -> LayerRecord | None:
+def _entry(records: list[LayerRecord], leaks: list[LayerLeak], tolerance: float) -> str | None:
     """The first layer whose output differs; where it only passes the difference on, the part around it that mixes."""
     inner = [
         not any(_is_below(other.name, record.name) for other in records) for record in records
@@ -262,29 +295,14 @@ def _entry(records: list[LayerRecord], leaks: list[LayerLeak], tolerance: float)
     for record, leak, is_leaf in zip(records, leaks, inner, strict=True):
         if is_leaf and leak.relative > tolerance:
             if record.mixes_time:
-                return record
+                return record.name
             around = [r for r in records if _is_below(record.name, r.name) and r.mixes_time]
-            return around[-1] if around else record
+            return around[-1].name if around else record.name
     for record, leak in zip(reversed(records), reversed(leaks), strict=True):
         if leak.relative > tolerance:
-            return record
+            return record.name
     return None
 
 
 def _is_below(name: str, other: str) -> bool:
     return name != other and (not other or name.startswith(other + "."))
-
-
-def _reason(record: LayerRecord, masked: bool) -> str:
-    """Why this layer lets padding in, in words."""
-    kind = record.type.lower()
-    if "groupnorm" in kind:
-        why = "takes mean and variance over the whole time axis, padding included; no mask can undo that"
-    elif "attention" in kind:
-        why = "attends to padded frames" + ("; its mask did not keep them out" if record.mask else ": it got no mask")
-    elif "conv" in kind:
-        why = "reads neighbouring positions, padded ones included"
-        why += "" if masked else "; without a mask nobody set them to zero"
-    else:
-        why = "mixes positions along time, padded ones included"
-    return f"{record.type} {why}"

@@ -1,8 +1,7 @@
-"""Letters for axes: which size is B, which is T, which is 512 for good.
+"""Letters for axes: which length is L, T1 or T, and which constants are C, D, H and V.
 
-A length is told from a constant by what it does when the batch changes (`valid.Probes`), a length's letter by when it
-first appears: L, then T1, T2, … up to T, the length that most calls share, then A1, … for what shortens it further
-(adapters).
+A length's letter follows from when it first appears: L, then T1, T2, … up to T, the length that most calls share, then
+A1, … for what shortens it further (adapters). Observed and derived lengths are named by the same rule.
 """
 
 from __future__ import annotations
@@ -20,7 +19,10 @@ def is_time(letter: str) -> bool:
     return TIME_LETTER.fullmatch(letter) is not None
 
 
-Key = tuple[int, ...]  # one length's sizes in several runs: the same key, the same length
+Key = tuple[int, ...]  # one length's sizes for clips of several lengths: the same key, the same length
+
+# Clips of so many samples tell lengths apart: what is equal for all of these is taken for one length.
+PROBES: Key = (40_000, 57_601, 81_601, 160_160, 1_000_003)
 
 
 def name_lengths(keys: Iterable[Key], samples: Key | None, counts: Mapping[Key, int]) -> dict[Key, str]:
@@ -80,17 +82,6 @@ def _multiple(key: Key, frames: Key, whole: bool) -> str | None:
     return ("T" if factor == 1 else f"{factor}*T") + (f"{offset:+d}" if offset else "")
 
 
-def merged(size: Key, clips: Key, lengths: Mapping[Key, str]) -> str | None:
-    """The letter of an axis that moves with the number of clips: ``"B"``, ``"4*B"``, ``"B*T"``, ``"2*B*T"``."""
-    options: list[tuple[Key, str]] = [(clips, "B")]
-    options += [(tuple(b * n for b, n in zip(clips, key, strict=True)), f"B*{name}") for key, name in lengths.items()]
-    for product, name in options:
-        factor, rest = divmod(size[0], product[0]) if product[0] else (0, 1)
-        if not rest and factor and all(s == factor * p for s, p in zip(size, product, strict=True)):
-            return name if factor == 1 else f"{factor}*{name}"
-    return None
-
-
 def frame_index(names: Mapping[Hashable, str]) -> int:
     """n of the T_n that is T: one more than the lengths before it."""
     return 1 + sum(bool(re.fullmatch(r"T\d+", name)) for name in names.values())
@@ -111,12 +102,13 @@ def constant_letters(calls: Sequence, letters: Mapping, attention_heads: int | N
     Returns
     -------
     tuple of dict
-        The same mapping with C, D, H and V filled in, and their values.
+        The same mapping with C, D, H V or N filled in, and their values.
 
     Notes
     -----
     C: channels of the last convolution before the first frame-wise Linear. D: last axis of most (B, T, ·) tensors. H:
-    heads, the second axis of (B, H, T, T). V: last axis of the model's own output, and of what it came from.
+    heads, the second axis of (B, H, T, T). V (of a (B, T, ·) output) or N (of a (B, ·) output: classes): last axis of
+    the model's own output, and of what it came from.
     """
     values: dict[str, int] = {}
     result = dict(letters)
@@ -154,13 +146,13 @@ def constant_letters(calls: Sequence, letters: Mapping, attention_heads: int | N
                 if source[-1] == channels and (target[-1] != channels or features != channels):
                     projection = ranks[i]
                 break
-    output = None
+    output, output_letter = None, "V"
     if calls:
         marks = result.get((0, "out", _main_index(calls[0])), ())
         if (
             len(marks) in (2, 3) and marks[0] == "B" and marks[-1].isdigit() and marks[-1] not in (features, channels)
         ) or (_main_path(calls[0]) == "output.logits" and marks and marks[-1].isdigit()):
-            output = marks[-1]
+            output, output_letter = marks[-1], "V" if len(marks) == 3 else "N"
     last_of_width = max((ranks[i] for i, call in enumerate(calls) if i and _ends_with(result, i, features)), default=-1)
 
     for (i, side, j), marks in result.items():
@@ -182,13 +174,13 @@ def constant_letters(calls: Sequence, letters: Mapping, attention_heads: int | N
                 and side == "out"
                 and (i == 0 or ranks[i] > last_of_width)
             ):
-                new[axis] = "V"
+                new[axis] = output_letter
             elif mark == channels and (mark != features or early or (projection < 0 and ranks[i] <= encoder_end)):
                 new[axis] = "C"
             elif mark == features and not (projection >= 0 and early and mark == channels):
                 new[axis] = "D"
         result[i, side, j] = tuple(new)
-    for letter, value in (("C", channels), ("D", features), ("V", output)):
+    for letter, value in (("C", channels), ("D", features), (output_letter, output)):
         if value is not None:
             values[letter] = int(value)
     if attention_heads is not None:

@@ -1,26 +1,103 @@
-"""Masks as they travel: which kind, written how, and what they mark real. Read when looked at, never during a forward.
+"""Masks as they travel: which kind, written how, and what they mark valid.
 
-Kinds follow the axes (sample: L, frame: T, attention: a matrix over keys). The convention is read from the values
-where they settle it, else from the name, for "True" means "real" in one library and "padding" in the next.
+A mask is read when a layer is handed it (`MaskReader`): a few numbers per clip, computed where the mask lies and fetched
+later, so that what the model or its user writes into it afterwards changes nothing. What the numbers mean is worked out
+after the run (`read`): kinds follow the axes (sample: L, frame: T, attention: a matrix over keys); the convention is
+read from the values where they settle it, else from the name, for "True" means "valid" in one library and "padding" in
+the next.
 """
 
 from __future__ import annotations
 
 import re
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from w2vlearn.tracing.labels import is_time
+from w2vlearn.tracing.letters import is_time
 
-DROPPED = "None: the library dropped an all-true mask"
+MASK_NAME = re.compile(r"mask|padding|(^|_)len(gth)?s?$", re.IGNORECASE)
 TIME_MASK = re.compile(r"time|spec|mask_indices|masked", re.IGNORECASE)
 PADDING = re.compile(r"pad", re.IGNORECASE)  # padding_mask, key_padding_mask: True = padding
-_REAL = re.compile(r"attention_mask", re.IGNORECASE)  # Hugging Face: True = real
-_LENGTHS = re.compile(r"(^|_)len(gth)?s?$|lens$", re.IGNORECASE)
+LENGTHS = re.compile(r"(^|_)len(gth)?s?$|lens$", re.IGNORECASE)
+_VALID = re.compile(r"attention_mask", re.IGNORECASE)  # Hugging Face: True = valid
 _FAR_BELOW = -1000.0  # an additive mask adds at least this much less to what is not to be seen (torchaudio: -10000)
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Flags along the last axis, a number per row: how many are True; whether the first is; whether one rises again."""
+
+    count: Tensor
+    first: Tensor
+    rises: Tensor
+
+
+@dataclass(frozen=True)
+class MaskValues:
+    """A few numbers of a mask, where it lies. Of an attention mask a key counts if any query sees it."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    numbers: Tensor | None = None  # of one number per clip, the numbers
+    nonzero: Flags | None = None
+    zero: Flags | None = None
+    above: Flags | None = None  # of floats: not far below 0
+    lowest: Tensor | None = None
+    highest: Tensor | None = None
+
+
+class MaskReader:
+    """Reads masks when they are handed over; the same tensor, unchanged, once."""
+
+    def __init__(self) -> None:
+        self._read: dict[int, tuple[weakref.ref, int, MaskValues | None]] = {}
+
+    def read(self, mask: Tensor) -> MaskValues | None:
+        """The numbers of a mask as it is now; None where it has none (meta and fake tensors, a nested tensor)."""
+        version = None if mask.is_inference() else mask._version
+        entry = self._read.get(id(mask))
+        if entry is not None and entry[0]() is mask and entry[1] == version and version is not None:
+            return entry[2]
+        values = None
+        if not (mask.is_meta or mask.is_nested or mask.layout is not torch.strided):
+            with torch.no_grad():
+                values = _values(mask.detach())
+        self._read[id(mask)] = (weakref.ref(mask), version, values)
+        return values
+
+
+def _values(mask: Tensor) -> MaskValues | None:
+    shape = tuple(mask.shape)
+    if mask.ndim == 0 or not mask.numel():
+        return None
+    if mask.ndim == 1:
+        return MaskValues(shape, mask.dtype, numbers=mask.clone())
+    nonzero = mask if mask.dtype is torch.bool else mask != 0
+    if not mask.is_floating_point():
+        return MaskValues(shape, mask.dtype, nonzero=_flags(nonzero), zero=_flags(~nonzero))
+    return MaskValues(
+        shape,
+        mask.dtype,
+        nonzero=_flags(nonzero),
+        zero=_flags(~nonzero),
+        above=_flags(mask > _FAR_BELOW),
+        lowest=mask.min(),
+        highest=mask.max(),
+    )
+
+
+def _flags(flags: Tensor) -> Flags:
+    """Per row, heads and queries away: (B, 1, Tq, Tk), (B * H, Tq, Tk), (B, 1, n), (B, n, 1) -> (B,) or (B * H,)."""
+    if flags.ndim == 3 and flags.shape[2] == 1:
+        flags = flags[:, :, 0]
+    while flags.ndim > 2:
+        flags = flags.any(dim=1)
+    rising = (flags[:, 1:] & ~flags[:, :-1]).any(dim=1)
+    return Flags(flags.sum(dim=1), flags[:, 0], rising)
 
 
 @dataclass(frozen=True)
@@ -28,8 +105,9 @@ class Reading:
     """What a mask's values say."""
 
     form: str
-    convention: str
-    real: tuple[int, ...] | None
+    true_means: str = ""
+    lowest: float | None = None
+    valid: tuple[int, ...] | None = None
     inverted: bool = False  # name and values disagree: left-padded, or turned round
 
 
@@ -39,8 +117,8 @@ def kind_of(argument: str, letters: Sequence[str], dtype: torch.dtype) -> str | 
     Lengths (one number per clip) count as ``"sample"`` here; whether they count frames is for `lengths_kind` to say.
     """
     if len(letters) == 1:
-        return "sample" if _LENGTHS.search(argument) and letters[0] in ("B", "1") else None
-    if not letters or _LENGTHS.search(argument):
+        return "sample" if LENGTHS.search(argument) and letters[0] in ("B", "1") else None
+    if not letters or LENGTHS.search(argument):
         return None
     timed = [axis for axis, letter in enumerate(letters) if is_time(letter)]
     if not timed:
@@ -59,13 +137,13 @@ def kind_of(argument: str, letters: Sequence[str], dtype: torch.dtype) -> str | 
 
 
 def lengths_kind(
-    value: Tensor, sample_lengths: Sequence[int] | None, frame_lengths: Sequence[int] | None, samples: int
+    numbers: Sequence[float], sample_lengths: Sequence[int] | None, frame_lengths: Sequence[int] | None, samples: int
 ) -> str:
     """Whether one number per clip counts samples or frames."""
-    numbers = [float(v) for v in value.tolist()]
-    if sample_lengths is not None and numbers == [float(v) for v in sample_lengths]:
+    numbers = [float(n) for n in numbers]
+    if sample_lengths is not None and numbers == [float(n) for n in sample_lengths]:
         return "sample"
-    if value.is_floating_point() and max(numbers, default=0.0) <= 1.0:
+    if max(numbers, default=0.0) <= 1.0:
         return "sample"
     if frame_lengths is not None and max(frame_lengths) < samples:
         nearer_frames = abs(max(numbers) - max(frame_lengths)) < abs(max(numbers) - samples)
@@ -75,113 +153,83 @@ def lengths_kind(
 
 def read(
     argument: str,
-    value: Tensor,
+    mask: MaskValues,
     kind: str,
     clips: int,
     expected: Sequence[int] | None,
     given: bool,
-    unit: str,
     longest: int,
 ) -> Reading:
-    """Read a mask's values.
+    """What a mask's numbers mean.
 
     Parameters
     ----------
     argument : str
         Its name.
-    value : Tensor
-        The mask. Shape: (B,) lengths, (B, n), (B, 1, n), (B, n, 1), (…, n, n) or (B, 1, 1, n).
+    mask : MaskValues
+        Its numbers. Shapes of the mask: (B,) lengths, (B, n), (B, 1, n), (B, n, 1), (…, n, n) or (B, 1, 1, n).
     kind : str
         From `kind_of`.
     clips : int
         B.
     expected : sequence of int, optional
-        What should be real per clip, if it is known from elsewhere.
+        What should be valid per clip, if it is known from elsewhere.
     given : bool
         The user handed this mask to the model (then a name is stronger evidence than values).
-    unit : str
-        "samples" or "frames", for lengths.
     longest : int
-        Size of the axis, for relative lengths.
+        Size of the axis, for shares.
     """
-    if value.ndim == 1:
-        if value.is_floating_point() and (not value.numel() or float(value.max()) <= 1.0):
-            real = tuple(round(v * longest) for v in value.tolist())
-            return Reading("lengths", "share of the longest clip that is real", real)
-        return Reading("lengths", f"count of real {unit}", tuple(int(v) for v in value.tolist()))
-    value = value.detach()
+    if mask.numbers is not None:
+        numbers = mask.numbers.tolist()
+        if mask.dtype.is_floating_point and max(numbers) <= 1.0:
+            return Reading("shares", valid=tuple(round(n * longest) for n in numbers))
+        return Reading("lengths", valid=tuple(int(n) for n in numbers))
+    is_bool, is_float = mask.dtype is torch.bool, mask.dtype.is_floating_point
     if kind == "time":
-        return Reading("bool" if value.dtype is torch.bool else "integer", "True = masked", _sums(value != 0, clips))
-    if value.is_floating_point():
-        lowest = float(value.min()) if value.numel() else 0.0
-        if lowest <= _FAR_BELOW or float(value.max()) <= 0.0:
-            attended = _over_keys(value > _FAR_BELOW, kind, any_query=True)
-            below = (
-                f"-{'inf' if lowest == float('-inf') else f'{-lowest:.1e}'.replace('e+0', 'e+')}"
-                if lowest < 0
-                else "below 0"
-            )
-            return Reading("additive", f"0 = attend, {below} = padding", _sums(attended, clips))
-    form = {True: "bool"}.get(value.dtype is torch.bool, "multiplicative" if value.is_floating_point() else "integer")
-    true_word, flags = ("True" if form == "bool" else "1"), value != 0
-    if_real = _over_keys(flags, kind, any_query=True)  # keys that count as real if True means real
-    if_padding = _over_keys(~flags, kind, any_query=True)  # … if True means padding
-    meaning, inverted = _convention(argument, if_real, if_padding, clips, expected, given)
-    real = _sums(if_real if meaning == "real" else if_padding, clips)
-    return Reading(form, f"{true_word} = {meaning}", real, inverted)
+        return Reading("bool" if is_bool else "integer", "masked", valid=per_clip(mask.nonzero, clips))
+    if is_float and (float(mask.lowest) <= _FAR_BELOW or float(mask.highest) <= 0.0):
+        return Reading("additive", lowest=float(mask.lowest), valid=per_clip(mask.above, clips))
+    form = "bool" if is_bool else "multiplicative" if is_float else "integer"
+    meaning, inverted = _meaning(argument, mask, clips, expected, given)
+    return Reading(
+        form,
+        meaning,
+        valid=per_clip(mask.nonzero if meaning == "valid" else mask.zero, clips),
+        inverted=inverted,
+    )
 
 
-def _convention(
-    argument: str, if_real: Tensor, if_padding: Tensor, clips: int, expected: Sequence[int] | None, given: bool
+def _meaning(
+    argument: str, mask: MaskValues, clips: int, expected: Sequence[int] | None, given: bool
 ) -> tuple[str, bool]:
-    """``"real"`` or ``"padding"``, and whether the name and the values disagree."""
-    by_name = "padding" if PADDING.search(argument) else "real" if _REAL.search(argument) else None
+    """``"valid"`` or ``"padding"``, and whether the name and the values disagree."""
+    by_name = "padding" if PADDING.search(argument) else "valid" if _VALID.search(argument) else None
+    options = (("valid", mask.nonzero), ("padding", mask.zero))
     by_count = None
     if expected is not None:
-        hits = [
-            word
-            for word, flags in (("real", if_real), ("padding", if_padding))
-            if _sums(flags, clips) == tuple(expected)
-        ]
-        by_count = hits[0] if len(hits) == 1 else None
-    by_pattern = "real" if _starts_real(if_real) else "padding" if _starts_real(if_padding) else None
+        fitting = [word for word, flags in options if per_clip(flags, clips) == tuple(expected)]
+        by_count = fitting[0] if len(fitting) == 1 else None
+    width = mask.shape[-2] if len(mask.shape) == 3 and mask.shape[-1] == 1 else mask.shape[-1]
+    by_pattern = next((word for word, flags in options if _right_padded(flags, width)), None)
     if given and by_name is not None:
         return by_name, by_pattern is not None and by_pattern != by_name
-    return by_count or by_pattern or by_name or "real", False
+    return by_count or by_pattern or by_name or "valid", False
 
 
-def _starts_real(flags: Tensor) -> bool:
-    """Right-padded: every row is Trues, then Falses; with at least one False somewhere."""
-    if flags.ndim != 2 or not flags.numel() or bool(flags.all()):
-        return False
-    steps = flags[:, 1:].int() - flags[:, :-1].int()
-    return bool(flags[:, 0].all()) and not bool((steps > 0).any())
+def _right_padded(flags: Flags, width: int) -> bool:
+    """Every row is Trues, then Falses; with at least one False somewhere."""
+    full = bool((flags.count == width).all())
+    return not full and bool(flags.first.all()) and not bool(flags.rises.any())
 
 
-def _over_keys(flags: Tensor, kind: str, any_query: bool) -> Tensor:
-    """Flags per clip and position: (B, n). Of attention masks a key counts if any query sees it."""
-    if kind == "attention":
-        while flags.ndim > 2:
-            flags = flags.any(dim=1)  # (B, 1, Tq, Tk) -> (B, Tk), heads and queries away
-        return flags
-    if flags.ndim == 3:
-        flags = flags.any(dim=2) if flags.shape[2] == 1 or flags.shape[1] != 1 else flags.any(dim=1)
-    return flags
-
-
-def _sums(flags: Tensor, clips: int) -> tuple[int, ...] | None:
+def per_clip(flags: Flags, clips: int) -> tuple[int, ...] | None:
     """Trues per clip; a mask that all clips share counts for each, one that is repeated for each head once."""
-    counts = flags.reshape(flags.shape[0], -1).sum(1).tolist() if flags.ndim > 1 else [int(flags.sum())]
+    counts = [int(n) for n in flags.count.tolist()]
     if len(counts) == clips:
-        return tuple(int(c) for c in counts)
+        return tuple(counts)
     if len(counts) == 1:
-        return tuple(int(counts[0]) for _ in range(clips))
+        return tuple(counts * clips)
     if clips and len(counts) % clips == 0:  # (B * H, T, T): the heads of a clip lie together
         heads = len(counts) // clips
-        return tuple(max(int(c) for c in counts[i * heads : (i + 1) * heads]) for i in range(clips))
+        return tuple(max(counts[i * heads : (i + 1) * heads]) for i in range(clips))
     return None
-
-
-def all_real(reading: Reading, longest: int) -> bool:
-    """Whether a mask marks nothing as padding."""
-    return reading.real is not None and all(count >= longest for count in reading.real)

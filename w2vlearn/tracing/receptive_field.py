@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
 
 from w2vlearn.tracing.hooks import tensors_in
-from w2vlearn.tracing.twin import evaluating
+from w2vlearn.tracing.run_state import buffers_kept, eager, evaluating, random_state_kept
 
 __all__ = ["ReceptiveField", "receptive_field"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ReceptiveField:
     """The samples that move one frame.
 
@@ -43,6 +43,14 @@ class ReceptiveField:
     status: str
     gradient: Tensor
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ReceptiveField):
+            return NotImplemented
+        plain = [f.name for f in fields(self) if f.name != "gradient"]
+        return all(getattr(self, n) == getattr(other, n) for n in plain) and torch.equal(self.gradient, other.gradient)
+
+    __hash__ = None
+
     def share_inside(self, window: range) -> float:
         """Share of the gradient's mass inside ``window``, from 0 to 1: 1 where the window holds all that matters."""
         return float(self.gradient[window.start : window.stop].sum() / self.gradient.sum())
@@ -65,11 +73,13 @@ def receptive_field(
 ) -> ReceptiveField:
     """Measure which samples influence frame ``frame``, by the gradient of the frame with respect to a noise clip.
 
+    Runs the model twice, forward and backward, on noise.
+
     Parameters
     ----------
     model : nn.Module
-        Takes waveforms (1, L) as its first argument. Run in eval mode; its mode, gradients and the random state stay
-        as they were.
+        Takes waveforms (1, L) as its first argument. Run in eval mode, compiled code uncompiled; its mode, buffers,
+        gradients and the random states stay as they were.
     frame : int
         0-based.
     samples : int
@@ -170,7 +180,7 @@ def _output(model: nn.Module, layer: nn.Module, waveforms: Tensor) -> Tensor:
 
     handle = layer.register_forward_hook(keep)
     try:
-        with evaluating(model), torch.enable_grad():
+        with evaluating(model), buffers_kept(model), random_state_kept(), eager(), torch.enable_grad():
             model(waveforms)
     finally:
         handle.remove()
