@@ -36,7 +36,7 @@ class Recorder(anywidget.AnyWidget):
         Counts what arrived: ``recorder.observe(callback, "version")``.
     """
 
-    _esm = Path(__file__).parent / "voice.js"
+    _esm = Path(__file__).parent / "recorder.js"
     status = traitlets.Unicode("").tag(sync=True)
     problem = traitlets.Bool(False).tag(sync=True)
     clips = traitlets.List(traitlets.Unicode()).tag(sync=True)
