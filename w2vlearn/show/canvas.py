@@ -258,7 +258,7 @@ def runs(flags: list) -> list[tuple[int, int, Any]]:
 
 
 def envelope(values: list[float], x: float, width: float, middle: float, half: float, loudest: float) -> str:
-    """Outline of a waveform: highest and lowest value per step of 2 px, as one closed path ``half`` px high each way."""
+    """Outline of a waveform: highest and lowest value per step of 2 px, a closed path, ``half`` px high each way."""
     steps = max(1, min(len(values), int(width / 2)))
     upper, lower = [], []
     for step in range(steps):

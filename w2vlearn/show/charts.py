@@ -143,7 +143,8 @@ def line_figure(
         colour, marker = COLOURS[index % len(COLOURS)], _MARKERS[index % len(_MARKERS)]
         points = [(round(across(a)), round(up(b))) for a, b in zip(x, values, strict=True) if math.isfinite(b)]
         line = "".join(
-            f"{'M' if not place else f'H{px}V{py}M' if steps else 'L'}{px},{py}" for place, (px, py) in enumerate(points)
+            f"{'M' if not place else f'H{px}V{py}M' if steps else 'L'}{px},{py}"
+            for place, (px, py) in enumerate(points)
         )
         canvas.path(line, stroke=colour, width=2)
         every = max(1, len(points) // 12)

@@ -23,8 +23,8 @@ def mask_figure(named: Mapping[str, Any], *, title: str = "Masks", alt: str | No
     ----------
     named : mapping of str to array-like
         Title of each mask -> its values: (L,) or (B, L) as a strip per clip; (B, 1, T, T), (B, 1, 1, T) or (B, T, T) as
-        a square per clip, queries down and keys across. True and 1 mean valid; in an additive mask, floats of which none
-        is above 0, 0 does. A title that contains "time" is a time mask: there True means masked. Titles that contain
+        a square per clip, queries down and keys across. True and 1 mean valid; so does 0 in an additive mask (floats,
+        none above 0). A title that contains "time" is a time mask: there True means masked. Titles that contain
         "sample", "frame" or "attention" get their stage's colour.
     title : str
         The picture's name.

@@ -106,7 +106,9 @@ def leak_reason(run: LeakRun) -> str:
     if "groupnorm" in kind:
         why = "takes mean and variance over the whole time axis, padding included; no mask can undo that"
     elif "attention" in kind:
-        why = "attends to padded frames" + ("; its mask did not keep them out" if layer.mask != "none" else ": it got no mask")
+        why = "attends to padded frames" + (
+            "; its mask did not keep them out" if layer.mask != "none" else ": it got no mask"
+        )
     elif "conv" in kind:
         why = "reads neighbouring positions, padded ones included"
         why += "" if run.masked else "; without a mask nobody set them to zero"
@@ -146,7 +148,7 @@ def mask_seen(record: LayerRecord) -> str:
     text = f"{mask.kind} mask\n{sizes(mask.shape)} {mask.dtype if mask.form == 'object' else mask.form}"
     if mask.form == "bool" and mask.true_means == "padding":
         text += "\nTrue = padding"
-    # A model whose own mask arithmetic is off by one shows here: it marks other positions valid than the clip has alone.
+    # A model whose own mask arithmetic is off by one shows here: it marks other positions than the clip has alone.
     if mask.kind in ("frame", "attention") and None not in (mask.valid, record.valid) and mask.valid != record.valid:
         text += f"\n{WARNING} marks {per_clip(mask.valid)}"
     return text.replace("\n ", "\n")

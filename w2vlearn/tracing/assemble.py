@@ -138,7 +138,8 @@ def parameter_counts(model: nn.Module) -> dict[nn.Module, int]:
             for parameter in module._parameters.values():
                 if parameter is not None and not isinstance(parameter, nn.parameter.UninitializedTensorMixin):
                     own[id(parameter)] = parameter.numel()
-            if not own and callable(weight := getattr(module, "weight", None)):
+            weight = getattr(module, "weight", None)
+            if not own and callable(weight) and not isinstance(weight, nn.Module):  # a parametrization is a module
                 own[id(module)] = _packed(module, weight)
             for child in module._modules.values():
                 if child is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from w2vlearn.show.grid import grid
+from w2vlearn.show.table import Table
 from w2vlearn.tracing.expression import Expression
 
 __all__ = ["clip_words", "explorer_text", "mask_words", "pointed_words", "sizes"]
@@ -12,7 +12,7 @@ __all__ = ["clip_words", "explorer_text", "mask_words", "pointed_words", "sizes"
 _SPACE = "\u00a0"
 _MANY = (("", 1), ("thousand", 1e3), ("million", 1e6), ("billion", 1e9), ("trillion", 1e12), ("quadrillion", 1e15))
 _BYTES = (("B", 1), ("kB", 1e3), ("MB", 1e6), ("GB", 1e9), ("TB", 1e12), ("PB", 1e15))
-_SIGNS = {"real": ("True", "False"), "padding": ("False", "True"), "additive": ("0", "−3.4e38")}
+_SIGNS = {"valid": ("True", "False"), "padding": ("False", "True"), "additive": ("0", "−3.4e38")}
 
 
 def sizes(facts: dict[str, Any], B: int, L: int) -> dict[str, int]:
@@ -85,14 +85,14 @@ def mask_words(facts: dict[str, Any], lengths: list[int], convention: str) -> li
     frames = [sizes(facts, 1, length)["T"] for length in lengths]
     if not facts["masked"]:
         return [
-            "no mask is handed: the model takes every sample and every frame for real",
+            "no mask is handed: the model takes every sample and every frame for valid",
             f"attention: every query sees all {_spaced(whole['T'])} keys of every clip",
         ]
     if convention == "lengths":
         return [f"samples: [{', '.join(map(str, lengths))}]", f"frames: [{', '.join(map(str, frames))}]"]
 
-    def run(real: int, total: int) -> str:
-        parts = zip(_SIGNS[convention], (real, total - real), strict=True)
+    def run(valid: int, total: int) -> str:
+        parts = zip(_SIGNS[convention], (valid, total - valid), strict=True)
         return ", ".join(f"{sign} × {_spaced(many)}" for sign, many in parts if many)
 
     return [
@@ -132,7 +132,7 @@ def _tower(facts: dict[str, Any], whole: dict[str, int], clips: list[dict[str, i
         per_clip = [_spaced(_size(step["after"], clip)) for clip in clips]
         lines.append([name, step["kernel"], step["stride"], *per_clip, _spaced(max(0, left))])
     names = [f"clip {index + 1}" for index in range(len(clips))]
-    return grid(["after", "kernel", "stride", *names, "left over, longest clip"], lines)
+    return Table(["after", "kernel", "stride", *names, "left over, longest clip"], lines).text()
 
 
 def _costs(facts: dict[str, Any], whole: dict[str, int]) -> str:
@@ -158,7 +158,7 @@ def _leak(facts: dict[str, Any]) -> str:
     way = "with the mask" if facts["masked"] else "without a mask"
     leak = facts["leak"]
     if not leak["entry"]:
-        return f"padding gets in {way}: nowhere. Real frames are the same as alone, to float error."
+        return f"padding gets in {way}: nowhere. Valid frames are the same as alone, to float error."
     return f"padding gets in {way}: at {leak['entry']}. {leak['reason']}. Reached: {', '.join(leak['stages'])}."
 
 
@@ -166,11 +166,12 @@ def _table(rows: list[dict[str, Any]], whole: dict[str, int], clips: list[dict[s
     lines = []
     for row in rows:
         ends = " → ".join("×".join(str(_size(part, whole)) for part in end) for end in row["ends"])
-        real = ", ".join(str(_size(row["time"], clip)) for clip in clips) if row["time"] else "–"
+        valid = ", ".join(str(_size(row["time"], clip)) for clip in clips) if row["time"] else "–"
         mask = row["mask"].split("\n")[0]
         reached = "! reached" if row["reached"] else "–"
-        lines.append(["  " * row["depth"] + row["label"], row["letters"], ends, real, mask, reached])
-    return grid(["layer", "shape, letters", "shape, numbers", "real per clip", "mask handed", "padding"], lines)
+        lines.append(["  " * row["depth"] + row["label"], row["letters"], ends, valid, mask, reached])
+    headers = ["layer", "shape, letters", "shape, numbers", "valid per clip", "mask handed", "padding"]
+    return Table(headers, lines).text()
 
 
 def _size(label: int | str, values: dict[str, int]) -> int:
