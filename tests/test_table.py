@@ -1,4 +1,4 @@
-"""One table in four forms: it fits, it never cuts a word, every form holds the same cells, and bad input is explained."""
+"""One table in four forms: it fits, never cuts a word, holds the same cells in every form, and explains bad input."""
 
 import re
 from html import unescape

@@ -244,7 +244,7 @@ def test_a_second_call_is_not_counted_twice(tiny):
 
 
 def test_a_partial_trace_says_where_it_broke(tiny):
-    records = tiny.records[:5] + (replace(tiny["lm_head"], outputs=()),)
+    records = (*tiny.records[:5], replace(tiny["lm_head"], outputs=()))
     partial = Trace(TraceData(records, tiny.batch), model_name="<Broken>", error="layer 'x' raised <oops>")
     assert "(B, T, D) → ?" in str(partial) and "Here it broke: layer 'x' raised <oops>" in str(partial)
     page = trace_table.html(partial)

@@ -1,7 +1,8 @@
 """Charts: lines, bars and heat maps, with alt text and a text form made from the same numbers.
 
-What is stored with a lesson must not depend on the order in which a processor adds: numbers are told with two digits,
-what lies far below the largest is told as less than something, and positions are whole pixels.
+What is stored with a lesson must not depend on the order in which a processor adds: float error is rounded away before
+anything is drawn, numbers are told with one or two digits, what lies far below the largest is told as less than
+something, and positions are whole pixels.
 """
 
 from __future__ import annotations
@@ -26,12 +27,21 @@ _HEAT = ("#35456c", "#535a6d", "#6c6e72", "#868379", "#a39a74", "#c1b26a", "#e0c
 _DECADES = 6  # a logarithmic scale goes down so far from its largest value
 
 
+def _steady(values: Any) -> list:
+    """Numbers without float error: whole ones as they are, others rounded to five digits."""
+    return [value if _is_whole(value) else float(f"{value:.5g}") for value in as_list(values)]
+
+
+def _is_whole(value: float) -> bool:
+    return float(value).is_integer() and abs(value) < 1e12
+
+
 def short_number(value: float, smallest: float = 0.0) -> str:
     """A number as people write it: whole numbers whole, others with two digits; below ``smallest`` "< smallest"."""
     value = float(value)
     if 0 < abs(value) < smallest:
         return f"< {_mark_words(smallest)}"
-    return f"{value:{_commas(value)}.0f}" if value.is_integer() and abs(value) < 1e12 else f"{value:.2g}"
+    return f"{value:{_commas(value)}.0f}" if _is_whole(value) else f"{value:.2g}"
 
 
 def _commas(value: float) -> str:
@@ -121,8 +131,8 @@ def line_figure(
     format : {"svg", "image"}
         See `Canvas.picture`.
     """
-    x = as_list(x)
-    data = {name: as_list(values) for name, values in series.items()}
+    x = _steady(x)
+    data = {name: _steady(values) for name, values in series.items()}
     if not x or not data:
         raise ValueError("wanted at least one line of at least one point, found none")
     for name, values in data.items():
@@ -215,7 +225,7 @@ def bar_figure(
     format: str = "svg",
 ) -> Picture:
     """Horizontal bars, one per name, each with its number beside it."""
-    values = as_list(values)
+    values = _steady(values)
     if len(names) != len(values) or not names:
         raise ValueError(f"wanted one value per name, found {len(names)} names and {len(values)} values")
     words = [short_number(value) for value in values]
@@ -269,7 +279,7 @@ def heat_map(
     format : {"svg", "image"}
         See `Canvas.picture`.
     """
-    table = [as_list(row) for row in as_list(values)] if not hasattr(values, "ndim") or values.ndim == 2 else []
+    table = [_steady(row) for row in as_list(values)] if not hasattr(values, "ndim") or values.ndim == 2 else []
     if len(table) != len(rows) or not table or not table[0] or {len(row) for row in table} != {len(table[0])}:
         shape = tuple(getattr(values, "shape", (len(table), len(table[0]) if table else 0)))
         raise ValueError(f"wanted values of shape (rows, columns) with {len(rows)} named rows, found {shape}")
@@ -295,7 +305,7 @@ def heat_map(
     if floor is not None:
         entries.insert(0, (f"blank: at most {_mark_words(floor)}", "none", 1))
     y = canvas.legend(24, bottom + 66, entries)
-    best = max(range(len(rows)), key=lambda index: round(max(table[index]), 12))
+    best = max(range(len(rows)), key=lambda index: max(table[index]))
     largest, smallest = max(map(max, table)), min(map(min, table))
     alt = alt or (
         f"Heat map of {len(rows)} rows by {columns} columns ({x_label}). Largest value about {largest:.1g}{unit} "

@@ -131,8 +131,8 @@ def leak_figure(report: Any, clip: int | None = None, masked: bool = True) -> Pi
     kept = [index for index, name in enumerate(names) if name in landmarks]
     names, values = [names[index] or report.model_name for index in kept], values[kept]
     kind = "with mask" if run.masked else "without mask"
-    worst = values.max(dim=1).values.tolist()
-    row = max(range(len(worst)), key=lambda index: round(worst[index], 3))
+    worst = [round(value, 3) for value in values.max(dim=1).values.tolist()]
+    row = max(range(len(worst)), key=worst.__getitem__)
     alt = (
         f"Heat map, {kind}: {len(names)} layers by {values.shape[1]} valid frames of clip {clip} "
         f"({report.lengths[clip]} samples, padded to {max(report.lengths)}). Largest relative difference "

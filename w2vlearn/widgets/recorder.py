@@ -92,7 +92,8 @@ class Recorder(anywidget.AnyWidget):
         frames = _GEOMETRY.frame_count(len(waveform))
         if not frames:
             raise ValueError(
-                f"{source}: {len(waveform)} samples are too short for a frame, which needs {_GEOMETRY.receptive_field} (25 ms)"
+                f"{source}: {len(waveform)} samples are too short for a frame, which needs "
+                f"{_GEOMETRY.receptive_field} (25 ms)"
             )
         self.waveform, self.source = waveform, source
         words = f"{source}, {len(waveform) / SAMPLE_RATE:.2f} s, {len(waveform)} samples at 16 kHz, T = {frames} frames"
