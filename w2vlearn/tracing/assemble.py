@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,7 @@ from w2vlearn.tracing import masks as mask_reading
 from w2vlearn.tracing.axes import valid_along
 from w2vlearn.tracing.hooks import RawCall, RawTensor
 from w2vlearn.tracing.letters import constant_letters, is_time
-from w2vlearn.tracing.operations import class_name, heads_of, mixes_time
+from w2vlearn.tracing.operations import heads_of, mixes_time
 from w2vlearn.tracing.records import MASK_STEP, LayerRecord, MaskSeen, Operation, TensorInfo, main_output
 
 Label = Callable[[RawCall, str, RawTensor], tuple[tuple, tuple[str, ...]]]
@@ -49,7 +50,8 @@ def build_records(
         From `w2vlearn.tracing.hooks`, in order; the first is the model itself.
     label : callable
         ``label(call, "in" | "out", tensor) -> (shape, letters)``: the shape to show (numbers, or expressions as text)
-        and a letter per axis, lengths and B named, constants as numbers in text. C, D, H, V and N are filled in here.
+        and a letter per axis, lengths and B named, constants as numbers in text, unknown axes with a "?" before the
+        number (it is taken away here). C, D, H, V and N are filled in here.
     context : MaskContext, optional
         What is known about masks from outside.
 
@@ -64,35 +66,34 @@ def build_records(
         for side, tensors in (("in", call.inputs), ("out", call.outputs)):
             for j, tensor in enumerate(tensors):
                 shapes[i, side, j], letters[i, side, j] = label(call, side, tensor)
-    modules = list({id(call.module): call.module for call in calls}.values())
-    heads = Counter(n for module in modules if "ttention" in class_name(module) and (n := heads_of(module)) is not None)
+    modules = {id(call.module): call for call in calls}.values()
+    heads = Counter(n for call in modules if "ttention" in call.type and (n := heads_of(call.module)) is not None)
     letters, constants = constant_letters(calls, letters, heads.most_common(1)[0][0] if heads else None)
 
     parameters = parameter_counts(calls[0].module) if calls else {}
     chain = _MaskChain(context or MaskContext(), calls)
     mixing = _mixing(calls, letters)
+    known: dict[tuple, TensorInfo] = {}
     records: list[LayerRecord] = []
     for i, call in enumerate(calls):
-        infos = {
-            side: tuple(
-                TensorInfo(t.path, shapes[i, side, j], _name(t.dtype), str(t.device), letters[i, side, j])
-                for j, t in enumerate(tensors)
-            )
+        inputs, outputs = (
+            tuple([_info(t, shapes[i, side, j], letters[i, side, j], known) for j, t in enumerate(tensors)])
             for side, tensors in (("in", call.inputs), ("out", call.outputs))
-        }
-        seen = chain.seen(call, infos["in"])
-        records += chain.steps(call, seen, infos["in"])
-        masks = tuple(m.seen for m in seen)
+        )
+        seen = chain.seen(call, inputs)
+        if seen:
+            records += chain.steps(call, seen)
+        masks = tuple([m.seen for m in seen])
         records.append(
             LayerRecord(
                 name=call.name,
                 call=call.call,
-                type=class_name(call.module),
+                type=call.type,
                 operation=call.operation,
                 depth=call.depth,
                 parameters=parameters.get(call.module, 0),
-                inputs=infos["in"],
-                outputs=infos["out"],
+                inputs=inputs,
+                outputs=outputs,
                 mask=next((m for m in masks if m.kind != "time"), masks[0] if masks else None),
                 masks=masks,
                 mixes_time=mixing[i],
@@ -103,13 +104,25 @@ def build_records(
     return tuple(records), constants
 
 
-def _name(dtype: object) -> str:
-    return str(dtype).removeprefix("torch.")
+def _info(tensor: RawTensor, shape: tuple, letters: tuple[str, ...], known: dict[tuple, TensorInfo]) -> TensorInfo:
+    """What a record says of a tensor; equal ones share it."""
+    key = (tensor.path, shape, tensor.dtype, tensor.device, letters)
+    info = known.get(key)
+    if info is None:
+        marks = tuple([mark.removeprefix("?") for mark in letters])
+        info = known[key] = TensorInfo(tensor.path, shape, _name(tensor.dtype), _name(tensor.device), marks)
+    return info
+
+
+@functools.lru_cache(maxsize=256)
+def _name(of: object) -> str:
+    """Name of a dtype or a device."""
+    return str(of).removeprefix("torch.")
 
 
 def _mixing(calls: Sequence[RawCall], letters: Mapping) -> list[bool]:
     """Which calls look along time; a container does if anything that it calls does."""
-    mixing = [mixes_time(call.module, letters.get((i, "in", 0), ())) for i, call in enumerate(calls)]
+    mixing = [mixes_time(call.module, call.operation, letters.get((i, "in", 0), ())) for i, call in enumerate(calls)]
     parents: list[int] = []
     for i, call in enumerate(calls):
         parents = parents[: call.depth]
@@ -122,7 +135,7 @@ def _mixing(calls: Sequence[RawCall], letters: Mapping) -> list[bool]:
 
 def _valid(call: RawCall) -> tuple[int, ...] | None:
     """Valid positions on the main output's time axis (the input's, where the call broke before anything came out)."""
-    tensor = main_output(tuple(call.outputs))
+    tensor = main_output(call.outputs)
     if tensor is None and call.error is not None and call.inputs:
         tensor = call.inputs[0]
     return valid_along(tensor.axes) if tensor is not None and tensor.axes is not None else None
@@ -130,7 +143,7 @@ def _valid(call: RawCall) -> tuple[int, ...] | None:
 
 def parameter_counts(model: nn.Module) -> dict[nn.Module, int]:
     """Parameters below each module, shared ones once; packed ones of quantised layers too, lazy ones as 0."""
-    below: dict[nn.Module, dict[int, int]] = {}
+    below: dict[nn.Module, dict[int, int]] = {}  # of each module, its parameters by id, and how many numbers each has
 
     def collect(module: nn.Module) -> dict[int, int]:
         if module not in below:
@@ -138,9 +151,8 @@ def parameter_counts(model: nn.Module) -> dict[nn.Module, int]:
             for parameter in module._parameters.values():
                 if parameter is not None and not isinstance(parameter, nn.parameter.UninitializedTensorMixin):
                     own[id(parameter)] = parameter.numel()
-            weight = getattr(module, "weight", None)
-            if not own and callable(weight) and not isinstance(weight, nn.Module):  # a parametrization is a module
-                own[id(module)] = _packed(module, weight)
+            if not own and not module._modules and callable(getattr(type(module), "weight", None)):
+                own[id(module)] = _packed(module)
             for child in module._modules.values():
                 if child is not None:
                     own.update(collect(child))
@@ -150,11 +162,11 @@ def parameter_counts(model: nn.Module) -> dict[nn.Module, int]:
     return {module: sum(sizes.values()) for module, sizes in below.items()}
 
 
-def _packed(module: nn.Module, weight: Callable) -> int:
+def _packed(module: nn.Module) -> int:
     """Weight and bias of a quantised layer, which hands them out by a call."""
     try:
         bias = module.bias() if callable(getattr(module, "bias", None)) else None
-        return weight().numel() + (bias.numel() if bias is not None else 0)
+        return module.weight().numel() + (bias.numel() if bias is not None else 0)
     except Exception:
         return 0
 
@@ -174,6 +186,7 @@ class _MaskChain:
         self.context = context
         self.met: dict[tuple, _Seen] = {}
         self.noted: set[tuple] = set()
+        self.readings: dict[tuple, mask_reading.Reading] = {}  # the calls keep the values alive that are keys here
         self.root = calls[0] if calls else None
         self.given: _Seen | None = None
 
@@ -205,7 +218,12 @@ class _MaskChain:
             kind = mask_reading.lengths_kind(tensor.values.numbers.tolist(), context.lengths, expected, context.samples)
         if kind == "sample" and (given or is_lengths):
             expected = context.lengths
-        reading = mask_reading.read(argument, tensor.values, kind, context.clips, expected, given, context.samples)
+        key = (id(tensor.values), argument, kind, expected, given)
+        if key not in self.readings:
+            self.readings[key] = mask_reading.read(
+                argument, tensor.values, kind, context.clips, expected, given, context.samples
+            )
+        reading = self.readings[key]
         if kind == "attention" and tensor.dtype.is_floating_point and reading.form != "additive":
             return None  # a bias or a picture, not a mask
         self._compare(call, info, kind, reading, expected, tensor.identity)
@@ -262,7 +280,7 @@ class _MaskChain:
         kind = "attention" if frames_met and not mask_reading.PADDING.search(name) else "frame"
         return _Seen(MaskSeen(name, kind, "none", (), ""), (), None, None)
 
-    def steps(self, call: RawCall, seen: Sequence[_Seen], infos: Sequence[TensorInfo]) -> list[LayerRecord]:
+    def steps(self, call: RawCall, seen: Sequence[_Seen]) -> list[LayerRecord]:
         """The mask steps that must have happened before this call: one for each new kind of mask."""
         steps = []
         for mask in seen:

@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
 from w2vlearn.tracing.letters import PROBES
+from w2vlearn.tracing.operations import HEAD_NAMES
 from w2vlearn.tracing.records import Operation
 
 
@@ -66,8 +67,18 @@ class _Mark:
 CLIPS = _Mark("clips")
 CONSTANT = _Mark("constant")  # no length and no number of clips moves it
 UNKNOWN = _Mark("unknown")
+SLICED = _Mark("sliced")  # part of a length; which length that makes, its size must say
 
-_POSITIONWISE = {"linear", "layer norm", "embedding"}
+
+class Marks:
+    """The axes of one tensor, shared by all who saw it."""
+
+    __slots__ = ("axes",)
+
+    def __init__(self, axes: tuple) -> None:
+        self.axes = axes
+
+
 _SLIDING = {"convolution", "transposed convolution", "pooling"}
 _KEEPS_ALL = {"group norm", "batch norm", "instance norm", "dropout", "activation", "identity"}
 
@@ -77,8 +88,8 @@ class Axes:
 
     Parameters
     ----------
-    model : nn.Module
-        Its weights' sizes are those that a size alone may not be taken for a length.
+    modules : iterable of nn.Module
+        All modules of the model: a size that one of their weights has is not taken for a length by itself.
     clips : int
         B.
     samples : int
@@ -87,55 +98,77 @@ class Axes:
         Valid samples per clip; None: not known.
     """
 
-    def __init__(self, model: nn.Module, clips: int, samples: int, lengths: tuple[int, ...] | None) -> None:
+    def __init__(
+        self, modules: Iterable[nn.Module], clips: int, samples: int, lengths: tuple[int, ...] | None
+    ) -> None:
         self.clips = clips
         self.samples = Length(samples, lengths)
         self.lengths: list[Length] = [self.samples]  # in the order in which they came about
-        self._tensors: dict[int, tuple[weakref.ref, tuple, tuple]] = {}
+        self._tensors: dict[int, tuple[weakref.ref, tuple, Marks]] = {}
         self._bases: dict[int, tuple[weakref.ref, weakref.ref]] = {}  # a base -> the last known tensor that views it
         self._shapes: dict[tuple, set[tuple]] = {}
-        self._weights = {id(t) for t in (*model.parameters(), *model.buffers())}
-        self._constants = _sizes_of_weights(model)
+        self._weights: set[int] = set()
+        self._constants: set[int] = set()
+        for module in modules:
+            self._weights.update(map(id, module._parameters.values()), map(id, module._buffers.values()))
+            self._constants.update(_sizes_of_weights(module))
+        self._constants.discard(1)
 
     # -- what a tensor's axes are --------------------------------------------------------------------------------------
 
-    def tag(self, tensor: Tensor, axes: Sequence[Any]) -> tuple:
-        """Write down a tensor's axes, for as long as it lives."""
-        axes, shape, key = tuple(axes), tuple(tensor.shape), id(tensor)
-        reference = weakref.ref(tensor, lambda _, key=key: self._tensors.pop(key, None))
-        self._tensors[key] = (reference, shape, axes)
+    def tag(self, tensor: Tensor, axes: Sequence[Any]) -> Marks:
+        """Write down a tensor's axes, for as long as it lives; what was unknown of it becomes known everywhere."""
+        axes, shape, key = tuple(axes), tensor.shape, id(tensor)
+        entry = self._tensors.get(key)
+        if entry is not None and entry[0]() is tensor and entry[1] == shape:
+            marks = entry[2]
+            marks.axes = axes
+            reference = entry[0]
+        else:
+            marks = Marks(axes)
+            reference = weakref.ref(tensor)
+            self._tensors[key] = (reference, shape, marks)
         base = tensor._base if tensor._is_view() else tensor
         if base is not None:
             self._bases[id(base)] = (weakref.ref(base), reference)
         if UNKNOWN not in axes:
             self._shapes.setdefault(shape, set()).add(axes)
-        return axes
+        return marks
 
-    def of(self, tensor: Tensor, roles: Sequence[str] = ()) -> tuple:
+    def complete(self, tensor: Tensor) -> Marks | None:
+        """The axes of a tensor that was met before and of which nothing is unknown."""
+        entry = self._tensors.get(id(tensor))
+        if entry is None or entry[0]() is not tensor or UNKNOWN in entry[2].axes or entry[1] != tensor.shape:
+            return None
+        return entry[2]
+
+    def of(self, tensor: Tensor, roles: Sequence[str] = ()) -> Marks:
         """A tensor's axes by the four rules.
 
         Parameters
         ----------
         tensor : Tensor
         roles : sequence of str
-            What the module that takes it makes of each axis, "clips", "position", "feature" (or "mask": no features); empty if not known.
+            What the module that takes it makes of each axis, "clips", "position", "feature" (or "mask": no features);
+            empty if not known.
         """
-        shape = tuple(tensor.shape)
+        marks = self.complete(tensor)
+        if marks is not None:
+            return marks
+        shape = tensor.shape
         known = self._known(tensor, shape)
+        if id(tensor) in self._weights or isinstance(tensor, nn.Parameter):
+            return self.tag(tensor, (CONSTANT,) * len(shape))
+        seen = known or (UNKNOWN,) * len(shape)
         if known is None:
-            if id(tensor) in self._weights or isinstance(tensor, nn.Parameter):
-                known = (CONSTANT,) * len(shape)
-            else:
-                known = self._by_view(tensor, shape) or (UNKNOWN,) * len(shape)
-                if UNKNOWN in known:
-                    known = self._by_shape(shape, roles) or known
-        if UNKNOWN in known:
-            known = self._by_size(shape, known, roles)
-        return self.tag(tensor, known)
+            seen = self._by_view(tensor, shape) or seen
+        if UNKNOWN in seen or SLICED in seen:
+            seen = self._by_shape(shape, seen, roles) or self._by_size(shape, seen, roles)
+        return self.tag(tensor, seen)
 
     def _known(self, tensor: Tensor, shape: tuple) -> tuple | None:
         entry = self._tensors.get(id(tensor))
-        return entry[2] if entry is not None and entry[0]() is tensor and entry[1] == shape else None
+        return entry[2].axes if entry is not None and entry[0]() is tensor and entry[1] == shape else None
 
     def _by_view(self, tensor: Tensor, shape: tuple) -> tuple | None:
         """Axes of a view, from the strides of a tensor that looks into the same memory; None if none is known."""
@@ -146,7 +179,7 @@ class Axes:
         sources = [entry[1]() if entry is not None and entry[0]() is base else None, base]
         best = None
         for source in sources:
-            marks = self._known(source, tuple(source.shape)) if source is not None else None
+            marks = self._known(source, source.shape) if source is not None else None
             if marks is None or source.dtype != tensor.dtype:
                 continue
             axes = self._through(source, marks, tensor, shape)
@@ -164,10 +197,13 @@ class Axes:
             if same:
                 free.discard(same[0])
                 axes.append(marks[same[0]])
-            elif size == 1:
-                axes.append(CONSTANT)
+                continue
+            cut = [i for i in sorted(free) if strides[i] == stride and sizes[i] > size > 1]
+            if cut and isinstance(marks[cut[0]], Length):
+                free.discard(cut[0])
+                axes.append(SLICED)
             else:
-                axes.append(self._merged(size, stride, sizes, strides, marks))
+                axes.append(CONSTANT if size == 1 else self._merged(size, stride, sizes, strides, marks))
         return tuple(axes)
 
     @staticmethod
@@ -183,44 +219,55 @@ class Axes:
                 return UNKNOWN if UNKNOWN in parts else Merged(parts)
         return UNKNOWN
 
-    def _by_shape(self, shape: tuple, roles: Sequence[str]) -> tuple | None:
-        """Axes that this very shape had before, if it had but one meaning."""
-        meanings = self._shapes.get(shape)
-        if meanings is None or len(meanings) != 1:
+    def _by_shape(self, shape: tuple, seen: tuple, roles: Sequence[str]) -> tuple | None:
+        """Axes that this very shape had before, if only one meaning of it fits what is known and the roles."""
+        roles = roles if len(roles) == len(shape) else ("",) * len(shape)
+        fitting = [
+            axes
+            for axes in self._shapes.get(shape, ())
+            if all(
+                (a is b or b is UNKNOWN or (b is SLICED and isinstance(a, Length)))
+                and (role != "feature" or a is CONSTANT)
+                for a, b, role in zip(axes, seen, roles, strict=True)
+            )
+        ]
+        if len(fitting) != 1:
             return None
-        (axes,) = meanings
-        for i, mark in enumerate(axes):
-            if not isinstance(mark, Length):
-                continue
-            twins = [j for j, size in enumerate(shape) if size == shape[i] and j != i and axes[j] is not mark]
-            settled = len(roles) == len(shape) and roles[i] == "position"
-            if twins and not (settled and all(roles[j] == "feature" for j in twins)):
-                return None  # two axes of one size: they may have changed places
-        return axes
+        (axes,) = fitting
+        settled = all(
+            before is not UNKNOWN or role == "feature" or self._is_clear(mark, size, role)
+            for before, mark, size, role in zip(seen, axes, shape, roles, strict=True)
+        )
+        return axes if settled else None
 
-    def _by_size(self, shape: tuple, known: tuple, roles: Sequence[str]) -> tuple:
+    def _is_clear(self, mark: Any, size: int, role: str) -> bool:
+        """Whether a size can mean nothing else than ``mark``."""
+        lengths = [length for length in self.lengths if length.size == size]
+        if isinstance(mark, Length):
+            return lengths == [mark] and (role in ("position", "mask") or size not in self._constants)
+        return not lengths or (mark is CLIPS and role == "clips")
+
+    def _by_size(self, shape: tuple, seen: tuple, roles: Sequence[str]) -> tuple:
         """Fill in what is unknown: features and clips by their role, a length by its size."""
         roles = roles if len(roles) == len(shape) else ("",) * len(shape)
-        axes = list(known)
+        axes = list(seen)
         for i, (size, role) in enumerate(zip(shape, roles, strict=True)):
+            if axes[i] is SLICED:
+                axes[i] = self.length_of(size) or UNKNOWN
             if axes[i] is not UNKNOWN:
                 continue
             if role == "feature":
                 axes[i] = CONSTANT
             elif role != "clips" and (length := self.length_of(size)) is not None:
-                clear = size not in self._constants or role == "mask"  # a mask has no features
-                axes[i] = length if clear and (size != self.clips or (role == "position" and i > 0)) else UNKNOWN
+                apart = size != self.clips or (role == "position" and i > 0)
+                axes[i] = length if apart and self._is_clear(length, size, role) else UNKNOWN
             elif size == 1 and (self.clips > 1 or i):
                 axes[i] = CONSTANT
         if axes and axes[0] is UNKNOWN and shape[0] == self.clips and (self.clips > 1 or roles[0] == "clips"):
-            others = [length for length in self.lengths if length.size == shape[0]]
-            if not others or roles[0] == "clips":
+            if roles[0] == "clips" or all(length.size != shape[0] for length in self.lengths):
                 axes[0] = CLIPS
-        if len(shape) < 3:
-            axes = [
-                CONSTANT if mark is UNKNOWN and shape[i] in self._constants and i == len(shape) - 1 and i else mark
-                for i, mark in enumerate(axes)
-            ]
+        if len(shape) == 2 and axes[1] is UNKNOWN and shape[1] in self._constants:
+            axes[1] = CONSTANT
         return tuple(axes)
 
     def length_of(self, size: int) -> Length | None:
@@ -249,27 +296,35 @@ class Axes:
 
     # -- what a module makes of them -----------------------------------------------------------------------------------
 
-    def entering(self, tensor: Tensor, op: Operation, module: nn.Module) -> tuple:
+    def entering(self, tensor: Tensor, op: Operation, module: nn.Module) -> Marks:
         """Axes of a module's main input."""
-        return self.of(tensor, _roles(tensor.ndim, op, module))
+        return self.complete(tensor) or self.of(tensor, _roles(tensor.ndim, op, module))
 
-    def leaving(self, result: Tensor, source: Tensor | None, op: Operation, module: nn.Module) -> tuple:
-        """Axes of a module's main output, given its main input."""
-        shape = tuple(result.shape)
-        known = self._known(result, shape)
-        if known is not None and UNKNOWN not in known:
-            return known
+    def leaving(
+        self, result: Tensor, source: Tensor | None, op: Operation, module: nn.Module, queries: Tensor | None = None
+    ) -> Marks:
+        """Axes of a module's output: of the main one given its main input ``source``, of others given ``queries``."""
+        marks = self.complete(result)
+        if marks is not None:
+            return marks
+        shape = result.shape
+        if op.kind == "attention" and source is None and queries is not None:
+            weights = self._attention_weights(op, queries, shape)
+            if weights is not None:
+                return self.tag(result, weights)
+        if op.kind in ("weight norm", "parametrization"):  # a weight, computed from others
+            return self.tag(result, (CONSTANT,) * len(shape))
         axes = self._made_by(module, op, source, shape) if isinstance(source, Tensor) else None
         return self.tag(result, axes) if axes is not None else self.of(result)
 
     def _made_by(self, module: nn.Module, op: Operation, source: Tensor, shape: tuple) -> tuple | None:
         """Axes of an output by what its module does; None where that is not documented."""
-        before = self._known(source, tuple(source.shape))
+        before = self._known(source, source.shape)
         if before is None:
             return None
-        kind, same = op.kind, tuple(source.shape) == shape
+        kind, same = op.kind, source.shape == shape
         if kind in _SLIDING and len(before) == len(shape):
-            return self._slid(op, before, tuple(source.shape), shape)
+            return self._slid(op, before, source.shape, shape)
         if kind == "linear" and len(before) == len(shape):
             return (*before[:-1], CONSTANT)
         if kind == "embedding" and len(shape) == len(before) + 1:
@@ -279,17 +334,27 @@ class Axes:
         if same and (kind in _KEEPS_ALL or kind == "layer norm" or isinstance(module, _KEEPERS)):
             return before
         if isinstance(module, nn.Upsample) and module.scale_factor is not None and len(before) == len(shape):
-            return self._stretched(module, before, tuple(source.shape), shape)
+            return self._stretched(module, before, source.shape, shape)
         if isinstance(module, _PADS) and len(before) == len(shape):
-            return self._padded(module, before, tuple(source.shape), shape)
+            return self._padded(module, before, source.shape, shape)
         if isinstance(module, nn.GLU) and len(before) == len(shape):
             halved = module.dim % len(shape)
             return tuple(
                 mark if i != halved else (CONSTANT if mark is CONSTANT else UNKNOWN) for i, mark in enumerate(before)
             )
+        if kind == "attention" and same:
+            return before
         distinct = len({size for size in shape if size != 1}) == sum(size != 1 for size in shape)
         if same and distinct and not module._modules:  # a part of its own that keeps the shape keeps the axes
             return before
+        return None
+
+    def _attention_weights(self, op: Operation, queries: Tensor, shape: tuple) -> tuple | None:
+        """(B, H, T, T) beside the output of a self-attention on (B, T, D); None if it has another shape."""
+        before = self._known(queries, queries.shape) or ()
+        times = [mark for mark in before if isinstance(mark, Length)]
+        if len(shape) == 4 and shape[1] == op.heads and len(times) == 1 and shape[2] == shape[3] == times[0].size:
+            return (CLIPS, CONSTANT, times[0], times[0])
         return None
 
     def _slid(self, op: Operation, before: tuple, sizes: tuple, shape: tuple) -> tuple:
@@ -340,10 +405,10 @@ _PADS = (
 def _roles(ndim: int, op: Operation, module: nn.Module) -> tuple[str, ...]:
     """What a module makes of its input's axes, by its documentation; empty where that is open."""
     if op.kind == "linear" and ndim > 1:
-        return (*("position",) * (ndim - 1), "feature")
+        return (*(("position",) if ndim < 4 else ("",)) * (ndim - 1), "feature")
     if op.kind == "layer norm":
         normalized = len(getattr(module, "normalized_shape", (0,)))
-        return (*("position",) * (ndim - normalized), *("feature",) * normalized)
+        return (*(("position",) if ndim < 4 else ("",)) * (ndim - normalized), *("feature",) * normalized)
     if op.kind in _SLIDING and op.kind != "pooling":
         spatial = len(op.kernel)
         return ("clips", "feature", *("position",) * spatial)[-ndim:] if ndim in (spatial + 1, spatial + 2) else ()
@@ -378,20 +443,21 @@ def sliding_length(op: Operation, axis: int) -> Callable[[int], int]:
     return lambda n: (n + left + right - reach) // stride + 1
 
 
-def _sizes_of_weights(model: nn.Module) -> set[int]:
-    """Every size that an axis of a weight has, lengths of kernels left out: a size alone may mean one of these."""
-    sizes: set[int] = set()
-    for module in model.modules():
-        kernel = len(getattr(module, "kernel_size", ())) if isinstance(module, nn.modules.conv._ConvNd) else 0
+_SIZE_NAMES = ("in_features", "out_features", "embed_dim", "hidden_size", "head_dim", *HEAD_NAMES)
+
+
+def _sizes_of_weights(module: nn.Module) -> Iterator[int]:
+    """Every size that an axis of a module's own weight has, lengths of kernels left out, and its numbers of features."""
+    own = vars(module)
+    if module._parameters:
+        kernel = len(own.get("kernel_size", ())) if isinstance(module, nn.modules.conv._ConvNd) else 0
         for parameter in module._parameters.values():
             if parameter is not None and not isinstance(parameter, nn.parameter.UninitializedTensorMixin):
-                shape = tuple(parameter.shape)
-                sizes.update(shape[: len(shape) - kernel] if kernel and len(shape) > kernel else shape)
-        for name in ("in_features", "out_features", "embed_dim", "hidden_size"):
-            if isinstance(size := getattr(module, name, None), int):
-                sizes.add(size)
-    sizes.discard(1)
-    return sizes
+                shape = parameter.shape
+                yield from shape[: len(shape) - kernel] if kernel and len(shape) > kernel else shape
+    for name in _SIZE_NAMES:
+        if isinstance(size := own.get(name), int):
+            yield size
 
 
 def valid_along(axes: Iterable[Any]) -> tuple[int, ...] | None:

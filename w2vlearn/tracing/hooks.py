@@ -28,9 +28,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from w2vlearn.tracing.axes import Axes
+from w2vlearn.tracing.axes import Axes, Marks
 from w2vlearn.tracing.masks import MASK_NAME, MaskReader, MaskValues
-from w2vlearn.tracing.operations import operation_of
+from w2vlearn.tracing.operations import class_name, operation_of
 from w2vlearn.tracing.records import FORWARD_CALLED, OTHER_THREAD, WEIGHTS_USED, Operation
 
 _DEEPEST = 8  # how deep tensors are looked for in nested outputs; stops on structures that contain themselves
@@ -45,10 +45,15 @@ class RawTensor(NamedTuple):
     shape: Any
     dtype: torch.dtype
     device: torch.device
-    axes: tuple | None = None
+    marks: Marks | None = None
     may_be_mask: bool = False
     identity: int = 0  # the same number, the same object (of those that may be masks)
     values: MaskValues | None = None
+
+    @property
+    def axes(self) -> tuple | None:
+        """What each axis is (`w2vlearn.tracing.axes`), as far as it is known by now; None where nobody followed."""
+        return None if self.marks is None else self.marks.axes
 
 
 class RawCall:
@@ -56,15 +61,18 @@ class RawCall:
 
     __slots__ = (
         "began", "call", "depth", "ended", "error", "inputs", "module", "name", "nones", "objects", "operation",
-        "outputs", "raised_on_entry", "source", "values",
+        "outputs", "raised_on_entry", "source", "type", "values",
     )  # fmt: skip
 
-    def __init__(self, name: str, call: int, module: nn.Module, depth: int, began: int, operation: Operation) -> None:
+    def __init__(
+        self, name: str, call: int, module: nn.Module, depth: int, began: int, operation: Operation, type: str
+    ) -> None:
         self.name = name
         self.call = call
         self.module = module
         self.depth = depth
         self.operation = operation
+        self.type = type
         self.began = began  # position in the order of events, calls' beginnings and ends counted together
         self.ended: int | None = None  # None: it never came to an end
         self.inputs: list[RawTensor] = []
@@ -91,14 +99,14 @@ class Recorder:
         Modules that were not called in this thread, but whose weights were read, or that another thread called: how.
     """
 
-    def __init__(self, model: nn.Module, values: bool, axes: Axes | None) -> None:
+    def __init__(self, names: dict[nn.Module, str], values: bool, axes: Axes | None) -> None:
         self.calls: list[RawCall] = []
         self.took_part: dict[str, str] = {}
         self.values = values
         self.axes = axes
         self.masks = MaskReader()
-        self.names = {module: name for name, module in model.named_modules()}
-        self.arguments = {module: argument_names(module) for module in self.names}
+        self.names = names
+        self.arguments: dict[nn.Module, tuple[str, ...]] = {}
         self.operations: dict[nn.Module, Operation] = {}
         self.counts: dict[nn.Module, int] = {}
         self.open: list[RawCall] = []
@@ -122,7 +130,8 @@ class Recorder:
         operation = self.operations.get(module)
         if operation is None:
             operation = self.operations[module] = operation_of(module)
-        call = RawCall(self.names[module], count, module, len(self.open), self.clock, operation)
+            self.arguments[module] = argument_names(module)
+        call = RawCall(self.names[module], count, module, len(self.open), self.clock, operation, class_name(module))
         self.clock += 1
         call.raised_on_entry = sys.exception()
         self.calls.append(call)
@@ -154,17 +163,17 @@ class Recorder:
         is_mask = dtype is torch.bool or _is_mask_name(path)
         if not is_mask and not first and len(shape) == 4 and dtype.is_floating_point:
             is_mask = type(shape[1]) is int and shape[1] == 1  # an additive mask (B, 1, T, T) under a name of its own
-        axes = values = None
+        marks = values = None
         if self.axes is not None:
             if is_mask and not first:
-                axes = self.axes.of(tensor, ("mask",) * len(shape))
+                marks = self.axes.of(tensor, ("mask",) * len(shape))
             elif first:
-                axes = self.axes.entering(tensor, call.operation, call.module)
+                marks = self.axes.entering(tensor, call.operation, call.module)
                 call.source = tensor
             else:
-                axes = self.axes.of(tensor)
+                marks = self.axes.of(tensor)
             values = self.masks.read(tensor) if is_mask else None
-        return RawTensor(path, shape, dtype, tensor.device, axes, is_mask, id(tensor) if is_mask else 0, values)
+        return RawTensor(path, shape, dtype, tensor.device, marks, is_mask, id(tensor) if is_mask else 0, values)
 
     def leave(self, module: nn.Module, args: tuple, kwargs: dict, result: Any) -> None:
         """Forward hook, also called when the forward raised: a call ends."""
@@ -192,11 +201,11 @@ class Recorder:
 
     def output(self, call: RawCall, path: str, tensor: Tensor, source: Tensor | None) -> None:
         """Write down a tensor that came out."""
-        axes = None
+        marks = None
         if self.axes is not None:
             main = not call.outputs
-            axes = self.axes.leaving(tensor, source if main else None, call.operation, call.module)
-        call.outputs.append(RawTensor(path, _shape(tensor), tensor.dtype, tensor.device, axes))
+            marks = self.axes.leaving(tensor, source if main else None, call.operation, call.module, source)
+        call.outputs.append(RawTensor(path, _shape(tensor), tensor.dtype, tensor.device, marks))
         if self.values:
             call.values[path] = tensor.detach().clone()
 
@@ -218,7 +227,11 @@ def observing(model: nn.Module, values: bool = False, keep_fast_path: bool = Tru
 
 @contextmanager
 def recording(
-    model: nn.Module, values: bool = False, keep_fast_path: bool = True, axes: Axes | None = None
+    model: nn.Module,
+    values: bool = False,
+    keep_fast_path: bool = True,
+    axes: Axes | None = None,
+    names: dict[nn.Module, str] | None = None,
 ) -> Iterator[Recorder]:
     """Write down every call of every module of ``model``, in this thread, until the block ends.
 
@@ -234,17 +247,19 @@ def recording(
         are then not called, as in the untraced run). False: hook it, so that its inner layers show.
     axes : Axes, optional
         Follows the axes of every tensor, and has the masks read; not during an export, where tensors have no values.
+    names : dict, optional
+        `named_modules` of the model, if they are known.
 
     Yields
     ------
     Recorder
         Calls inside another recording that was begun inside this one are not in it.
     """
-    recorder = Recorder(model, values, axes)
+    recorder = Recorder(named_modules(model)[0] if names is None else names, values, axes)
     before = getattr(_thread, "recorder", None)
     undo: list = []
     try:
-        unhooked = _fast_path_modules(model) if keep_fast_path else set()
+        unhooked = _fast_path_modules(recorder.names) if keep_fast_path else set()
         for module in recorder.names:
             if isinstance(module, torch.jit.ScriptModule):  # takes no hooks; what it calls stays inside its interpreter
                 if not _inside_script(recorder.names, recorder.names[module]):
@@ -259,6 +274,27 @@ def recording(
         _thread.recorder = before
         for action in reversed(undo):
             action()
+
+
+def named_modules(model: nn.Module) -> tuple[dict[nn.Module, str], dict[str, str]]:
+    """The first name of every module, in order, as ``model.named_modules()`` gives them; and second names -> the first."""
+    names: dict[nn.Module, str] = {}
+    aliases: dict[str, str] = {}
+    around: set[nn.Module] = set()  # a module may hold itself
+
+    def visit(module: nn.Module, name: str) -> None:
+        if module in names:
+            aliases[name] = names[module]
+        else:
+            names[module] = name
+        around.add(module)
+        for part, child in module._modules.items():
+            if child is not None and child not in around:
+                visit(child, f"{name}.{part}" if name else part)
+        around.discard(module)
+
+    visit(model, "")
+    return names, aliases
 
 
 def _hook(recorder: Recorder, module: nn.Module) -> list:
@@ -328,10 +364,10 @@ def _watch_weights(recorder: Recorder, module: nn.Module) -> Any:
     return restore
 
 
-def _fast_path_modules(model: nn.Module) -> set[nn.Module]:
+def _fast_path_modules(names: Mapping[nn.Module, str]) -> set[nn.Module]:
     """Modules whose being hooked would change how `nn.TransformerEncoderLayer` computes."""
     modules: set[nn.Module] = set()
-    for module in model.modules():
+    for module in names:
         if isinstance(module, nn.TransformerEncoderLayer) and not module.training:
             below = set(module.modules())
             if not any(part._forward_hooks or part._forward_pre_hooks for part in below):

@@ -185,7 +185,7 @@ def padding_leak(model: nn.Module, clips: Sequence[Tensor] | Batch, **kwargs: An
         )
     masks = {name: value for name, value in kwargs.items() if MASK_NAME.search(name)}
     others = {name: value for name, value in kwargs.items() if name not in masks}
-    with evaluating(model), torch.no_grad(), random_state_kept(), buffers_kept(model), eager():
+    with evaluating(model), torch.no_grad(), random_state_kept(), buffers_kept(model.modules()), eager():
         alone = [
             _values(model, Batch(clip[None], torch.tensor([len(clip)])), others, masks, i)
             for i, clip in enumerate(batch.clips())
@@ -238,7 +238,7 @@ def _values(
     args, kwargs, _ = from_batch(model, batch, {**others, **own})
     with observing(model, values=True) as calls:
         model(*args, **kwargs)
-    return {(call.name, call.call): call.values[main_output(tuple(call.outputs)).path] for call in calls if call.values}
+    return {(call.name, call.call): call.values[main_output(call.outputs).path] for call in calls if call.values}
 
 
 def _pair(together: Tensor, alone: Tensor, clip: int) -> tuple[Tensor, Tensor] | None:

@@ -6,6 +6,7 @@ A1, … for what shortens it further (adapters). Observed and derived lengths ar
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -14,6 +15,7 @@ TIME_LETTER = re.compile(r"(\d+\*)?(B\*)?(L|T\d*|A\d+)([+-]\d+)?")
 _LARGEST_OFFSET = 64  # "T+1" reads as T and a constant; "T+500" would not
 
 
+@functools.lru_cache(maxsize=4096)
 def is_time(letter: str) -> bool:
     """Whether a letter (or ``"T+1"``, ``"2*T-1"``, ``"B*T"``) moves with the length of the clips."""
     return TIME_LETTER.fullmatch(letter) is not None
@@ -170,6 +172,7 @@ def constant_letters(calls: Sequence, letters: Mapping, attention_heads: int | N
             elif (
                 output is not None
                 and ends
+                and len(marks) == (3 if output_letter == "V" else 2)
                 and mark == output
                 and side == "out"
                 and (i == 0 or ranks[i] > last_of_width)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 import weakref
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from torch import nn
 
 from w2vlearn.tracing.assemble import MaskContext, build_records, parameter_counts
 from w2vlearn.tracing.axes import CLIPS, UNKNOWN, Axes, Length, Merged
-from w2vlearn.tracing.hooks import RawCall, RawTensor, Recorder, recording
+from w2vlearn.tracing.hooks import RawCall, RawTensor, Recorder, named_modules, recording
 from w2vlearn.tracing.inputs import Inputs, find_inputs, from_batch, is_batch
 from w2vlearn.tracing.layers import Trace
 from w2vlearn.tracing.letters import frame_index, name_lengths
@@ -88,9 +88,10 @@ def trace(model: nn.Module, /, *args: Any, values: bool = False, **kwargs: Any) 
     if not isinstance(model, nn.Module):
         raise TypeError(f"trace runs a torch.nn.Module, found a {type(model).__name__}; write trace(model, batch)")
     notes: list[str] = []
-    if is_compiled(model):
+    model, is_wrapped = getattr(model, "_orig_mod", model), hasattr(model, "_orig_mod")
+    names, aliases = named_modules(model)
+    if is_wrapped or is_compiled(names):
         notes.append("the model is compiled: traced without the compiler, whose kernels may round differently")
-    model = getattr(model, "_orig_mod", model)
     lengths = None
     if args and is_batch(args[0]):
         if len(args) > 1:
@@ -102,16 +103,16 @@ def trace(model: nn.Module, /, *args: Any, values: bool = False, **kwargs: Any) 
         notes.append("train mode: dropout, LayerDrop and time masks make runs differ")
         _warn_of_train_mode(model)
     inputs = find_inputs(model, args, kwargs, lengths)
-    axes = _axes(model, inputs)
+    axes = _axes(names, inputs)
     failure: Exception | None = None
     output = None
-    with random_state_kept(), buffers_kept(model), eager(), recording(model, values, axes=axes) as recorder:
+    with random_state_kept(), buffers_kept(names), eager(), recording(model, values, True, axes, names) as recorder:
         try:
             output = model(*args, **kwargs)
         except Exception as error:
             failure = error
     broken = _where_it_broke(recorder.calls, failure) if failure is not None else None
-    data = _data(model, recorder, inputs, axes, notes, broken)
+    data = _data(model, recorder, inputs, axes, notes, broken, aliases)
     if failure is None:
         return Trace(data, model_name=class_name(model), output=output)
     raise _error(model, data, failure, broken, args, kwargs) from failure
@@ -128,10 +129,10 @@ def _warn_of_train_mode(model: nn.Module) -> None:
         )
 
 
-def _axes(model: nn.Module, inputs: Inputs | None) -> Axes:
+def _axes(modules: Iterable[nn.Module], inputs: Inputs | None) -> Axes:
     """What will follow the axes, told what the axes of the clips are."""
     known = inputs or Inputs(0, 0, None, False)
-    axes = Axes(model, known.clips, known.samples, known.lengths)
+    axes = Axes(modules, known.clips, known.samples, known.lengths)
     for tensor, marks in known.marked:
         axes.tag(tensor, [axes.samples if mark == "L" else mark for mark in marks])
     return axes
@@ -144,6 +145,7 @@ def _data(
     axes: Axes,
     notes: list[str],
     broken: RawCall | None,
+    aliases: dict[str, str],
 ) -> TraceData:
     """The content of a trace, from what the hooks wrote down."""
     calls = recorder.calls
@@ -151,24 +153,24 @@ def _data(
     names = _letters_of_lengths(calls, axes)
     known = inputs if inputs is not None and inputs.samples else None
 
+    known_labels: dict[tuple, tuple] = {}
+
     def label(call: RawCall, side: str, tensor: RawTensor) -> tuple[tuple, tuple[str, ...]]:
-        shape = tuple(int(size) for size in tensor.shape)
-        return shape, tuple(_letter(mark, size, names) for mark, size in zip(tensor.axes, shape, strict=True))
+        key = (tensor.shape, tensor.axes)
+        if key not in known_labels:
+            letters = [_letter(mark, size, names) for mark, size in zip(tensor.axes, tensor.shape, strict=True)]
+            known_labels[key] = tuple(tensor.shape), tuple(letters)
+        return known_labels[key]
 
     context = MaskContext(known.clips, known.samples, known.lengths, notes) if known else MaskContext(notes=notes)
     records, constants = build_records(calls, label, context)
     if known:
         notes += _unknown(calls)
     if broken is None:
-        records = _with_uncalled(model, records, recorder.took_part, notes)
+        records = _with_uncalled(model, recorder, records, notes)
     else:
         last = next(r for r in records if r.name == broken.name and r.call == broken.call and not r.is_mask_step)
         records = (*(r for r in records if r is not last), last)
-    first_names: dict[nn.Module, str] = {}
-    aliases = {}
-    for name, module in model.named_modules(remove_duplicate=False):
-        if first_names.setdefault(module, name) != name:
-            aliases[name] = first_names[module]
     batch = BatchInfo(known.clips, known.samples, known.lengths if known.told else None) if known else None
     letters = (_values_of_letters(known, names) if known else {}) | constants
     return TraceData(records, batch, letters, tuple(dict.fromkeys(notes)), aliases)
@@ -176,17 +178,17 @@ def _data(
 
 def _letters_of_lengths(calls: Sequence[RawCall], axes: Axes) -> dict[Length, str]:
     """A letter for each length, by when it first appears and how many calls give it."""
-    events: list[tuple[int, Length]] = []
+    first: dict[tuple, int] = {}
     counts: Counter = Counter()
     for call in calls:
         for tensors, moment, is_output in ((call.inputs, call.began, False), (call.outputs, call.ended, True)):
             for j, tensor in enumerate(tensors):
                 for mark in tensor.axes:
-                    if isinstance(mark, Length):
-                        events.append((moment, mark))
+                    if type(mark) is Length:
+                        if moment < first.get(mark.key, moment + 1):
+                            first[mark.key] = moment
                         counts[mark.key] += is_output and j == 0
-    events.sort(key=lambda event: event[0])
-    names = name_lengths((length.key for _, length in events), axes.samples.key, counts)
+    names = name_lengths(sorted(first, key=first.__getitem__), axes.samples.key, counts)
     return {length: names[length.key] for length in axes.lengths if length.key in names}
 
 
@@ -198,7 +200,7 @@ def _letter(mark: Any, size: int, names: dict[Length, str]) -> str:
     if isinstance(mark, Merged):
         parts = [_letter(part, 0, names) for part in mark.parts]
         return "*".join(parts) if "0" not in parts else str(size)
-    return str(size)
+    return f"?{size}" if mark is UNKNOWN else str(size)
 
 
 def _values_of_letters(inputs: Inputs, names: dict[Length, str]) -> dict[str, int]:
@@ -218,7 +220,7 @@ def _unknown(calls: Sequence[RawCall]) -> list[str]:
     """A note on the layers whose output has an axis that no rule explains, so that valid positions are unknown."""
     names = []
     for call in calls:
-        tensor = main_output(tuple(call.outputs))
+        tensor = main_output(call.outputs)
         if tensor is None or UNKNOWN not in tensor.axes or any(isinstance(mark, Length) for mark in tensor.axes):
             continue
         names.append(call.name or "the model itself")
@@ -233,12 +235,13 @@ def _unknown(calls: Sequence[RawCall]) -> list[str]:
 
 
 def _with_uncalled(
-    model: nn.Module, records: tuple[LayerRecord, ...], took_part: dict[str, str], notes: list[str]
+    model: nn.Module, recorder: Recorder, records: tuple[LayerRecord, ...], notes: list[str]
 ) -> tuple[LayerRecord, ...]:
     """Put in the modules that were not called, where they would have come, and say what is known of each."""
-    called = {record.name for record in records if not record.is_mask_step}
+    called = {call.name for call in recorder.calls}
+    took_part = recorder.took_part
     result = list(records)
-    modules = dict(model.named_modules())
+    modules = {name: module for module, name in recorder.names.items()}
     scripted = [name for name, module in modules.items() if isinstance(module, torch.jit.ScriptModule)]
     if scripted:
         notes.append("TorchScript modules run in their own interpreter: the layers inside them cannot be observed")

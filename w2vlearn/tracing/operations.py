@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import nn
 
 from w2vlearn.tracing.letters import is_time
@@ -13,61 +15,27 @@ from w2vlearn.tracing.records import Operation
 
 _CONVOLUTIONS = nn.modules.conv._ConvNd
 _POOLS = (nn.modules.pooling._AvgPoolNd, nn.modules.pooling._MaxPoolNd, nn.modules.pooling._LPPoolNd)
+_LAYERS = (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)
 _ADAPTIVE_POOLS = (nn.modules.pooling._AdaptiveAvgPoolNd, nn.modules.pooling._AdaptiveMaxPoolNd)
+HEAD_NAMES = ("num_heads", "num_attention_heads", "n_heads", "nhead")
 _ACTIVATIONS = {"gelu": "GELU", "relu": "ReLU", "silu": "SiLU", "swish": "SiLU", "tanh": "tanh", "sigmoid": "sigmoid"}
+
+
+_operation = functools.lru_cache(maxsize=4096)(Operation)  # equal layers share theirs
 
 
 def operation_of(module: nn.Module) -> Operation:
     """What ``module`` does, from its class and its own attributes."""
-    kind = original_class(module)
-    name = class_name(module)
-    if isinstance(module, _CONVOLUTIONS):
-        return _convolution(module, name)
-    if isinstance(module, _POOLS):
-        return _pooling(module, name)
-    if isinstance(module, nn.GroupNorm):
-        return Operation("group norm", name, module.num_channels, module.num_channels, groups=module.num_groups)
-    if isinstance(module, nn.LayerNorm):
-        size = math.prod(module.normalized_shape)
-        return Operation("layer norm", name, size, size)
-    if isinstance(module, nn.modules.instancenorm._InstanceNorm):
-        return Operation("instance norm", name, module.num_features, module.num_features)
-    if isinstance(module, nn.modules.batchnorm._BatchNorm):
-        stored = not module.training and module.track_running_stats
-        size = module.num_features
-        return Operation("batch norm", name, size, size, training=module.training, stored_statistics=stored)
-    if isinstance(module, nn.modules.dropout._DropoutNd):
-        return Operation("dropout", name, probability=float(module.p), training=module.training)
-    if isinstance(module, nn.RNNBase):
-        return Operation(
-            "recurrent",
-            name,
-            module.input_size,
-            module.hidden_size,
-            layers=module.num_layers,
-            both_directions=module.bidirectional,
-        )
-    if isinstance(module, nn.Embedding):
-        return Operation("embedding", name, module.num_embeddings, module.embedding_dim)
-    if is_linear(module):
-        return Operation("linear", name, module.in_features, module.out_features)
-    if isinstance(module, nn.Identity):
-        return Operation("identity", name)
-    lower = kind.__name__.lower()
-    if "activation" in lower or not module._modules:
-        for key, text in _ACTIVATIONS.items():
-            if key in lower:
-                return Operation("activation", text)
-    if is_attention(module) and (heads := heads_of(module)) is not None:
-        width = next((getattr(module, key) for key in ("embed_dim", "hidden_size") if _is_int(module, key)), None)
-        size = module.head_dim if _is_int(module, "head_dim") else width // heads if width else None
-        return Operation("attention", name, heads=heads, head_size=size)
-    parts = sum(part is not None for part in module._modules.values())
-    if "weightnorm" in lower.replace("_", ""):
-        return Operation("weight norm", name, parts=parts)
-    if lower == "parametrizationlist":
-        return Operation("parametrization", name, parts=parts)
-    return Operation("module", name, parts=parts)
+    return _describer(type(module))(module, class_name(module))
+
+
+@functools.lru_cache(maxsize=4096)
+def _describer(kind: type) -> Callable[[Any, str], Operation]:
+    """Which function describes modules of a class."""
+    for classes, describe in _DESCRIBERS:
+        if issubclass(kind, classes):
+            return describe
+    return _other
 
 
 def _convolution(module: Any, name: str) -> Operation:
@@ -77,7 +45,7 @@ def _convolution(module: Any, name: str) -> Operation:
         padding = tuple((n // 2, n - n // 2) for n in total)
     else:
         padding = tuple((n, n) for n in ((0,) * len(module.kernel_size) if word else module.padding))
-    return Operation(
+    return _operation(
         "transposed convolution" if module.transposed else "convolution",
         name,
         module.in_channels,
@@ -89,7 +57,7 @@ def _convolution(module: Any, name: str) -> Operation:
         dilation=tuple(module.dilation),
         output_padding=tuple(module.output_padding) if module.transposed else (),
         groups=module.groups,
-        weight_norm="parametrizations" in module._modules or hasattr(module, "weight_g"),
+        weight_norm="parametrizations" in module._modules or "weight_g" in module._parameters,
     )
 
 
@@ -104,13 +72,91 @@ def _pooling(module: Any, name: str) -> Operation:
     padding = tuple((n, n) for n in numbers(getattr(module, "padding", 0)))
     dilation = numbers(getattr(module, "dilation", 1))
     ceil = bool(module.ceil_mode)
-    return Operation("pooling", name, kernel=kernel, stride=stride, padding=padding, dilation=dilation, ceil=ceil)
+    return _operation("pooling", name, kernel=kernel, stride=stride, padding=padding, dilation=dilation, ceil=ceil)
+
+
+def _linear(module: Any, name: str) -> Operation:
+    return _operation("linear", name, module.in_features, module.out_features)
+
+
+def _group_norm(module: Any, name: str) -> Operation:
+    return _operation("group norm", name, module.num_channels, module.num_channels, groups=module.num_groups)
+
+
+def _layer_norm(module: Any, name: str) -> Operation:
+    size = math.prod(module.normalized_shape)
+    return _operation("layer norm", name, size, size)
+
+
+def _instance_norm(module: Any, name: str) -> Operation:
+    return _operation("instance norm", name, module.num_features, module.num_features)
+
+
+def _batch_norm(module: Any, name: str) -> Operation:
+    stored = not module.training and module.track_running_stats
+    size = module.num_features
+    return _operation("batch norm", name, size, size, training=module.training, stored_statistics=stored)
+
+
+def _dropout(module: Any, name: str) -> Operation:
+    return _operation("dropout", name, probability=float(module.p), training=module.training)
+
+
+def _recurrent(module: Any, name: str) -> Operation:
+    sizes = (module.input_size, module.hidden_size)
+    return _operation("recurrent", name, *sizes, layers=module.num_layers, both_directions=module.bidirectional)
+
+
+def _embedding(module: Any, name: str) -> Operation:
+    return _operation("embedding", name, module.num_embeddings, module.embedding_dim)
+
+
+def _identity(module: Any, name: str) -> Operation:
+    return _operation("identity", name)
+
+
+def _other(module: Any, name: str) -> Operation:
+    """Modules that torch has no class for: by the names of their class and their numbers."""
+    if is_linear(module):
+        return _linear(module, name)
+    lower = original_class(module).__name__.lower()
+    parts = sum(part is not None for part in module._modules.values())
+    if "activation" in lower or not parts:
+        for key, text in _ACTIVATIONS.items():
+            if key in lower:
+                return _operation("activation", text)
+    if is_attention(module) and (heads := heads_of(module)) is not None:
+        width = next((vars(module)[key] for key in ("embed_dim", "hidden_size") if _is_int(module, key)), None)
+        size = module.head_dim if _is_int(module, "head_dim") else width // heads if width else None
+        return _operation("attention", name, heads=heads, head_size=size)
+    if "weightnorm" in lower.replace("_", ""):
+        return _operation("weight norm", name, parts=parts)
+    if lower == "parametrizationlist":
+        return _operation("parametrization", name, parts=parts)
+    return _operation("module", name, parts=parts)
+
+
+_DESCRIBERS: tuple[tuple[Any, Callable[[Any, str], Operation]], ...] = (
+    (_CONVOLUTIONS, _convolution),
+    (_POOLS, _pooling),
+    (nn.Linear, _linear),
+    (nn.GroupNorm, _group_norm),
+    (nn.LayerNorm, _layer_norm),
+    (nn.modules.instancenorm._InstanceNorm, _instance_norm),
+    (nn.modules.batchnorm._BatchNorm, _batch_norm),
+    (nn.modules.dropout._DropoutNd, _dropout),
+    (nn.RNNBase, _recurrent),
+    (nn.Embedding, _embedding),
+    (nn.Identity, _identity),
+)
 
 
 def is_linear(module: nn.Module) -> bool:
     """A Linear, also a quantised one or an adapter's, which have no `nn.Linear` among their ancestors."""
+    if isinstance(module, nn.Linear):
+        return True
     has_sizes = _is_int(module, "in_features") and _is_int(module, "out_features")
-    return isinstance(module, nn.Linear) or (has_sizes and "linear" in type(module).__name__.lower())
+    return has_sizes and "linear" in type(module).__name__.lower()
 
 
 def is_attention(module: nn.Module) -> bool:
@@ -120,8 +166,9 @@ def is_attention(module: nn.Module) -> bool:
 
 def heads_of(module: nn.Module) -> int | None:
     """Number of attention heads, for a module that is one attention; None for others."""
-    for name in ("num_heads", "num_attention_heads", "n_heads", "nhead"):
-        heads = getattr(module, name, None)
+    own = vars(module)
+    for name in HEAD_NAMES:
+        heads = own.get(name)
         if isinstance(heads, int) and not isinstance(heads, bool):
             return heads
     return None
@@ -135,45 +182,46 @@ def original_class(module: nn.Module) -> type:
 
 def class_name(module: nn.Module) -> str:
     """Name of the class as written; for TorchScript that of the original."""
-    return getattr(module, "original_name", None) or original_class(module).__name__
+    return module.original_name if isinstance(module, torch.jit.ScriptModule) else original_class(module).__name__
 
 
 def _is_int(module: nn.Module, name: str) -> bool:
-    return isinstance(getattr(module, name, None), int)
+    return isinstance(vars(module).get(name), int)  # asked this way since nn.Module is slow to say no
 
 
-def mixes_time(module: nn.Module, letters: Sequence[str]) -> bool:
+def mixes_time(module: nn.Module, op: Operation, letters: Sequence[str]) -> bool:
     """Whether this module itself looks along the time axis (what it calls is not counted).
 
     Parameters
     ----------
     module : nn.Module
         The module.
+    op : Operation
+        What it does.
     letters : sequence of str
         Letters of its main input's axes; empty if not known, then the usual layout is assumed.
     """
+    kind = op.kind
+    if kind in ("dropout", "activation", "identity", "embedding"):
+        return False
     timed = [axis for axis, letter in enumerate(letters) if is_time(letter)]
-    if isinstance(module, _CONVOLUTIONS):
-        kernel = module.kernel_size
+    if kind in ("convolution", "transposed convolution"):
         if not timed:
-            return not letters and kernel[-1] > 1
-        spatial = {axis - (len(letters) - len(kernel)) for axis in timed}
-        return any(0 <= axis < len(kernel) and (kernel[axis] > 1 or module.stride[axis] > 1) for axis in spatial)
-    if isinstance(module, (nn.GroupNorm, nn.modules.instancenorm._InstanceNorm)):
+            return not letters and op.kernel[-1] > 1
+        spatial = {axis - (len(letters) - len(op.kernel)) for axis in timed}
+        return any(0 <= axis < len(op.kernel) and (op.kernel[axis] > 1 or op.stride[axis] > 1) for axis in spatial)
+    if kind in ("group norm", "instance norm"):
         return any(axis >= 2 for axis in timed) if letters else True
-    if isinstance(module, nn.modules.batchnorm._BatchNorm):
-        return (module.training or not module.track_running_stats) and (bool(timed) or not letters)
-    if isinstance(module, nn.LayerNorm):
-        return any(axis >= len(letters) - len(module.normalized_shape) for axis in timed)
-    if isinstance(module, nn.Linear):
+    if kind == "batch norm":
+        return not op.stored_statistics and (bool(timed) or not letters)
+    if kind == "layer norm":
+        return any(axis >= len(letters) - len(getattr(module, "normalized_shape", (0,))) for axis in timed)
+    if kind == "linear":
         return bool(timed) and timed[-1] == len(letters) - 1
-    layers = (nn.RNNBase, nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)
-    if isinstance(module, layers) or is_attention(module):
+    if kind == "pooling":
+        return any(size > 1 for size in op.kernel) and (bool(timed) or not letters)
+    if kind in ("recurrent", "attention") or isinstance(module, _LAYERS) or is_attention(module):
         return True
-    if isinstance(module, _POOLS):
-        kernel = module.kernel_size
-        wide = any(size > 1 for size in ((kernel,) if isinstance(kernel, int) else kernel))
-        return wide and (bool(timed) or not letters)
     if isinstance(module, _ADAPTIVE_POOLS):
         return bool(timed) or not letters
     if isinstance(module, (nn.Softmax, nn.LogSoftmax)) and letters and module.dim is not None:

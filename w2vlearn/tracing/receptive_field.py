@@ -180,7 +180,7 @@ def _output(model: nn.Module, layer: nn.Module, waveforms: Tensor) -> Tensor:
 
     handle = layer.register_forward_hook(keep)
     try:
-        with evaluating(model), buffers_kept(model), random_state_kept(), eager(), torch.enable_grad():
+        with evaluating(model), buffers_kept(model.modules()), random_state_kept(), eager(), torch.enable_grad():
             model(waveforms)
     finally:
         handle.remove()

@@ -6,7 +6,7 @@ happened. Every number in it came from tensors that really passed (or, for a sym
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -239,8 +239,10 @@ class LayerRecord:
         return self.type == MASK_STEP
 
 
-def main_output(outputs: tuple[Any, ...]) -> Any:
+def main_output(outputs: Sequence[Any]) -> Any:
     """``logits`` or ``last_hidden_state`` where there is one, else the first; None of nothing."""
+    if len(outputs) == 1:
+        return outputs[0]
     for wanted in ("output.logits", "output.last_hidden_state"):
         for info in outputs:
             if info.path == wanted:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -33,11 +33,11 @@ def random_state_kept() -> Iterator[None]:
 
 
 @contextmanager
-def buffers_kept(model: nn.Module) -> Iterator[None]:
-    """Undo what a run writes into buffers (running statistics, caches), and which tensor stands where."""
+def buffers_kept(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Undo what a run writes into these modules' buffers (running statistics, caches), and which tensor stands where."""
     kept = [
         (module, dict(module._buffers), {n: b.detach().clone() for n, b in module._buffers.items() if b is not None})
-        for module in model.modules()
+        for module in modules
         if module._buffers and not isinstance(module, torch.jit.ScriptModule)
     ]
     try:
@@ -76,8 +76,8 @@ def eager() -> Any:
     return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 
 
-def is_compiled(model: nn.Module) -> bool:
-    """Whether torch.compile is at work on a module of the model."""
+def is_compiled(modules: Iterable[nn.Module]) -> bool:
+    """Whether torch.compile is at work on one of these modules."""
     if "torch._dynamo" not in sys.modules:
         return False
-    return any(hasattr(m, "_orig_mod") or getattr(m, "_compiled_call_impl", None) is not None for m in model.modules())
+    return any(hasattr(m, "_orig_mod") or getattr(m, "_compiled_call_impl", None) is not None for m in modules)
