@@ -27,9 +27,9 @@ _HEAT = ("#35456c", "#535a6d", "#6c6e72", "#868379", "#a39a74", "#c1b26a", "#e0c
 _DECADES = 6  # a logarithmic scale goes down so far from its largest value
 
 
-def _steady(values: Any) -> list:
-    """Numbers without float error: whole ones as they are, others rounded to five digits."""
-    return [value if _is_whole(value) else float(f"{value:.5g}") for value in as_list(values)]
+def _steady(values: Any, digits: int = 5) -> list:
+    """Numbers without float error: whole ones as they are, others rounded to so many digits."""
+    return [value if _is_whole(value) else float(f"{value:.{digits}g}") for value in as_list(values)]
 
 
 def _is_whole(value: float) -> bool:
@@ -279,7 +279,7 @@ def heat_map(
     format : {"svg", "image"}
         See `Canvas.picture`.
     """
-    table = [_steady(row) for row in as_list(values)] if not hasattr(values, "ndim") or values.ndim == 2 else []
+    table = [_steady(row, 3) for row in as_list(values)] if not hasattr(values, "ndim") or values.ndim == 2 else []
     if len(table) != len(rows) or not table or not table[0] or {len(row) for row in table} != {len(table[0])}:
         shape = tuple(getattr(values, "shape", (len(table), len(table[0]) if table else 0)))
         raise ValueError(f"wanted values of shape (rows, columns) with {len(rows)} named rows, found {shape}")

@@ -76,7 +76,7 @@ def _shape(value: Any) -> str:
 def leak_document(report: Any, fold: bool = True) -> Document:
     """A `LeakReport`; ``fold`` keeps to the stages, the numbered layers and the way in."""
     caption = (
-        "relative difference at valid positions, worst clip: 0 = untouched, ~ = float error only, ! = padding got in"
+        "relative difference at valid positions, worst clip: 0 = untouched but for float error, ! = padding got in"
     )
     entries = {run.entry for run in report.runs}
     rows = []
@@ -107,16 +107,21 @@ def _leak_cell(name: str, run: Any) -> str:
     layer = next((layer for layer in run.layers if layer.name == name), None)
     if layer is None:
         return NOTHING
-    if layer.relative == 0:
+    if layer.relative <= run.tolerance:  # whether it is bitwise untouched depends on the processor
         return "0"
-    sign = "!" if layer.relative > run.tolerance else "~"
-    number = f"{layer.relative:.2f}" if layer.relative >= 0.01 else f"{layer.relative:.0e}"
-    return unbreakable(f"{sign} {number}" + (" ← enters here" if name == run.entry else ""))
+    entry = " ← enters here" if name == run.entry else ""
+    return unbreakable(f"! {_told(layer.relative)}{entry}")
+
+
+def _told(relative: float) -> str:
+    """A difference with two digits, or one where it is small."""
+    relative = float(f"{relative:.4g}")  # float error is no reason to round up or down
+    return f"{relative:.2f}" if relative >= 0.01 else f"{relative:.0e}"
 
 
 def _leak_sentence(run: Any) -> str:
     moved = run.worst.relative > run.tolerance
-    end = f"moved by {run.worst.relative:.2g} of its size" if moved else "untouched"
+    end = f"moved by {_told(run.worst.relative)} of its size" if moved else "untouched"
     where = f"padding gets in at {run.entry or 'the model itself'}: {leak_reason(run)}"
     where = leak_reason(run) if run.entry is None else where
     return f"{'with mask' if run.masked else 'without mask'}: the output is {end}; {where}"
