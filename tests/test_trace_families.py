@@ -114,10 +114,10 @@ def test_a_family(models, clips, family, masked):
     if not masked:
         assert told == [] and all(record.mask is None for record in records)
     else:
-        assert told[0].name == "sample mask -> frame mask" and told[0].mask.real == FRAMES
-        assert found[""].mask.real == LENGTHS
+        assert told[0].name == "sample mask -> frame mask" and told[0].mask.valid == FRAMES
+        assert found[""].mask.valid == LENGTHS
         if family not in ("wavlm", "sew"):  # WavLM's layers take the frame mask; SEW's own arithmetic is off, see below
-            assert told[1].name == "frame mask -> attention mask" and told[1].mask.real == FRAMES
+            assert told[1].name == "frame mask -> attention mask" and told[1].mask.valid == FRAMES
             assert not [note for note in found.notes if "expected" in note]
 
 
@@ -138,7 +138,7 @@ def test_sew_s_own_mask_is_one_frame_off(models):
     with torch.no_grad():
         found = trace(models("sew"), pad(clips))
     layer = found["encoder.layers.0"]
-    assert layer.valid == (13, 24) and layer.mask.real == (14, 24)
+    assert layer.valid == (13, 24) and layer.mask.valid == (14, 24)
     assert any("clip 0: expected 13, the model marks 14" in note for note in found.notes)
 
 
@@ -213,5 +213,5 @@ def test_random_configs_agree_with_the_geometry(data, family, changes, masked):
         assert layer.output.shape[2] == geometry.lengths(max(lengths))[i]
     assert found["encoder.layers.0"].output.letters == ("B", "T", "D")
     if masked and len(set(lengths)) > 1 and len(set(frames)) > 1:
-        assert found["encoder.layers.0.attention"].mask.real == frames
+        assert found["encoder.layers.0.attention"].mask.valid == frames
     assert not [note for note in found.notes if "expected" in note or "unknown" in note]

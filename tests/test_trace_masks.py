@@ -22,7 +22,7 @@ def short():
 
 
 def steps(found):
-    return [(r.name, r.mask.form, r.mask.real) for r in found if r.is_mask_step]
+    return [(r.name, r.mask.form, r.mask.valid) for r in found if r.is_mask_step]
 
 
 def test_hugging_face_s_convention_step_by_step(tiny, batch):
@@ -53,7 +53,7 @@ def test_torchaudio_s_lengths_become_an_additive_mask_by_position(short):
     with torch.no_grad(), untouched(model):
         found = trace(model, short)
         assert steps(found) == [("sample lengths -> attention mask", "additive", FRAMES)]
-    assert found[""].mask.form == "lengths" and found[""].mask.real == LENGTHS
+    assert found[""].mask.form == "lengths" and found[""].mask.valid == LENGTHS
     layer = found["layers.0"].mask
     assert layer.argument == "attention_mask" and layer.convention == "0 = attend, -1.0e+4 = padding"
     assert any("'lengths' as (B,) counts" in note for note in found.notes)
@@ -64,7 +64,7 @@ def test_fairseq_s_padding_mask_is_turned_round_and_time_masks_are_off(short):
     model = FairseqLike().eval()
     with torch.no_grad(), untouched(model):
         found = trace(model, short)
-        assert found[""].mask.convention == "True = padding" and found[""].mask.real == LENGTHS
+        assert found[""].mask.convention == "True = padding" and found[""].mask.valid == LENGTHS
         assert steps(found) == [("sample mask -> frame mask", "bool", FRAMES)]
     seen = found["layers.0"].mask
     assert (seen.argument, seen.kind, seen.convention) == ("key_padding_mask", "frame", "True = padding")
@@ -101,7 +101,7 @@ class LosesIt(nn.Module):
 
 def test_a_mask_with_padding_that_never_arrives_is_not_called_dropped(short):
     found = trace(LosesIt().eval(), short)
-    assert found[""].mask.real == LENGTHS and found["layer"].mask is None and found["layer"].valid == FRAMES
+    assert found[""].mask.valid == LENGTHS and found["layer"].mask is None and found["layer"].valid == FRAMES
 
 
 @pytest.mark.parametrize("wrong", [1, -1])
@@ -109,7 +109,7 @@ def test_a_model_whose_mask_arithmetic_is_off_is_told(short, wrong):
     with torch.no_grad():
         found = trace(TorchaudioLike(wrong).eval(), short)
     marked = tuple(min(n - wrong, 99) for n in FRAMES)
-    assert found["layers.0"].valid == FRAMES and found["layers.0"].mask.real == marked
+    assert found["layers.0"].valid == FRAMES and found["layers.0"].mask.valid == marked
     said = [note for note in found.notes if "expected" in note]
     assert len(said) == 1 and f"clip 0: expected 49, the model marks {49 - wrong}" in said[0]
     assert f"the model marks {marked[0]}, " in found["sample lengths -> attention mask"].what
@@ -176,7 +176,7 @@ def test_an_inverted_mask_given_by_the_user_is_pointed_out(tiny, batch):
         found = trace(
             tiny.wav2vec2.encoder, torch.randn(2, 9, 48), attention_mask=torch.arange(9) >= torch.tensor([[4], [6]])
         )
-    assert found[""].mask.convention == "True = real" and found[""].mask.real == (5, 3)
+    assert found[""].mask.convention == "True = real" and found[""].mask.valid == (5, 3)
     assert any("turned round" in note for note in found.notes)
 
 
@@ -252,8 +252,8 @@ class TestAdapters:
 
         with torch.no_grad():
             found = trace(SpeechBrainLike().eval(), short)
-        assert found[""].mask.real == LENGTHS and "share" in found[""].mask.convention
-        assert found["layers.0"].mask.real == FRAMES
+        assert found[""].mask.valid == LENGTHS and "share" in found[""].mask.convention
+        assert found["layers.0"].mask.valid == FRAMES
 
     @pytest.mark.parametrize(
         ("parameters", "why"),

@@ -10,6 +10,8 @@ from typing import Any
 
 from w2vlearn.shown import Shown
 
+from w2vlearn.shown import Shown
+
 _ROOMS = {
     "Wav2Vec2Config": "w2vlearn.config",
     "FrameGeometry": "w2vlearn.geometry",
@@ -29,6 +31,14 @@ _ROOMS = {
 }
 
 __all__ = list(_ROOMS)
+
+
+def _render(value, form: str, **options):
+    """How traces and reports show themselves; drawing loads when something is first shown."""
+    return import_module("w2vlearn.show").render(value, form, **options)
+
+
+Shown.renderer = _render
 
 
 def __getattr__(name: str):

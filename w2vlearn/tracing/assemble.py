@@ -80,7 +80,7 @@ def build_records(
             tuple([_info(t, shapes[i, side, j], letters[i, side, j], known) for j, t in enumerate(tensors)])
             for side, tensors in (("in", call.inputs), ("out", call.outputs))
         )
-        seen = chain.seen(call, inputs)
+        seen = chain.seen(call, inputs) if call.has_masks else ()
         if seen:
             records += chain.steps(call, seen)
         masks = tuple([m.seen for m in seen])

@@ -443,7 +443,7 @@ def sliding_length(op: Operation, axis: int) -> Callable[[int], int]:
     return lambda n: (n + left + right - reach) // stride + 1
 
 
-_SIZE_NAMES = ("in_features", "out_features", "embed_dim", "hidden_size", "head_dim", *HEAD_NAMES)
+_SIZE_NAMES = frozenset(("in_features", "out_features", "embed_dim", "hidden_size", "head_dim", *HEAD_NAMES))
 
 
 def _sizes_of_weights(module: nn.Module) -> Iterator[int]:
@@ -455,9 +455,9 @@ def _sizes_of_weights(module: nn.Module) -> Iterator[int]:
             if parameter is not None and not isinstance(parameter, nn.parameter.UninitializedTensorMixin):
                 shape = parameter.shape
                 yield from shape[: len(shape) - kernel] if kernel and len(shape) > kernel else shape
-    for name in _SIZE_NAMES:
-        if isinstance(size := own.get(name), int):
-            yield size
+    for name in _SIZE_NAMES.intersection(own):
+        if isinstance(own[name], int):
+            yield own[name]
 
 
 def valid_along(axes: Iterable[Any]) -> tuple[int, ...] | None:

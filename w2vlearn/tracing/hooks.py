@@ -20,13 +20,15 @@ import inspect
 import re
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from w2vlearn.tracing.axes import Axes, Marks
 from w2vlearn.tracing.masks import MASK_NAME, MaskReader, MaskValues
@@ -60,8 +62,8 @@ class RawCall:
     """One call of one module, as the hooks saw it."""
 
     __slots__ = (
-        "began", "call", "depth", "ended", "error", "inputs", "module", "name", "nones", "objects", "operation",
-        "outputs", "raised_on_entry", "source", "type", "values",
+        "began", "call", "depth", "ended", "error", "has_masks", "inputs", "module", "name", "nones", "objects",
+        "operation", "outputs", "raised_on_entry", "source", "type", "values",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +79,7 @@ class RawCall:
         self.ended: int | None = None  # None: it never came to an end
         self.inputs: list[RawTensor] = []
         self.outputs: list[RawTensor] = []
+        self.has_masks = False  # an argument may be a mask, or has a mask's name
         self.nones: list[str] = []  # arguments with a mask's name that were None
         self.objects: list[tuple[str, str, tuple]] = []  # with a mask's name, but no tensor: name, class, shape
         self.values: dict[str, Tensor] = {}
@@ -106,8 +109,7 @@ class Recorder:
         self.axes = axes
         self.masks = MaskReader()
         self.names = names
-        self.arguments: dict[nn.Module, tuple[str, ...]] = {}
-        self.operations: dict[nn.Module, Operation] = {}
+        self.modules: dict[nn.Module, tuple[str, Operation, str, tuple[str, ...]]] = {}  # what does not change
         self.counts: dict[nn.Module, int] = {}
         self.open: list[RawCall] = []
         self.clock = 0
@@ -127,18 +129,21 @@ class Recorder:
             return
         count = self.counts.get(module, 0)
         self.counts[module] = count + 1
-        operation = self.operations.get(module)
-        if operation is None:
-            operation = self.operations[module] = operation_of(module)
-            self.arguments[module] = argument_names(module)
-        call = RawCall(self.names[module], count, module, len(self.open), self.clock, operation, class_name(module))
+        if not count:
+            names = argument_names(module)
+            self.modules[module] = (self.names[module], operation_of(module), class_name(module), names)
+        name, operation, kind, names = self.modules[module]
+        call = RawCall(name, count, module, len(self.open), self.clock, operation, kind)
         self.clock += 1
         call.raised_on_entry = sys.exception()
         self.calls.append(call)
         self.open.append(call)
-        names = self.arguments[module]
         for index, value in enumerate(args):
-            self.take(call, names[index] if index < len(names) else f"args[{index}]", value)
+            path = names[index] if index < len(names) else f"args[{index}]"
+            if isinstance(value, Tensor):
+                call.inputs.append(self.input(call, path, value))
+            else:
+                self.take(call, path, value)
         for name, value in kwargs.items():
             self.take(call, name, value)
 
@@ -149,12 +154,14 @@ class Recorder:
         elif value is None:
             if _is_mask_name(name):
                 call.nones.append(name)
+                call.has_masks = True
         elif not isinstance(value, _PLAIN):
             before = len(call.inputs)
             for path, tensor in tensors_in(value, name):
                 call.inputs.append(self.input(call, path, tensor))
             if len(call.inputs) == before and _is_mask_name(name) and hasattr(value, "shape"):
                 call.objects.append((name, type(value).__name__, tuple(value.shape)))
+                call.has_masks = True
 
     def input(self, call: RawCall, path: str, tensor: Tensor) -> RawTensor:
         """What is written down of a tensor that goes in."""
@@ -164,6 +171,7 @@ class Recorder:
         if not is_mask and not first and len(shape) == 4 and dtype.is_floating_point:
             is_mask = type(shape[1]) is int and shape[1] == 1  # an additive mask (B, 1, T, T) under a name of its own
         marks = values = None
+        call.has_masks = call.has_masks or is_mask
         if self.axes is not None:
             if is_mask and not first:
                 marks = self.axes.of(tensor, ("mask",) * len(shape))
@@ -260,14 +268,20 @@ def recording(
     undo: list = []
     try:
         unhooked = _fast_path_modules(recorder.names) if keep_fast_path else set()
+        hooked = []
         for module in recorder.names:
             if isinstance(module, torch.jit.ScriptModule):  # takes no hooks; what it calls stays inside its interpreter
                 if not _inside_script(recorder.names, recorder.names[module]):
                     undo += _wrap_forward(recorder, module)
                 continue
-            if axes is not None and module._parameters:
-                undo.append(_watch_weights(recorder, module))
-            undo += _wrap_forward(recorder, module) if module in unhooked else _hook(recorder, module)
+            if module in unhooked:
+                undo += _wrap_forward(recorder, module)
+            else:
+                hooked.append(module)
+        undo.append(_hook(hooked, recorder))
+        if axes is not None:
+            owners = [m for m in recorder.names if m._parameters and not isinstance(m, torch.jit.ScriptModule)]
+            undo.append(_watch_weights(recorder, owners))
         _thread.recorder = recorder
         yield recorder
     finally:
@@ -297,11 +311,31 @@ def named_modules(model: nn.Module) -> tuple[dict[nn.Module, str], dict[str, str
     return names, aliases
 
 
-def _hook(recorder: Recorder, module: nn.Module) -> list:
-    """Register both hooks; what removes them."""
-    enter = module.register_forward_pre_hook(recorder.enter, with_kwargs=True)
-    leave = module.register_forward_hook(recorder.leave, with_kwargs=True, always_call=True)
-    return [enter.remove, leave.remove]
+_PRE_HOOKS = ("_forward_pre_hooks", "_forward_pre_hooks_with_kwargs")
+_HOOKS = ("_forward_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called")
+
+
+def _hook(modules: Sequence[nn.Module], recorder: Recorder) -> Callable[[], None]:
+    """Register both hooks on every module; what removes them.
+
+    As ``register_forward_pre_hook(with_kwargs=True)`` and ``register_forward_hook(with_kwargs=True,
+    always_call=True)`` do, under one number for all: two handles for each of some hundred modules would cost as much as
+    all that the hooks do.
+    """
+    number = RemovableHandle(OrderedDict()).id
+    places = [vars(module) for module in modules]
+    for place in places:
+        for name, value in zip(_PRE_HOOKS, (recorder.enter, True), strict=True):
+            place[name][number] = value
+        for name, value in zip(_HOOKS, (recorder.leave, True, True), strict=True):
+            place[name][number] = value
+
+    def remove() -> None:
+        for place in places:
+            for name in (*_PRE_HOOKS, *_HOOKS):
+                place[name].pop(number, None)
+
+    return remove
 
 
 def _wrap_forward(recorder: Recorder, module: nn.Module) -> list:
@@ -325,41 +359,39 @@ def _wrap_forward(recorder: Recorder, module: nn.Module) -> list:
 
 
 class _Weights(dict):
-    """A module's own parameters; writes down that one of them was read."""
+    """A module's own parameters, which remember the code that first read one of them."""
 
-    __slots__ = ("note",)
+    __slots__ = ("reader",)
 
     def __getitem__(self, name: str) -> Any:
-        value = dict.__getitem__(self, name)
-        if self.note is not None and value is not None:
-            self.note(sys._getframe(2))  # whoever asked nn.Module.__getattr__
-            self.note = None
-        return value
+        if self.reader is None:
+            self.reader = sys._getframe(2).f_code  # whoever asked nn.Module.__getattr__
+        return dict.__getitem__(self, name)
 
     def __reduce__(self) -> tuple:
         return dict, (dict(self),)
 
 
-def _watch_weights(recorder: Recorder, module: nn.Module) -> Any:
+def _watch_weights(recorder: Recorder, modules: Sequence[nn.Module]) -> Callable[[], None]:
     """Notice when a module's weights are used although the module is not called; what undoes it."""
-    original = module._parameters
-    watched = _Weights(original)
-    code = getattr(type(module).forward, "__code__", None)
-
-    def note(frame: Any) -> None:
-        if getattr(_thread, "recorder", None) is recorder:
-            how = FORWARD_CALLED if frame is not None and frame.f_code is code else WEIGHTS_USED
-            recorder.took_part.setdefault(recorder.names[module], how)
-
-    watched.note = note
-    vars(module)["_parameters"] = watched
+    watched = []
+    for module in modules:
+        original = module._parameters
+        weights = _Weights(original)
+        weights.reader = None
+        vars(module)["_parameters"] = weights
+        watched.append((module, original, weights))
 
     def restore() -> None:
-        if list(original.items()) != list(watched.items()):  # the forward registered or exchanged a parameter
-            original.clear()
-            original.update(watched)
-        if module._parameters is watched:
-            vars(module)["_parameters"] = original
+        for module, original, weights in watched:
+            if module._parameters is weights:
+                vars(module)["_parameters"] = original
+            if len(original) != len(weights) or any(original.get(n) is not w for n, w in weights.items()):
+                original.clear()  # the forward registered or exchanged a parameter
+                original.update(weights)
+            if weights.reader is not None and module not in recorder.counts:
+                own = weights.reader is getattr(type(module).forward, "__code__", None)
+                recorder.took_part.setdefault(recorder.names[module], FORWARD_CALLED if own else WEIGHTS_USED)
 
     return restore
 

@@ -178,17 +178,13 @@ def _data(
 
 def _letters_of_lengths(calls: Sequence[RawCall], axes: Axes) -> dict[Length, str]:
     """A letter for each length, by when it first appears and how many calls give it."""
-    first: dict[tuple, int] = {}
+    main_outputs = Counter(call.outputs[0].axes for call in calls if call.outputs)
     counts: Counter = Counter()
-    for call in calls:
-        for tensors, moment, is_output in ((call.inputs, call.began, False), (call.outputs, call.ended, True)):
-            for j, tensor in enumerate(tensors):
-                for mark in tensor.axes:
-                    if type(mark) is Length:
-                        if moment < first.get(mark.key, moment + 1):
-                            first[mark.key] = moment
-                        counts[mark.key] += is_output and j == 0
-    names = name_lengths(sorted(first, key=first.__getitem__), axes.samples.key, counts)
+    for marks, times in main_outputs.items():
+        for mark in marks:
+            if isinstance(mark, Length):
+                counts[mark.key] += times
+    names = name_lengths((length.key for length in axes.lengths), axes.samples.key, counts)
     return {length: names[length.key] for length in axes.lengths if length.key in names}
 
 

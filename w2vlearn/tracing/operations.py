@@ -176,13 +176,19 @@ def heads_of(module: nn.Module) -> int | None:
 
 def original_class(module: nn.Module) -> type:
     """The class as written; a parametrized module carries one made up by torch (``ParametrizedConv1d``)."""
-    kind = type(module)
+    return _original(type(module))
+
+
+@functools.lru_cache(maxsize=4096)
+def _original(kind: type) -> type:
     return kind.__mro__[1] if kind.__name__.startswith("Parametrized") and len(kind.__mro__) > 1 else kind
 
 
 def class_name(module: nn.Module) -> str:
     """Name of the class as written; for TorchScript that of the original."""
-    return module.original_name if isinstance(module, torch.jit.ScriptModule) else original_class(module).__name__
+    if isinstance(module, torch.jit.ScriptModule):
+        return module.original_name
+    return _original(type(module)).__name__
 
 
 def _is_int(module: nn.Module, name: str) -> bool:
