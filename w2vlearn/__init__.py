@@ -6,9 +6,6 @@ Names load when first used, so ``import w2vlearn`` costs little more than ``impo
 """
 
 from importlib import import_module
-from typing import Any
-
-from w2vlearn.shown import Shown
 
 from w2vlearn.shown import Shown
 
@@ -47,13 +44,6 @@ def __getattr__(name: str):
     value = getattr(import_module(_ROOMS[name]), name)
     globals()[name] = value  # the next look-up does not come here
     return value
-
-
-def _render(value: Any, form: str, **options: Any) -> Any:
-    return import_module("w2vlearn.show").render(value, form, **options)
-
-
-Shown.renderer = _render
 
 
 def __dir__():

@@ -7,9 +7,9 @@ from importlib import resources
 
 import pytest
 
-from w2vlearn.explore import explore
+from w2vlearn import explore
 
-FOLDER = resources.files("w2vlearn") / "explore"
+FOLDER = resources.files("w2vlearn") / "widgets"
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>explorer</title><style>%s</style></head>
 <body><main id="here"></main><script type="module">
 %s
