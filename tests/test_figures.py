@@ -58,7 +58,6 @@ def figures(error=0.0):
     return {
         "waveform": waveform_figure(RAMP, GEOMETRY, length=1200, time_mask=[False, True, False, False], highlight=[1]),
         "heat": heat_map(heat, ["conv", "layer 0"], floor=1e-6, title="Leak"),
-        "linear heat": heat_map([[0.31 * e, -0.17 * e]], ["a"]),
         "line": line_figure([1, 2, 3], {"a": [4, 5.02 * e, 6], "b": [1.5 * e, 0, 9]}, x_label="L", y_label="T"),
         "log line": line_figure([1, 2, 3], shares, x_label="L", y_label="%", log_y=True, steps=True),
         "bar": bar_figure(["a", "b"], [94_396_320, 0.25 * e], value_label="parameters", title="Size"),
@@ -131,8 +130,8 @@ def test_an_image_holds_the_same_drawing_for_untrusted_notebooks():
     ("call", "message"),
     [
         (lambda: waveform_figure([0.0] * 10, length=11), "wanted a length from 0 to 10"),
-        (lambda: heat_map([[1, 2]], ["a", "b"]), "2 named rows"),
-        (lambda: heat_map(torch.zeros(3), ["a"]), r"found \(3,\)"),
+        (lambda: heat_map([[1, 2]], ["a", "b"], floor=1), "2 named rows"),
+        (lambda: heat_map(torch.zeros(3), ["a"], floor=1), r"found \(3,\)"),
         (lambda: line_figure([1, 2], {"a": [1]}, x_label="x", y_label="y"), "wanted 2 values in 'a'"),
         (lambda: line_figure([], {}, x_label="x", y_label="y"), "at least one line"),
         (lambda: bar_figure([], [], value_label="n"), "one value per name"),

@@ -70,102 +70,75 @@ class Canvas:
         self.parts: list[str] = []
         self.hatches: list[str] = []
 
-    def add(self, element: str) -> None:
-        """Append one element as it is."""
-        self.parts.append(element)
+    def add(self, tag: str, content: str = "", **attributes: Any) -> None:
+        """Append one element; underscores in names become hyphens, numbers are rounded, None is left out."""
+        written = "".join(
+            f' {name.replace("_", "-")}="{number(value) if isinstance(value, int | float) else value}"'
+            for name, value in attributes.items()
+            if value is not None
+        )
+        self.parts.append(f"<{tag}{written}>{content}</{tag}>" if content else f"<{tag}{written}/>")
 
     def rect(
-        self,
-        x: float,
-        y: float,
-        width: float,
-        height: float,
-        fill: str = "none",
-        opacity: float = 1,
-        stroke: str = "none",
-        radius: float = 0,
-        stroke_width: float = 1,
-    ) -> None:
+        self, x: float, y: float, width: float, height: float, fill: str = "none", opacity: float | None = None,
+        stroke: str | None = None, stroke_width: float = 0.8, rx: float | None = None,
+    ) -> None:  # fmt: skip
         """A rectangle; colours are ``"#rrggbb"``, ``"currentColor"`` or a hatch from `hatch`."""
-        extra = f' fill-opacity="{number(opacity)}"' if opacity != 1 else ""
-        extra += f' stroke="{stroke}" stroke-width="{number(stroke_width)}"' if stroke != "none" else ""
-        extra += f' rx="{number(radius)}"' if radius else ""
-        self.add(
-            f'<rect x="{number(x)}" y="{number(y)}" width="{number(max(0, width))}" height="{number(height)}" '
-            f'fill="{fill}"{extra}/>'
-        )
+        line = {"stroke": stroke, "stroke_width": stroke_width} if stroke else {}
+        self.add("rect", x=x, y=y, width=max(0, width), height=height, fill=fill, fill_opacity=opacity, rx=rx, **line)
 
-    def line(self, x1: float, y1: float, x2: float, y2: float, width: float = 1, opacity: float = 1) -> None:
+    def line(self, x1: float, y1: float, x2: float, y2: float, width: float = 1, opacity: float | None = None) -> None:
         """A straight line in the theme's colour."""
-        extra = f' stroke-opacity="{number(opacity)}"' if opacity != 1 else ""
-        self.add(
-            f'<line x1="{number(x1)}" y1="{number(y1)}" x2="{number(x2)}" y2="{number(y2)}" stroke="currentColor" '
-            f'stroke-width="{number(width)}"{extra}/>'
-        )
+        place = {"x1": x1, "y1": y1, "x2": x2, "y2": y2}
+        self.add("line", **place, stroke="currentColor", stroke_width=width, stroke_opacity=opacity)
 
     def path(
-        self,
-        d: str,
-        fill: str = "none",
-        stroke: str = "none",
-        width: float = 1,
-        opacity: float = 1,
-        join: str = "round",
+        self, d: str, fill: str = "none", stroke: str | None = None, width: float = 1, opacity: float | None = None
     ) -> None:
         """A path; ``d`` as in SVG."""
-        extra = (
-            f' stroke="{stroke}" stroke-width="{number(width)}" stroke-linejoin="{join}"' if stroke != "none" else ""
-        )
-        extra += f' fill-opacity="{number(opacity)}"' if opacity != 1 else ""
-        self.add(f'<path d="{d}" fill="{fill}"{extra}/>')
+        line = {"stroke": stroke, "stroke_width": width, "stroke_linejoin": "round"} if stroke else {}
+        self.add("path", d=d, fill=fill, fill_opacity=opacity, **line)
 
     def separators(self, x: float, y: float, width: float, height: float, count: int) -> None:
         """Thin lines between ``count`` equal cells of a strip: one dashed line as thick as the strip is high."""
-        if count < 2:
-            return
-        cell = width / count
-        self.add(
-            f'<path d="M{number(x + cell - 0.25)},{number(y + height / 2)}H{number(x + width - 0.5)}" '
-            f'stroke="currentColor" stroke-width="{number(height)}" stroke-opacity="0.7" '
-            f'stroke-dasharray="0.5 {cell - 0.5:.4f}" fill="none"/>'
-        )
+        if count > 1:
+            cell = width / count
+            d = f"M{number(x + cell - 0.25)},{number(y + height / 2)}H{number(x + width - 0.5)}"
+            dashes = f"0.5 {cell - 0.5:.4f}"
+            self.add("path", d=d, fill="none", stroke="currentColor", stroke_width=height, stroke_opacity=0.7,
+                     stroke_dasharray=dashes)  # fmt: skip
 
-    def text(self, x: float, y: float, words: str, size: float = 14, anchor: str = "start", bold: bool = False) -> None:
+    def text(self, x: float, y: float, words: str, size: float = 14, anchor: str | None = None, bold: bool = False,
+             **more: Any) -> None:  # fmt: skip
         """Text in the theme's colour, its baseline at ``y``; at least 13 px."""
-        extra = f' text-anchor="{anchor}"' if anchor != "start" else ""
-        extra += ' font-weight="600"' if bold else ""
-        self.add(
-            f'<text x="{number(x)}" y="{number(y)}" font-size="{number(max(size, SMALLEST_TEXT))}" '
-            f'fill="currentColor"{extra}>{escape(words)}</text>'
-        )
+        weight = 600 if bold else None
+        size = max(size, SMALLEST_TEXT)
+        self.add("text", escape(words), x=x, y=y, font_size=size, fill="currentColor", text_anchor=anchor,
+                 font_weight=weight, **more)  # fmt: skip
 
-    def heading(self, x: float, y: float, name: str, rest: str = "", colour: str | None = None) -> None:
-        """A section's heading: its stage's colour as a square, its name in bold, then ``rest``, on one baseline."""
+    def heading(self, x: float, y: float, name: str, more: str = "", colour: str | None = None) -> None:
+        """A section's heading: its stage's colour as a square, its name in bold, then ``more``, on one baseline."""
         if colour is not None:
-            self.rect(x, y - 11, 12, 12, fill=colour, stroke="currentColor", stroke_width=0.8)
-        more = f'<tspan dx="14" font-size="14" font-weight="400">{escape(rest)}</tspan>' if rest else ""
-        self.add(
-            f'<text x="{number(x + 22)}" y="{number(y)}" font-size="16" font-weight="600" fill="currentColor">'
-            f"{escape(name)}{more}</text>"
-        )
+            self.rect(x, y - 11, 12, 12, fill=colour, stroke="currentColor")
+        more = f'<tspan dx="14" font-size="14" font-weight="400">{escape(more)}</tspan>' if more else ""
+        self.add("text", escape(name) + more, x=x + 22, y=y, font_size=16, fill="currentColor", font_weight=600)
 
     def arrow(self, x1: float, x2: float, y: float) -> None:
         """A horizontal arrow from ``x1`` to ``x2`` at height ``y``."""
         self.line(x1, y, x2 - 1, y, 1.4)
-        self.path(f"M{number(x2 - 6)},{number(y - 4)} L{number(x2)},{number(y)} L{number(x2 - 6)},{number(y + 4)}",
-                  stroke="currentColor", width=1.4)  # fmt: skip
+        self.path(f"M{number(x2 - 6)},{number(y - 4)}l6,4l-6,4", stroke="currentColor", width=1.4)
 
     def lock(self, x: float, y: float, size: float = 14) -> None:
         """A padlock whose lower left corner is (x, y): no length can move what stands beside it."""
-        body, arch = size * 0.58, size * 0.3
-        self.rect(x, y - body, size * 0.8, body, fill="currentColor", radius=size * 0.1)
-        left, right, top = x + size * 0.4 - arch * 0.8, x + size * 0.4 + arch * 0.8, y - body
-        self.path(
-            f"M{number(left)},{number(top)} v{number(-size * 0.16)} a{number(arch * 0.8)},{number(arch * 0.8)} 0 0 1 "
-            f"{number(right - left)},0 v{number(size * 0.16)}",
-            stroke="currentColor",
-            width=size * 0.12,
+        body, arch = size * 0.58, size * 0.24
+        self.rect(x, y - body, size * 0.8, body, fill="currentColor", rx=size * 0.1)
+        start, side, across = (
+            f"M{number(x + size * 0.4 - arch)},{number(y - body)}",
+            number(size * 0.16),
+            number(arch * 2),
         )
+        arc = f"a{number(arch)},{number(arch)} 0 0 1 {across},0"
+        self.path(f"{start}v-{side}{arc}v{side}", stroke="currentColor", width=size * 0.12)
 
     def hatch(self, kind: str) -> str:
         """Fill for one of `palette.HATCHES`: ``canvas.rect(..., fill=canvas.hatch("padding"))``."""
@@ -173,25 +146,25 @@ class Canvas:
             self.hatches.append(kind)
         return f"url(#{kind}-@ID@)"
 
-    def legend_box(self, x: float, y: float, fill: str, opacity: float = 1) -> None:
+    def legend_box(self, x: float, y: float, fill: str, opacity: float | None = None) -> None:
         """A small outlined box of a legend, its lower left corner at (x, y)."""
-        self.rect(x, y - 12, 20, 13, fill=fill, opacity=opacity, stroke="currentColor", stroke_width=0.8)
+        self.rect(x, y - 12, 20, 13, fill, opacity, "currentColor")
 
-    def legend(self, x: float, y: float, entries: Iterable[tuple[str, str, float]]) -> float:
+    def legend(self, x: float, y: float, entries: Iterable[tuple[str, str, float | None]]) -> float:
         """Boxes with words in a row, new rows below where it is full; ``(words, fill, opacity)`` each. Returns y."""
         left = x
         for words, fill, opacity in entries:
-            wide = 27 + CHARACTER * len(words) + 28
-            if x > left and x + wide - 28 > self.width:
+            wide = 27 + CHARACTER * len(words)
+            if x > left and x + wide > self.width:
                 x, y = left, y + 22
             self.legend_box(x, y, fill, opacity)
             self.text(x + 27, y, words)
-            x += wide
+            x += wide + 28
         return y
 
-    def hatch_entry(self, kind: str) -> tuple[str, str, float]:
+    def hatch_entry(self, kind: str) -> tuple[str, str, None]:
         """A hatch as an entry of `legend`."""
-        return HATCHES[kind], self.hatch(kind), 1
+        return HATCHES[kind], self.hatch(kind), None
 
     def svg(self, height: float, title: str, description: str = "") -> str:
         """The finished ``<svg role="img">``: scales with the page, follows the theme, says the same in words.

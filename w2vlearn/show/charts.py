@@ -11,7 +11,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from xml.sax.saxutils import escape
 
 from w2vlearn.show.canvas import CHARACTER, Canvas, Picture, as_list, number, runs
 from w2vlearn.show.palette import FEATURE_ENCODER, STAGES
@@ -193,10 +192,7 @@ def _axes(canvas: Canvas, across: _Scale, up: _Scale, x_label: str, y_label: str
     x_axis(canvas, across, bottom, x_label)
     canvas.line(left, top, left, bottom)
     middle = round((top + bottom) / 2)
-    canvas.add(
-        f'<text x="14" y="{middle}" font-size="13" fill="currentColor" text-anchor="middle" '
-        f'transform="rotate(-90 14 {middle})">{escape(y_label)}</text>'
-    )
+    canvas.text(14, middle, y_label, 13, "middle", transform=f"rotate(-90 14 {middle})")
 
 
 def x_axis(canvas: Canvas, across: _Scale, y: float, label: str, most: int = 8) -> None:
@@ -219,7 +215,6 @@ def bar_figure(
     *,
     title: str = "",
     value_label: str,
-    colours: Sequence[str] | None = None,
     log: bool = False,
     alt: str | None = None,
     format: str = "svg",
@@ -238,8 +233,7 @@ def bar_figure(
     zero = across.start if log else across(0.0)
     for index, (name, value, word) in enumerate(zip(names, values, words, strict=True)):
         y, end = top + index * pitch, round(across(value))
-        colour = colours[index] if colours else FEATURE_ENCODER.colour
-        canvas.rect(min(zero, end), y, abs(end - zero), 20, fill=colour, stroke="currentColor", stroke_width=0.6)
+        canvas.rect(min(zero, end), y, abs(end - zero), 20, FEATURE_ENCODER.colour, None, "currentColor")
         canvas.text(left - 10, y + 15, name, anchor="end")
         canvas.text(max(zero, end) + 8, y + 15, word)
     bottom = top + len(names) * pitch
@@ -251,107 +245,72 @@ def bar_figure(
 
 
 def heat_map(
-    values: Any,
-    rows: Sequence[str],
-    *,
-    title: str = "",
-    x_label: str = "frame t",
-    floor: float | None = None,
-    alt: str | None = None,
-    unit: str = "",
-    format: str = "svg",
+    values: Any, rows: Sequence[str], *, floor: float, title: str = "", x_label: str = "frame t", alt: str | None = None
 ) -> Picture:
-    """Numbers over layers (down) and frames (across), in at most eight steps of colour.
+    """Numbers over layers (down) and frames (across), one step of colour per power of ten.
 
     Parameters
     ----------
     values : array-like
-        (rows, columns), not negative where ``floor`` is given.
+        (rows, columns), not negative.
     rows : sequence of str
         Name of each row.
-    title, x_label, unit : str
+    floor : float
+        Smallest number that counts, e.g. what float error alone can do: what lies below stays blank.
+    title, x_label : str
         Words around the map.
-    floor : float, optional
-        Smallest number that counts, e.g. what float error alone can do: the steps are then powers of ten, and what lies
-        below stays blank.
     alt : str, optional
         Made from the data unless given.
-    format : {"svg", "image"}
-        See `Canvas.picture`.
     """
     table = [_steady(row, 3) for row in as_list(values)] if not hasattr(values, "ndim") or values.ndim == 2 else []
     if len(table) != len(rows) or not table or not table[0] or {len(row) for row in table} != {len(table[0])}:
         shape = tuple(getattr(values, "shape", (len(table), len(table[0]) if table else 0)))
         raise ValueError(f"wanted values of shape (rows, columns) with {len(rows)} named rows, found {shape}")
-    bounds, steps = _heat_steps(table, floor, unit)
+    largest = max(map(max, table))
+    last = math.ceil(math.log10(max(largest, floor * 10)) - 1e-9)
+    bounds = [10.0**power for power in range(max(math.floor(math.log10(floor) + 1e-9), last - len(_HEAT)), last)]
+    colours = [_HEAT[step * (len(_HEAT) - 1) // max(1, len(bounds) - 1)] for step in range(len(bounds))]
     columns, pitch, top = len(table[0]), 20, 32
     left = min(420, 24 + round(CHARACTER * max(map(len, rows))))
     canvas = Canvas(max(WIDTH, left + 360))
     cell, bottom = (canvas.width - 24 - left) / columns, top + pitch * len(rows)
-    canvas.text(_start_of(title, left, canvas.width), 18, title, 15, bold=True)
-    boxes: dict[int, list[str]] = {}
+    canvas.text(max(24, min(left, canvas.width - 24 - 8.2 * len(title))), 18, title, 15, bold=True)
+    boxes: list[str] = [""] * len(bounds)
     for index, (name, row) in enumerate(zip(rows, table, strict=True)):
         y = top + index * pitch
         canvas.text(left - 8, y + 15, name, 13, "end")
-        for start, stop, step in runs([_step_of(value, bounds, floor) for value in row]):
-            if step >= 0:
+        steps = [max(0, sum(v >= bound for bound in bounds) - 1) if v > floor else None for v in row]
+        for start, stop, step in runs(steps):
+            if step is not None:
                 x, wide = left + start * cell, (stop - start) * cell
-                boxes.setdefault(step, []).append(f"M{x:.1f},{y}h{wide:.1f}v{pitch}h{-wide:.1f}z")
-    for step, box in sorted(boxes.items()):
-        canvas.path("".join(box), fill=_HEAT[step * (len(_HEAT) - 1) // max(1, len(steps) - 1)])
-    canvas.rect(left, top, cell * columns, bottom - top, stroke="currentColor", stroke_width=0.8)
+                boxes[step] += f"M{x:.1f},{y}h{wide:.1f}v{pitch}h{-wide:.1f}z"
+    for box, colour in zip(boxes, colours, strict=True):
+        if box:
+            canvas.path(box, fill=colour)
+    canvas.rect(left, top, cell * columns, bottom - top, stroke="currentColor")
     x_axis(canvas, linear(0, columns, left, left + cell * columns), bottom, x_label)
-    entries = [(words, _HEAT[i * (len(_HEAT) - 1) // max(1, len(steps) - 1)], 1) for i, words in enumerate(steps)]
-    if floor is not None:
-        entries.insert(0, (f"blank: at most {_mark_words(floor)}", "none", 1))
-    y = canvas.legend(24, bottom + 66, entries)
+    names = [f"{_mark_words(bound)} to {_mark_words(bound * 10)}" for bound in bounds]
+    blank = (f"blank: at most {_mark_words(floor)}", "none", None)
+    y = canvas.legend(24, bottom + 66, [blank, *((n, colour, None) for n, colour in zip(names, colours, strict=True))])
     best = max(range(len(rows)), key=lambda index: max(table[index]))
-    largest, smallest = max(map(max, table)), min(map(min, table))
     alt = alt or (
-        f"Heat map of {len(rows)} rows by {columns} columns ({x_label}). Largest value about {largest:.1g}{unit} "
-        f"in {rows[best]} at {_place(table[best], floor)}; smallest {_told(smallest, floor)}{unit}."
+        f"Heat map of {len(rows)} rows by {columns} columns ({x_label}). Largest value about {_told(largest, floor)} "
+        f"in {rows[best]} at {_place(table[best], floor)}."
     )
     body = [
         [name, _told(max(row), floor), _place(row, floor), _told(sorted(row)[len(row) // 2], floor)]
         for name, row in zip(rows, table, strict=True)
     ]
-    headers = ("row", f"largest, about{unit and ' ' + unit}", f"at {x_label}", "median, about")
-    return canvas.picture(y + 16, alt, f"{title or alt}\n\n{Table(headers, body).text()}", format)
+    text = Table(("row", "largest, about", f"at {x_label}", "median, about"), body).text()
+    return canvas.picture(y + 16, alt, f"{title or alt}\n\n{text}")
 
 
-def _heat_steps(table: list[list[float]], floor: float | None, unit: str) -> tuple[list[float], list[str]]:
-    """Lower bounds of the steps of colour, and what each step means in words."""
-    low, high = min(map(min, table)), max(map(max, table))
-    if floor is not None:
-        first, last = math.floor(math.log10(floor) + 1e-9), math.ceil(math.log10(max(high, floor * 10)) - 1e-9)
-        bounds = [10.0**power for power in range(max(first, last - len(_HEAT)), last)]
-        return bounds, [f"{_mark_words(bound)} to {_mark_words(bound * 10)}{unit}" for bound in bounds]
-    step = _round_step(((high - low) or abs(high) or 1.0) / 6)
-    first, last = math.floor(low / step + 1e-9), max(math.ceil(high / step - 1e-9), math.floor(low / step + 1e-9) + 1)
-    bounds = [index * step for index in range(first, last)]
-    return bounds, [f"{_mark_words(bound)} to {_mark_words(bound + step)}{unit}" for bound in bounds]
-
-
-def _step_of(value: float, bounds: list[float], floor: float | None) -> int:
-    """Which step of colour a value has; -1 for none."""
-    if math.isnan(value) or (floor is not None and value <= floor):
-        return -1
-    return max(0, sum(value >= bound for bound in bounds) - 1)
-
-
-def _told(value: float, floor: float | None) -> str:
+def _told(value: float, floor: float) -> str:
     """A number of the map with one digit; one that float error alone can make is not written out."""
-    return f"{value:.1g}" if floor is None or value > floor else f"≤ {_mark_words(floor)}"
+    return f"{value:.1g}" if value > floor else f"≤ {_mark_words(floor)}"
 
 
-def _place(row: list[float], floor: float | None) -> int | str:
+def _place(row: list[float], floor: float) -> int | str:
     """The first column that is as large as the largest, up to a twentieth."""
     largest = max(row)
-    if floor is not None and largest <= floor:
-        return "–"
-    return next(index for index, value in enumerate(row) if value >= largest - abs(largest) / 20)
-
-
-def _start_of(title: str, left: float, width: float) -> float:
-    """Where a title starts: above the map, or further left where it would not fit."""
-    return max(24, min(left, width - 24 - 8.2 * len(title)))
+    return next(index for index, v in enumerate(row) if v >= largest * 0.95) if largest > floor else "–"

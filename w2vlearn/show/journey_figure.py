@@ -136,7 +136,7 @@ class _Drawing:
         for index, (stage, size, letter, words) in enumerate(blocks):
             x, height = _TRACK + index * pitch, max(4, size * scale)
             box = (x, base - height, wide, height, stage.colour)
-            canvas.rect(*box, opacity=0.8, stroke="currentColor", stroke_width=0.8)
+            canvas.rect(*box, opacity=0.8, stroke="currentColor")
             canvas.text(x + wide + 9, base - 38, str(size), 17, bold=True)
             canvas.lock(x + wide + 9 + 10.8 * len(str(size)) + 7, base - 38, 15)
             canvas.text(x + wide + 9, base - 20, letter)
@@ -166,7 +166,7 @@ class _Drawing:
                 canvas.rect(x + valid, box_top, side - valid, side, fill=canvas.hatch("padding"))
                 canvas.line(x, box_top + valid, x + side, box_top + valid, 0.8)
                 canvas.line(x + valid, box_top, x + valid, box_top + side, 0.8)
-            canvas.rect(x, box_top, side, side, stroke="currentColor", stroke_width=0.8)
+            canvas.rect(x, box_top, side, side, stroke="currentColor")
             keys = numbers.valid_frames[clip] if handed else frames
             canvas.text(x, box_top + side + 20, f"clip {clip}: {keys} of {frames}")
         return top + -(-len(self.shown) // per_line) * (side + below) - below + 20
@@ -174,7 +174,7 @@ class _Drawing:
     def legend(self, y: float) -> float:
         numbers, canvas = self.numbers, self.canvas
         canvas.line(_LEFT, y - 24, WIDTH - 20, y - 24, 0.6, 0.6)
-        entries = [("solid: valid", WAVEFORM.colour, 1.0)]
+        entries = [("solid: valid", WAVEFORM.colour, None)]
         if numbers.padded:
             entries += [canvas.hatch_entry("padding"), ("pale: padding that looks", TRANSFORMER.colour, 0.3)]
         if numbers.unread is not None and any(numbers.unread):
@@ -201,7 +201,7 @@ class _Drawing:
         if valid < _TRACK_WIDTH:
             canvas.rect(end, y, _TRACK_WIDTH - valid, height, fill=canvas.hatch("padding"))
             canvas.line(end, y, end, y + height, 0.8)
-        canvas.rect(_TRACK, y, _TRACK_WIDTH, height, stroke="currentColor", stroke_width=0.8)
+        canvas.rect(_TRACK, y, _TRACK_WIDTH, height, stroke="currentColor")
 
     def lane_label(self, clip: int, middle: float) -> None:
         self.canvas.text(_TRACK - 14, middle + 5, f"clip {clip}", anchor="end")

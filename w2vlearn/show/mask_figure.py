@@ -55,7 +55,7 @@ def mask_figure(named: Mapping[str, Any], *, title: str = "Masks", alt: str | No
             canvas.text(_TRACK, y + 22, f"and {len(clips) - _MOST} more clips")
             y += 26
         y += 40
-    solid = ("solid: valid" if "padding" in hatches else "solid: seen", WAVEFORM.colour, 1.0)
+    solid = ("solid: valid" if "padding" in hatches else "solid: seen", WAVEFORM.colour, None)
     canvas.legend(_LEFT, y, [solid, *map(canvas.hatch_entry, sorted(hatches))])
     alt = alt or _alt(named, parsed)
     return Picture(canvas.svg(y + 14, title, alt), alt, _text(parsed))
@@ -112,7 +112,7 @@ def _strips(canvas: Canvas, clips: list[list], stage: Stage, hatch: str, y: floa
             canvas.rect(_TRACK + cell * start, top, cell * (stop - start), height, fill, 0.55 if flag else 1)
         if cell >= 3:
             canvas.separators(_TRACK, top, _TRACK_WIDTH, height, len(flags))
-        canvas.rect(_TRACK, top, _TRACK_WIDTH, height, stroke="currentColor", stroke_width=0.8)
+        canvas.rect(_TRACK, top, _TRACK_WIDTH, height, stroke="currentColor")
         canvas.text(_RIGHT, top + 16, f"{sum(flags)} of {len(flags)} {'seen' if hatch == 'time_mask' else 'valid'}")
     return y + len(clips) * pitch - 9
 
@@ -127,7 +127,7 @@ def _squares(canvas: Canvas, clips: list[list], stage: Stage, hatch: str, y: flo
                 fill, wide, high = stage.colour if flag else canvas.hatch(hatch), stop - first, lower - upper
                 box = (x + across * first, top + down * upper, across * wide, down * high)
                 canvas.rect(*box, fill, 0.55 if flag else 1)
-        canvas.rect(x, top, _SQUARE, _SQUARE, stroke="currentColor", stroke_width=0.8)
+        canvas.rect(x, top, _SQUARE, _SQUARE, stroke="currentColor")
         canvas.text(x, top + _SQUARE + 19, f"clip {place}: {sum(rows[0])} of {len(rows[0])}")
     return y + -(-len(clips) // per_line) * (_SQUARE + 44) - 24
 

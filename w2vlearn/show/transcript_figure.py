@@ -105,7 +105,7 @@ class _Line:
         if len(unread) and tail_s < self.end:
             left = min(self.x(tail_s), self.x(self.end) - 5)
             self.canvas.rect(left, y, self.x(self.end) - left, height, fill=self.canvas.hatch("unread"))
-        self.canvas.rect(_TRACK, y, self.x(self.end) - _TRACK, height, stroke="currentColor", stroke_width=0.8)
+        self.canvas.rect(_TRACK, y, self.x(self.end) - _TRACK, height, stroke="currentColor")
 
     def frame_strip(self, y: float, height: float) -> None:
         """A bar per frame: full where it holds a character, low for a blank; one path of each kind."""
@@ -144,9 +144,7 @@ class _Line:
                 continue
             left, right = self.x(word.start_s), self.x(word.end_s)
             ticks = ("v5" if word.start_s >= self.begin else "m0,5", "v-5" if word.end_s <= self.end else "")
-            self.canvas.path(
-                f"M{number(left)},{number(y)}{ticks[0]}H{number(right)}{ticks[1]}", stroke="currentColor", join="miter"
-            )
+            self.canvas.path(f"M{number(left)},{number(y)}{ticks[0]}H{number(right)}{ticks[1]}", stroke="currentColor")
             if word in here:
                 free = self.word_label(word.text, (left + right) / 2, free, y + 21)
         return y + 24

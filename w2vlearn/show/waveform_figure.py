@@ -62,7 +62,7 @@ def waveform_figure(
     canvas, top, height = Canvas(WIDTH), 30, 130
     canvas.text(_LEFT, 18, title, 15, bold=True)
     across = linear(0, total, _LEFT, _RIGHT)
-    legend = [("waveform", WAVEFORM.colour, 1.0)]
+    legend = [("waveform", WAVEFORM.colour, None)]
     loudest = max((abs(value) for value in values), default=0) or 1.0
     for t, span in spans.items():
         start, stop = across(span.start), across(span.stop)
@@ -76,7 +76,7 @@ def waveform_figure(
             wide = max(across(stop) - across(start), 2)
             canvas.rect(across(start), top, wide, height, fill=canvas.hatch(kind), stroke="currentColor")
             legend.append(canvas.hatch_entry(kind))
-    canvas.rect(_LEFT, top, _RIGHT - _LEFT, height, stroke="currentColor", stroke_width=0.8)
+    canvas.rect(_LEFT, top, _RIGHT - _LEFT, height, stroke="currentColor")
     bottom = top + height
     if frames:
         canvas.text(_LEFT, bottom + 20, "frames", 13)
