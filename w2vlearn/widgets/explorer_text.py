@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from w2vlearn.geometry import FrameGeometry
 from w2vlearn.show.table import Table
 from w2vlearn.tracing.expression import Expression
 
@@ -32,51 +33,50 @@ def sizes(facts: dict[str, Any], B: int, L: int) -> dict[str, int]:
 
 def clip_words(facts: dict[str, Any], length: int, rate: int) -> str:
     """``"16 000 samples = 1.000 s → 49 frames, the last 240 samples unread"``."""
-    values = sizes(facts, 1, length)
-    frames, hop, field = values["T"], facts["closed"]["T"]["hop"], facts["closed"]["T"]["offset"]
-    said = f"{_spaced(length)} samples = {length / rate:.3f} s → {_spaced(frames)} frame{'' if frames == 1 else 's'}"
+    values, geometry = sizes(facts, 1, length), _geometry(facts)
+    frames, unread = values["T"], len(geometry.unread(length))
+    text = f"{_spaced(length)} samples = {length / rate:.3f} s → {_spaced(frames)} frame{'' if frames == 1 else 's'}"
     if frames:
-        tail = length - ((frames - 1) * hop + field)
-        return said + (f", the last {_spaced(tail)} samples unread" if tail else ", every sample read")
+        return text + (f", the last {_spaced(unread)} samples unread" if unread else ", every sample read")
     step = next(step for step in facts["tower"] if not _size(step["after"], values))
-    left = _size(step["before"], values)
+    left, missing = _size(step["before"], values), _spaced(geometry.receptive_field - length)
     gets = f"{_spaced(left)} position{'' if left == 1 else 's'} and needs {step['kernel']}"
-    return f"{said}: it runs out at {step['name']}, which gets {gets}; {_spaced(field - length)} samples are missing"
+    return f"{text}: it runs out at {step['name']}, which gets {gets}; {missing} samples are missing"
 
 
 def pointed_words(facts: dict[str, Any], lengths: list[int], clip: int, frame: int, sample: int, rate: int) -> str:
     """Which samples make the frame, or which frames read the sample, that is pointed at (-1: neither)."""
-    who, length = f"clip {clip + 1}", lengths[clip]
-    hop, field = facts["closed"]["T"]["hop"], facts["closed"]["T"]["offset"]
-    frames = sizes(facts, 1, length)["T"]
-
-    def ms(position: float) -> str:
-        return f"{position * 1000 / rate:.1f}"
-
+    who, length, geometry = f"clip {clip + 1}", lengths[clip], _geometry(facts)
+    frames = geometry.frame_count(length)
     if frame >= 0:
         if frame >= frames:
             which = f"frames 0 … {frames - 1}" if frames else "no frame at all"
             return f"{who} has no frame {frame}: {which}"
-        start, stop = frame * hop, frame * hop + field
+        span = geometry.span(frame)
+        start, stop = (position * 1000 / rate for position in (span.start, span.stop))
         return (
-            f"frame {frame} of {who} reads samples {start} … {stop - 1}: {ms(start)} … {ms(stop)} ms, "
-            f"centre {ms(start + field / 2)} ms"
+            f"frame {frame} of {who} reads samples {span.start} … {span[-1]}: {start:.1f} … {stop:.1f} ms, "
+            f"centre {(start + stop) / 2:.1f} ms"
         )
     if sample < 0:
         return f"point at a frame or a sample of {who}"
     if sample >= length:
         return f"{who} has no sample {sample}: it has {length}"
-    first, last = max(0, -((field - 1 - sample) // hop)), min(frames - 1, sample // hop)
-    if first == last:
-        readers = f"frame {first} reads it"
-    elif first < last:
-        readers = f"frames {first} … {last} read it"
+    reading = geometry.frames_at(sample, length)
+    if len(reading) == 1:
+        readers = f"frame {reading[0]} reads it"
+    elif reading:
+        readers = f"frames {reading[0]} … {reading[-1]} read it"
     elif not frames:
         readers = "no frame reads it: no frame fits"
     else:
-        inside = sample < (frames - 1) * hop + field
-        readers = "no frame reads it: it " + ("lies between frames" if inside else "is in the unread tail")
-    return f"sample {sample} of {who} ({ms(sample)} ms): {readers}"
+        where = "is in the unread tail" if sample in geometry.unread(length) else "lies between frames"
+        readers = f"no frame reads it: it {where}"
+    return f"sample {sample} of {who} ({sample * 1000 / rate:.1f} ms): {readers}"
+
+
+def _geometry(facts: dict[str, Any]) -> FrameGeometry:
+    return FrameGeometry(*(tuple(step[name] for step in facts["tower"]) for name in ("kernel", "stride")))
 
 
 def mask_words(facts: dict[str, Any], lengths: list[int], convention: str) -> list[str]:
