@@ -9,8 +9,8 @@ import base64
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from html import escape
 from typing import Any
-from xml.sax.saxutils import escape, quoteattr
 
 from w2vlearn.show.palette import HATCHES, svg_pattern
 
@@ -211,7 +211,7 @@ class Canvas:
         if format == "image":
             html = html.replace("currentColor", INK).replace("width:100%;", f"width:{number(self.width)}px;", 1)
             source = f"data:image/svg+xml;base64,{base64.b64encode(html.encode()).decode()}"
-            html = f'<img src="{source}" alt={quoteattr(alt)} style="width:100%;max-width:{number(self.width)}px">'
+            html = f'<img src="{source}" alt="{escape(alt)}" style="width:100%;max-width:{number(self.width)}px">'
         return Picture(html, alt, text)
 
 

@@ -176,7 +176,7 @@ class _Drawing:
         canvas.line(_LEFT, y - 24, WIDTH - 20, y - 24, 0.6, 0.6)
         entries = [("solid: valid", WAVEFORM.colour, None)]
         if numbers.padded:
-            entries += [canvas.hatch_entry("padding"), ("pale: padding that looks", TRANSFORMER.colour, 0.3)]
+            entries += [canvas.hatch_entry("padding"), ("faint: padding that looks", TRANSFORMER.colour, 0.3)]
         if numbers.unread is not None and any(numbers.unread):
             entries.append(canvas.hatch_entry("unread"))
         y = canvas.legend(_LEFT, y, entries) + 26

@@ -48,6 +48,11 @@ STAGES: tuple[Stage, ...] = (WAVEFORM, FEATURE_ENCODER, PROJECTION, POSITIONS, T
 """The six stages that have a colour, in the order in which a clip passes them."""
 
 LOCK = "🔒"  # beside every size that no length can move
+# The same for HTML: drawn, for a machine without an emoji font shows an empty box.
+LOCK_SVG = (
+    '<svg aria-hidden="true" viewBox="0 0 12 14" style="height:0.9em;vertical-align:-0.1em"><path d="M3,6V4a3,3 0 0 1 '
+    '6,0V6" fill="none" stroke="currentColor" stroke-width="1.6"/><path d="M1,6h10v8h-10z" fill="currentColor"/></svg>'
+)
 WARNING = "⚠"  # beside a layer that mixes along time and was handed no mask
 MIXES_UNMASKED = f"none {WARNING} mixes time"
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from wcwidth import wcswidth
 
-from w2vlearn.show.palette import Stage, marker
+from w2vlearn.show.palette import LOCK, LOCK_SVG, Stage, marker
 
 GAP = "  "
 DEFAULT_WIDTH = 120
@@ -355,4 +355,5 @@ def _html_block(block: str | Table | Raw | Folded | Alert) -> str:
     if isinstance(block, Folded):
         summary = escape(block.table.caption)
         return f'<details style="margin:6px 0"><summary>{summary}</summary>{block.table.html()}</details>'
-    return "".join(f'<p style="margin:4px 0">{escape(line)}</p>' for line in block.split("\n") if line)
+    lines = [escape(line).replace(LOCK, LOCK_SVG) for line in block.split("\n") if line]
+    return "".join(f'<p style="margin:4px 0">{line}</p>' for line in lines)
