@@ -9,7 +9,8 @@ from torch import nn
 from trace_helpers import untouched
 
 from w2vlearn.batch import pad
-from w2vlearn.masks import frame_lengths, frame_mask
+from w2vlearn.geometry import FrameGeometry
+from w2vlearn.padding_masks import frame_mask
 from w2vlearn.tracing import padding_leak, trace
 
 transformers = pytest.importorskip("transformers")
@@ -75,7 +76,7 @@ class Lengths(nn.Module):
     def forward(self, waveforms, lengths=None):
         x = self.conv(waveforms[:, None])
         if lengths is not None:
-            x = x * frame_mask(frame_lengths(lengths, (10,), (5,)), x.shape[2])[:, None]
+            x = x * frame_mask(FrameGeometry((10,), (5,)).frame_counts(lengths), x.shape[2])[:, None]
         return self.mix(x)
 
 

@@ -46,7 +46,13 @@ def test_every_preset_has_the_same_geometry():
         ({"num_attention_heads": 7}, "num_attention_heads = 7 must divide hidden_size = 768"),
         ({"num_conv_pos_embedding_groups": 5}, "num_conv_pos_embedding_groups = 5 must divide"),
         ({"hidden_size": 0}, "hidden_size must be at least 1"),
-        ({"attn_implementation": "flash"}, "found 'flash'"),
+        ({"attn_implementation": "flash"}, 'attn_implementation is "sdpa" or "eager", found \'flash\''),
+        ({"ctc_loss_reduction": "average"}, "ctc_loss_reduction is .* found 'average'"),
+        ({"num_codevector_groups": 3}, "num_codevector_groups = 3 must divide codevector_dim = 256"),
+        ({"hidden_dropout": 1.5}, "hidden_dropout is a share, 0 … 1, found 1.5"),
+        ({"mask_time_prob": -0.1}, "mask_time_prob is a share"),
+        ({"vocab_size": 0}, "vocab_size must be at least 1"),
+        ({"add_adapter": True, "adapter_kernel_size": 4}, "adapter_kernel_size = 4: at most 3"),
     ],
 )
 def test_impossible_numbers_are_refused(changes, words):

@@ -82,7 +82,7 @@ def test_an_unknown_name_is_refused_by_name():
 # Rooms from the ground up; a room may import rooms of lower floors. A new file of w2vlearn/ gets its floor here.
 FLOORS = [
     {"config", "geometry"},
-    {"audio", "masks", "checkpoint_files"},
+    {"audio", "padding_masks", "checkpoint_files"},
     {"batch", "stream", "chunks", "vocabulary", "processing", "checkpoint_keys"},
     {"model", "text"},
     {"checkpoint", "transcript"},

@@ -73,5 +73,5 @@ def test_a_progress_bar(capsys):
 def test_bad_input():
     with pytest.raises(ValueError, match="at least one step, found steps = 0"):
         pretrain_tiny(steps=0)
-    with pytest.raises(ValueError, match="clip 1 has 9 real frames, one span needs 10"):
+    with pytest.raises(ValueError, match="clip 1 has 9 valid frames, one span needs 10"):
         pretrain_tiny([torch.randn(8000), torch.randn(3279)], progress=False)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from w2vlearn.masks import sample_mask
+from w2vlearn.padding_masks import sample_mask
 
 __all__ = ["Batch", "pad"]
 

@@ -22,17 +22,18 @@ class Fault:
     lesson: int | None = None
 
 
-GEOMETRY, MASKS, BATCH = "w2vlearn/geometry.py", "w2vlearn/masks.py", "w2vlearn/batch.py"
-MODEL, ENCODER, CONVOLUTIONS, POSITIONS, ATTENTION, PROJECTION, CTC = (
+GEOMETRY, MASKS, BATCH = "w2vlearn/geometry.py", "w2vlearn/padding_masks.py", "w2vlearn/batch.py"
+MODEL, ENCODER, CONVOLUTIONS, POSITIONS, PROJECTION, CTC, PRETRAINING, CHECKS = (
     f"w2vlearn/model/{name}.py"
     for name in (
         "wav2vec2",
         "encoder",
         "feature_encoder",
         "positional_embedding",
-        "attention",
         "feature_projection",
         "ctc",
+        "pretraining",
+        "input_checks",
     )
 )
 TEXT, CHUNKS = "w2vlearn/text.py", "w2vlearn/chunks.py"
@@ -42,16 +43,16 @@ FAULTS = (
     Fault(
         "frame count: one too high",
         GEOMETRY,
-        "length = (length - kernel) // stride + 1 if length >= kernel else 0",
-        "length = (length - kernel) // stride + 2 if length >= kernel else 0",
+        "length = max(0, (length - kernel) // stride + 1)",
+        "length = max(0, (length - kernel) // stride + 2)",
         unit="tests/test_geometry.py",
         lesson=0,
     ),
     Fault(
         "frame count: rounded up",
         GEOMETRY,
-        "length = (length - kernel) // stride + 1 if length >= kernel else 0",
-        "length = -((kernel - length) // stride) + 1 if length >= kernel else 0",
+        "length = max(0, (length - kernel) // stride + 1)",
+        "length = max(0, -((kernel - length) // stride) + 1)",
         unit="tests/test_geometry.py",
         lesson=0,
     ),
@@ -83,7 +84,7 @@ FAULTS = (
         "model: the mask is never used for the lengths",
         MODEL,
         "        if sample_mask is None:\n            sample_mask = torch.ones_like(input_values, dtype=torch.bool)",
-        "        sample_mask = torch.ones_like(input_values, dtype=torch.bool)",
+        "        if True:\n            sample_mask = torch.ones_like(input_values, dtype=torch.bool)",
         unit="tests/test_model.py",
         lesson=0,
     ),
@@ -219,7 +220,7 @@ FAULTS = (
     ),
     Fault(
         "eager attention: the mask ignored",
-        ATTENTION,
+        ENCODER,
         "    if mask is not None:",
         "    if mask is None:",
         unit="tests/test_model.py",
@@ -233,25 +234,25 @@ FAULTS = (
     ),
     Fault(
         "frame lengths: rounded up",
-        MASKS,
-        'lengths = torch.div(lengths - kernel, stride, rounding_mode="floor") + 1',
-        'lengths = torch.div(lengths - kernel + stride - 1, stride, rounding_mode="floor") + 1',
+        GEOMETRY,
+        "((lengths - self.receptive_field) // self.hop + 1)",
+        "(-((self.receptive_field - lengths) // self.hop) + 1)",
         unit="tests/test_batch.py",
         lesson=4,
     ),
     Fault(
         "encoder: attention is told nothing",
         ENCODER,
-        "return masks.zero_padding(hidden_states, frame_mask), masks.attention_mask(frame_mask)",
-        "return masks.zero_padding(hidden_states, frame_mask), None",
+        "return padding_masks.zero_padding(hidden_states, frame_mask), padding_masks.attention_mask(frame_mask)",
+        "return padding_masks.zero_padding(hidden_states, frame_mask), None",
         unit="tests/test_model.py",
         lesson=4,
     ),
     Fault(
         "checks: left padding is let in",
-        "w2vlearn/model/checks.py",
-        "        if not bool(row[0]):",
-        "        if False:",
+        CHECKS,
+        "    if not bool(row[0]):",
+        "    if False:",
         unit="tests/test_model.py",
         lesson=4,
     ),
@@ -267,7 +268,7 @@ FAULTS = (
     Fault(
         "model: the mask never reaches the Transformer",
         MODEL,
-        "hidden_states, attention_mask=None if attention_mask is None else frame_mask",
+        "hidden_states, attention_mask=None if sample_mask is None else frame_mask",
         "hidden_states, attention_mask=None",
         unit="tests/test_model.py",
         lesson=5,
@@ -307,7 +308,7 @@ FAULTS = (
     ),
     Fault(
         "attention: heads split along the wrong axis",
-        ATTENTION,
+        ENCODER,
         "features.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)",
         "features.unflatten(-1, (-1, self.num_heads)).movedim(-1, 1)",
         unit="tests/test_parity.py",
@@ -315,7 +316,7 @@ FAULTS = (
     ),
     Fault(
         "eager attention: scaled by d, not by its root",
-        ATTENTION,
+        ENCODER,
         "key.transpose(2, 3) / query.shape[-1] ** 0.5",
         "key.transpose(2, 3) / query.shape[-1]",
         unit="tests/test_model.py",
@@ -341,16 +342,16 @@ FAULTS = (
     Fault(
         "CTC: padding counted as frames",
         CTC,
-        "        frame_lengths,\n        real.sum(dim=1),",
-        "        torch.full_like(frame_lengths, logits.shape[1]),\n        real.sum(dim=1),",
+        "        frame_lengths,\n        is_token.sum(dim=1),",
+        "        torch.full_like(frame_lengths, logits.shape[1]),\n        is_token.sum(dim=1),",
         unit="tests/test_parity.py",
         lesson=7,
     ),
     Fault(
         "CTC: blanks in the labels kept",
         CTC,
-        "real = (labels != -100) & (labels != config.pad_token_id)",
-        "real = labels != -100",
+        "is_token = (labels != -100) & (labels != config.pad_token_id)",
+        "is_token = labels != -100",
         lesson=7,
     ),
     Fault(
@@ -373,7 +374,7 @@ FAULTS = (
     Fault(
         "time mask: spans on padding",
         "w2vlearn/model/time_masks.py",
-        "score.masked_fill(position > (real - span)[:, None], 2.0)",
+        "score.masked_fill(position > (lengths - span)[:, None], 2.0)",
         "score.masked_fill(position > size - span, 2.0)",
         unit="tests/test_time_masks.py",
         lesson=8,
@@ -399,7 +400,7 @@ FAULTS = (
         "w2vlearn/model/quantizer.py",
         "scores = scores.unflatten(-1, (self.num_groups, self.num_vars))",
         "scores = scores.unflatten(-1, (self.num_vars, self.num_groups)).transpose(2, 3)",
-        unit="tests/test_quantizer.py",
+        unit="tests/test_pretraining.py",
         lesson=8,
     ),
     Fault(
@@ -407,30 +408,30 @@ FAULTS = (
         "w2vlearn/model/quantizer.py",
         "        return codevectors.flatten(2), codes, perplexity(usage, counted)",
         "        return codevectors.flatten(2)[..., : codevectors.shape[-1]], codes, perplexity(usage, counted)",
-        unit="tests/test_quantizer.py",
+        unit="tests/test_pretraining.py",
         lesson=8,
     ),
     Fault(
         "negatives: the positive among them",
-        "w2vlearn/model/negatives.py",
+        PRETRAINING,
         "    number = number + (number >= own[:, :, None])",
         "    number = number + 0 * own[:, :, None]",
-        unit="tests/test_negatives.py",
+        unit="tests/test_pretraining.py",
         lesson=8,
     ),
     Fault(
         "negatives: rows of the first clip",
-        "w2vlearn/model/negatives.py",
+        PRETRAINING,
         "    negatives = negatives + frames * torch.arange(clips, device=device)[:, None, None]",
         "    negatives = negatives + 0 * torch.arange(clips, device=device)[:, None, None]",
-        unit="tests/test_negatives.py",
+        unit="tests/test_pretraining.py",
         lesson=8,
     ),
     Fault(
-        "contrastive loss: equal words count as wrong answers",
-        "w2vlearn/model/losses.py",
-        "negative = negative.masked_fill(same_word.all(dim=-1), -torch.inf)",
-        "negative = negative.masked_fill(same_word.all(dim=-1) & False, -torch.inf)",
+        "contrastive loss: equal tokens count as wrong answers",
+        PRETRAINING,
+        "negative = negative.masked_fill(same_token.all(dim=-1), -torch.inf)",
+        "negative = negative.masked_fill(same_token.all(dim=-1) & False, -torch.inf)",
         unit="tests/test_pretraining.py",
         lesson=8,
     ),
@@ -461,18 +462,18 @@ FAULTS = (
     ),
     # ---------------------------------------------------------------- lesson 10: your own model
     Fault(
-        "adapter: real frames without the zeros",
+        "adapter: valid frames without the zeros",
         "w2vlearn/model/adapter.py",
-        "masks.frame_lengths(frame_lengths + 2 * PADDING, (self.kernel,), (self.stride,))",
-        "masks.frame_lengths(frame_lengths + PADDING, (self.kernel,), (self.stride,))",
-        unit="tests/test_adapter.py",
+        "self.geometry.frame_counts(frame_lengths + 2 * PADDING)",
+        "self.geometry.frame_counts(frame_lengths + PADDING)",
+        unit="tests/test_model.py",
     ),
     Fault(
         "adapter: no zeros beside the frames",
         "w2vlearn/model/adapter.py",
         "            padding=PADDING,",
         "            padding=0,",
-        unit="tests/test_adapter.py",
+        unit="tests/test_model.py",
         lesson=10,
     ),
     Fault(
@@ -486,18 +487,18 @@ FAULTS = (
     # ---------------------------------------------------------------- lesson 11: error gallery
     Fault(
         "checks: an inverted mask passes",
-        "w2vlearn/model/checks.py",
-        "        if not bool(row[0]):",
-        "        if not bool(row[0]) and False:",
-        unit="tests/test_model.py::test_bad_input_is_refused_in_words",
+        CHECKS,
+        "    if not bool(row[0]):",
+        "    if not bool(row[0]) and False:",
+        unit="tests/test_model.py::test_bad_input_is_refused_before_anything_is_computed",
         lesson=11,
     ),
     Fault(
         "checks: a clip too short inside a longer batch passes",
-        "w2vlearn/model/checks.py",
-        "        if real < geometry.receptive_field:",
-        "        if real < 0:",
-        unit="tests/test_model.py::test_bad_input_is_refused_in_words",
+        CHECKS,
+        "misplaced.any(dim=1) | (lengths < shortest)",
+        "misplaced.any(dim=1) | (lengths < 0)",
+        unit="tests/test_model.py::test_bad_input_is_refused_before_anything_is_computed",
         lesson=11,
     ),
 )

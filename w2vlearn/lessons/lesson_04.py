@@ -9,7 +9,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from w2vlearn import masks
+from w2vlearn import padding_masks
 from w2vlearn.config import Wav2Vec2Config
 from w2vlearn.geometry import FrameGeometry
 from w2vlearn.lessons.course import COURSE
@@ -87,9 +87,7 @@ def models() -> dict[str, Callable[[Tensor, Tensor | None], Tensor]]:
             hidden = model.feature_projection(model.feature_extractor(waveforms).transpose(1, 2))[0]
             if mask is None:
                 return model.encoder(hidden)[0]
-            real = masks.frame_mask(
-                masks.frame_lengths(mask.sum(1), geometry.kernels, geometry.strides), hidden.shape[1]
-            )
+            real = padding_masks.frame_mask(geometry.frame_counts(mask.sum(1)), hidden.shape[1])
             return change(model, hidden, real)
 
     def made(change: Callable) -> Callable[[Tensor, Tensor | None], Tensor]:
@@ -100,7 +98,7 @@ def models() -> dict[str, Callable[[Tensor, Tensor | None], Tensor]]:
         "a model that drops its mask": made(lambda model, hidden, real: model.encoder(hidden)[0]),
         "a model that takes True for padding": made(lambda model, hidden, real: model.encoder(hidden, ~real)[0]),
         "a model that zeroes padding and tells attention nothing": made(
-            lambda model, hidden, real: model.encoder(masks.zero_padding(hidden, real))[0]
+            lambda model, hidden, real: model.encoder(padding_masks.zero_padding(hidden, real))[0]
         ),
     }
 
@@ -110,7 +108,7 @@ def _cases_of_alone() -> list[Case]:
         torch.manual_seed(1)
         clips = [torch.randn(length) for length in (6_000, 3_000)]
     waveforms = torch.nn.utils.rnn.pad_sequence(clips, batch_first=True)
-    mask = masks.sample_mask(torch.tensor([len(clip) for clip in clips]), waveforms.shape[1])
+    mask = padding_masks.sample_mask(torch.tensor([len(clip) for clip in clips]), waveforms.shape[1])
     because = (
         "Its short clip comes out of the batch as it does alone.",
         "Attention looks at padding.",
@@ -124,7 +122,7 @@ def _cases_of_alone() -> list[Case]:
 
 
 def _rows(*counts: int, frames: int) -> Tensor:
-    return masks.frame_mask(torch.tensor(counts), frames)
+    return padding_masks.frame_mask(torch.tensor(counts), frames)
 
 
 def weight_of_padding() -> float:
@@ -332,7 +330,7 @@ def make_frame_mask(lengths, frames):
                 were alone.""",
             ),
         ),
-        why="`w2vlearn.masks` has both halves: `frame_lengths` (the formula, on tensors) and `frame_mask` (the comparison).",
+        why="Both halves exist: `geometry.frame_counts` (the formula, on tensors) and `w2vlearn.padding_masks.frame_mask` (the comparison).",
     ),
     Exercise(
         id="4.2",
@@ -425,7 +423,7 @@ def make_attention_mask(frame_mask):
                 here.""",
             ),
         ),
-        why="It is `w2vlearn.masks.attention_mask`, word for word.",
+        why="It is `w2vlearn.padding_masks.attention_mask`, word for word.",
     ),
     Exercise(
         id="4.3",
@@ -467,7 +465,12 @@ def to_real(given, convention, frames):
             Case(_rows(4, 2, frames=4).long(), "real", 4, label="an integer mask, 1 = real"),
             Case(~_rows(4, 1, frames=4), "padding", 4, label="a bool mask, True = padding"),
             Case((~_rows(4, 1, frames=4)).to(torch.uint8), "padding", 4, label="an integer mask, 1 = padding"),
-            Case(masks.additive_mask(_rows(3, 1, frames=3)), "additive", 3, label="an additive mask with finfo.min"),
+            Case(
+                padding_masks.additive_mask(_rows(3, 1, frames=3)),
+                "additive",
+                3,
+                label="an additive mask with finfo.min",
+            ),
             Case(
                 torch.where(_rows(3, 1, frames=3), 0.0, -10_000.0),
                 "additive",
@@ -563,7 +566,7 @@ def to_real(given, convention, frames):
                 """the three masks are right, the lengths are one off: a clip with no real frame gets one from you.""",
             ),
         ),
-        why="The way back is one line each, too: `~mask`, `masks.additive_mask(mask)`, `mask.sum(1)`.",
+        why="The way back is one line each, too: `~mask`, `padding_masks.additive_mask(mask)`, `mask.sum(1)`.",
     ),
     Exercise(
         id="4.4",

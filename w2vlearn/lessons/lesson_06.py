@@ -9,7 +9,7 @@ from w2vlearn.config import Wav2Vec2Config
 from w2vlearn.geometry import FrameGeometry
 from w2vlearn.lessons.course import COURSE
 from w2vlearn.lessons.exercise import Case, Exercise, Prediction, Rule, Wrong
-from w2vlearn.masks import frame_mask
+from w2vlearn.padding_masks import frame_mask
 
 LESSON = COURSE[6]
 
@@ -297,7 +297,7 @@ divided by the root of d, a softmax over the keys, and weight 0 for padded keys.
                 "that looks at the padding and at nothing else. True is real here: fill where the mask is False.",
             ),
         ),
-        why="`eager_attention` in `w2vlearn/model/attention.py`; Vaswani et al. 2017, section 3.2.1.",
+        why="`eager_attention` in `w2vlearn/model/encoder.py`; Vaswani et al. 2017, section 3.2.1.",
     ),
     Exercise(
         id="6.3",

@@ -56,11 +56,11 @@ from w2vlearn import FrameGeometry, Wav2Vec2Config
 @cache
 def padded_frames_hidden() -> int:
     """Padded frames that many draws of our own time mask hide."""
-    from w2vlearn import masks
+    from w2vlearn import padding_masks
     from w2vlearn.model import sample_time_mask
 
     lengths, generator = torch.tensor([49, 12, 30]), torch.Generator().manual_seed(0)
-    padding = ~masks.frame_mask(lengths, 49)
+    padding = ~padding_masks.frame_mask(lengths, 49)
     return sum(int((sample_time_mask(lengths, 49, generator=generator) & padding).sum()) for _ in range(200))
 
 
@@ -457,7 +457,7 @@ through the whole batch: frame `t` of clip `b` is row `b * T + t`.
             ),
         ),
         cases=candidate_cases,
-        why="`sample_negatives` in `w2vlearn/model/negatives.py` draws K of them, with replacement.",
+        why="`sample_negatives` in `w2vlearn/model/pretraining.py` draws K of them, with replacement.",
     ),
     Exercise(
         id="8.5",
@@ -513,7 +513,7 @@ cross-entropy of choosing the target by cosine similarity divided by the tempera
             ),
         ),
         cases=loss_cases,
-        why="`contrastive_logits` and `contrastive_loss` in `w2vlearn/model/losses.py` do it for all frames at once.",
+        why="`contrastive_logits` and `contrastive_loss` in `w2vlearn/model/pretraining.py` do it for all frames at once.",
     ),
 )
 

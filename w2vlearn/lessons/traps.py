@@ -7,7 +7,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from w2vlearn import masks
+from w2vlearn import padding_masks
 from w2vlearn.batch import pad
 from w2vlearn.config import Wav2Vec2Config
 from w2vlearn.model import Wav2Vec2Model
@@ -53,7 +53,7 @@ def moved_by_traps() -> dict[str, float]:
     states = {
         "none": (frames_of(model, batch.waveforms, right)[1, :real], alone),
         "no mask": (frames_of(model, batch.waveforms, None)[1, :real], alone),
-        "inverted": (frames_of(model, batch.waveforms, masks.padding_mask(right))[1, :real], alone),
+        "inverted": (frames_of(model, batch.waveforms, padding_masks.padding_mask(right))[1, :real], alone),
         "left padding": (frames_of(model, left, left_mask)[1, -real:], alone),
         "normalised over padding": (frames_of(model, whole, right)[1, :real], normal),
     }

@@ -1,24 +1,14 @@
-"""The two steps every mask goes through: sample mask (B, L) -> frame mask (B, T) -> attention mask (B, 1, T, T).
+"""The two steps of every padding mask: sample mask (B, L) -> frame mask (B, T) -> attention mask (B, 1, T, T).
 
-True means real, as in Hugging Face. The last section turns masks into the conventions of other libraries.
+True means valid, not padding, as in Hugging Face. The last two functions turn a mask into other libraries' conventions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
-__all__ = [
-    "additive_mask",
-    "attention_mask",
-    "frame_lengths",
-    "frame_mask",
-    "padding_mask",
-    "sample_mask",
-    "zero_padding",
-]
+__all__ = ["additive_mask", "attention_mask", "frame_mask", "padding_mask", "sample_mask", "zero_padding"]
 
 
 def sample_mask(lengths: Tensor, samples: int) -> Tensor:
@@ -27,50 +17,28 @@ def sample_mask(lengths: Tensor, samples: int) -> Tensor:
     Parameters
     ----------
     lengths : Tensor
-        Real samples per clip. Shape: (B,), integer.
+        Valid samples per clip. Shape: (B,), integer.
     samples : int
         L, the padded length.
 
     Returns
     -------
     Tensor
-        Shape: (B, L), bool; True for real samples.
+        Shape: (B, L), bool; True for valid samples.
     """
     return torch.arange(samples, device=lengths.device) < lengths[:, None]  # (L,) < (B, 1) -> (B, L)
 
 
-def frame_lengths(lengths: Tensor, kernels: Sequence[int], strides: Sequence[int]) -> Tensor:
-    """Real frames per clip, by the length formula of each convolution in turn.
-
-    Parameters
-    ----------
-    lengths : Tensor
-        Real samples per clip. Shape: (B,), integer.
-    kernels, strides : sequence of int
-        The feature encoder's convolutions.
-
-    Returns
-    -------
-    Tensor
-        Shape: (B,), int64; never below 0.
-
-    Notes
-    -----
-    Source: Hugging Face ``modeling_wav2vec2.py`` (``_get_feat_extract_output_lengths``). The clamp at 0 is
-    torchaudio's.
-    """
-    for kernel, stride in zip(kernels, strides, strict=True):
-        lengths = torch.div(lengths - kernel, stride, rounding_mode="floor") + 1
-    return lengths.clamp(min=0)
-
-
 def frame_mask(frame_lengths: Tensor, frames: int) -> Tensor:
-    """Frame mask: which of ``frames`` frames are real. Shapes: (B,) -> (B, T), bool, True for real frames."""
+    """Step 1. Which of ``frames`` frames are valid. Shapes: (B,) -> (B, T), bool, True for valid frames.
+
+    The valid frames per clip come from its valid samples: ``geometry.frame_counts(lengths)``, (B,) -> (B,).
+    """
     return torch.arange(frames, device=frame_lengths.device) < frame_lengths[:, None]  # (T,) < (B, 1) -> (B, T)
 
 
 def attention_mask(frame_mask: Tensor) -> Tensor:
-    """Attention mask: which keys each query may look at.
+    """Step 2. Which keys each query may attend to.
 
     Parameters
     ----------
