@@ -331,7 +331,7 @@ def _markdown_cell(value: Any) -> str:
 
 
 def _html_cell(tag: str, scope: str, value: Any, side: str) -> str:
-    text = _plain(str(value))
+    text = _plain(str(value)) if isinstance(value, Cell) else str(value).replace(_SOFT, "")
     style = f"text-align:{_SIDES[side]};vertical-align:top;padding:4px 6px"
     stage = ""
     if isinstance(value, Cell):

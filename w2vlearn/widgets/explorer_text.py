@@ -125,12 +125,10 @@ def explorer_text(explorer: Any) -> str:
 
 def _tower(facts: dict[str, Any], whole: dict[str, int], clips: list[dict[str, int]]) -> str:
     lines = [["L, samples", "–", "–", *[_spaced(clip["L"]) for clip in clips], "–"]]
-    for step in facts["tower"]:
-        after = _size(step["after"], whole)
-        left = Expression(step["left"])(**whole) if after else _size(step["before"], whole)
+    for step, left in zip(facts["tower"], _geometry(facts).left_over(whole["L"]), strict=True):
         name = step["name"] + (" = T" if step["after"] == "T" else "")
         per_clip = [_spaced(_size(step["after"], clip)) for clip in clips]
-        lines.append([name, step["kernel"], step["stride"], *per_clip, _spaced(max(0, left))])
+        lines.append([name, step["kernel"], step["stride"], *per_clip, _spaced(left)])
     names = [f"clip {index + 1}" for index in range(len(clips))]
     return Table(["after", "kernel", "stride", *names, "left over, longest clip"], lines).text()
 
