@@ -10,6 +10,7 @@ from w2vlearn.tracing.expression import Expression
 
 __all__ = ["clip_words", "explorer_text", "mask_words", "pointed_words", "sizes"]
 
+_HEADERS = ("layer", "shape, letters", "shape, numbers", "valid per clip", "mask handed", "padding")
 _SPACE = "\u00a0"
 _MANY = (("", 1), ("thousand", 1e3), ("million", 1e6), ("billion", 1e9), ("trillion", 1e12), ("quadrillion", 1e15))
 _BYTES = (("B", 1), ("kB", 1e3), ("MB", 1e6), ("GB", 1e9), ("TB", 1e12), ("PB", 1e15))
@@ -115,7 +116,7 @@ def explorer_text(explorer: Any) -> str:
         "frames": [pointed_words(facts, lengths, explorer.clip, explorer.frame, explorer.sample, rate)],
         "masks": mask_words(facts, lengths, explorer.convention),
         "costs": [_costs(facts, whole), _leak(facts)],
-        "table": [_table(facts["all_rows" if explorer.unfold else "rows"], whole, clips)],
+        "table": [Table(_HEADERS, table_rows(facts, lengths, explorer.unfold)).text()],
     }
     wanted = explorer.focus.split()
     chosen = [lines for key, lines in parts.items() if key == "model" or explorer.focus == "all" or key in wanted]
@@ -160,16 +161,18 @@ def _leak(facts: dict[str, Any]) -> str:
     return f"padding gets in {way}: at {leak['entry']}. {leak['reason']}. Reached: {', '.join(leak['stages'])}."
 
 
-def _table(rows: list[dict[str, Any]], whole: dict[str, int], clips: list[dict[str, int]]) -> str:
+def table_rows(facts: dict[str, Any], lengths: list[int], unfold: bool) -> list[list[str]]:
+    """Cells of the table of all layers: layer, shape in letters and in numbers, valid per clip, mask, reached."""
+    whole = sizes(facts, len(lengths), max(lengths))
+    clips = [sizes(facts, 1, length) for length in lengths]
     lines = []
-    for row in rows:
+    for row in facts["all_rows" if unfold else "rows"]:
         ends = " → ".join("×".join(str(_size(part, whole)) for part in end) for end in row["ends"])
         valid = ", ".join(str(_size(row["time"], clip)) for clip in clips) if row["time"] else "–"
         mask = row["mask"].split("\n")[0]
         reached = "! reached" if row["reached"] else "–"
         lines.append(["  " * row["depth"] + row["label"], row["letters"], ends, valid, mask, reached])
-    headers = ["layer", "shape, letters", "shape, numbers", "valid per clip", "mask handed", "padding"]
-    return Table(headers, lines).text()
+    return lines
 
 
 def _size(label: int | str, values: dict[str, int]) -> int:
