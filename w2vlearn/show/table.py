@@ -273,17 +273,20 @@ class Document:
 
     def markdown(self) -> str:
         """GitHub's Markdown; paragraphs that follow a table become a list."""
-        parts, listed = [], []
+        parts: list[str] = []
+        after_table: list[str] = []
+        tables = 0
         for block in self.blocks:
             if isinstance(block, Table):
+                tables += 1
                 parts.append(block.markdown())
             elif isinstance(block, str | Alert) and block != "":
                 words = _plain(block if isinstance(block, str) else f"**{block.label}** {block.text}")
-                if any(isinstance(part, Table) for part in self.blocks[: self.blocks.index(block)]):
-                    listed.append(f"- {words}")
+                if tables:
+                    after_table.append(f"- {words}")
                 else:
                     parts += words.split("\n")
-        return "\n\n".join([*parts, *(["\n".join(listed)] if listed else [])]) + "\n"
+        return "\n\n".join([*parts, "\n".join(after_table)]).rstrip("\n") + "\n"
 
     def html(self) -> str:
         """One ``<div>`` that follows the theme, folds with ``<details>`` and works without scripts."""
