@@ -15,8 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from w2vlearn import FrameGeometry, Wav2Vec2Config, Wav2Vec2ForCTC, explore, pad, trace
 from w2vlearn.audio import example
-from w2vlearn.tracing.expression import Expression
-from w2vlearn.tracing.symbolic import SymbolicTrace
+from w2vlearn.symbolic import SymbolicTrace
+from w2vlearn.symbolic.expressions import evaluate
 from w2vlearn.widgets import explorer as explorer_module
 from w2vlearn.widgets.explorer import HOUR
 from w2vlearn.widgets.explorer_data import facts, leaks, measure_leaks
@@ -66,7 +66,7 @@ def test_multiply_adds_are_those_that_torch_counts(preset):
         waves, mask = torch.empty(2, 20_000), torch.ones(2, 20_000, dtype=torch.bool)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(waves, mask)
-    work = Expression(told["costs"]["multiply_adds"])(**sizes(told, 2, 20_000))
+    work = evaluate(told["costs"]["multiply_adds"], sizes(told, 2, 20_000))
     assert work == counter.get_total_flops() / 2  # torch counts a multiply-add as two
 
 
@@ -75,7 +75,7 @@ def test_memory_is_that_of_the_tensors():
     model = Wav2Vec2ForCTC(Wav2Vec2Config.tiny()).eval()
     batch = pad([torch.zeros(9000), torch.zeros(700)])
     observed = trace(model, batch, values=True)
-    at = {name: Expression(tree)(**sizes(told, 2, 9000)) for name, tree in told["costs"].items()}
+    at = {name: evaluate(tree, sizes(told, 2, 9000)) for name, tree in told["costs"].items()}
     assert at["waveforms"] == batch.waveforms.nbytes
     assert at["first_convolution"] == observed["wav2vec2.feature_extractor.conv_layers.0.conv"].value.nbytes
     assert at["hidden_state"] == observed["wav2vec2.encoder.layers.1"].value.nbytes
@@ -92,7 +92,7 @@ def test_left_over_is_what_the_convolution_does_not_reach():
     for length in range(400, 1100):
         values, before = sizes(told, 1, length), length
         for step, after in zip(told["tower"], BASE.lengths(length), strict=True):
-            assert Expression(step["left"])(**values) == before - ((after - 1) * step["stride"] + step["kernel"])
+            assert evaluate(step["left"], values) == before - ((after - 1) * step["stride"] + step["kernel"])
             before = after
 
 

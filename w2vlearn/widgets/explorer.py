@@ -16,7 +16,7 @@ from torch import Tensor
 
 from w2vlearn.audio import SAMPLE_RATE, example, example_clips, read_audio
 from w2vlearn.config import PRESETS, Wav2Vec2Config
-from w2vlearn.tracing.symbolic import SymbolicTrace, symbolic_trace
+from w2vlearn.symbolic import SymbolicTrace, symbolic_trace
 from w2vlearn.widgets.explorer_data import facts
 from w2vlearn.widgets.explorer_text import explorer_text
 

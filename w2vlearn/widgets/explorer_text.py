@@ -6,7 +6,7 @@ from typing import Any
 
 from w2vlearn.geometry import FrameGeometry
 from w2vlearn.show.table import Table
-from w2vlearn.tracing.expression import Expression
+from w2vlearn.symbolic.expressions import evaluate
 
 __all__ = ["clip_words", "explorer_text", "mask_words", "pointed_words", "sizes"]
 
@@ -24,11 +24,11 @@ def sizes(facts: dict[str, Any], B: int, L: int) -> dict[str, int]:
     for letter, tree in facts["letters"].items():
         if letter in ("B", "L"):
             continue
-        value = Expression(tree)(B=B, L=L)
+        value = evaluate(tree, {"B": B, "L": L})
         gone = gone or value <= 0
         values[letter] = 0 if gone else value
     for label, tree in facts["labels"].items():
-        values.setdefault(label, 0 if gone else Expression(tree)(**values))
+        values.setdefault(label, 0 if gone else evaluate(tree, values))
     return values
 
 
@@ -138,7 +138,7 @@ def _costs(facts: dict[str, Any], whole: dict[str, int]) -> str:
     constants, costs = facts["constants"], facts["costs"]
 
     def at(tree: Any) -> int:
-        return Expression(tree)(**whole)
+        return evaluate(tree, whole)
 
     letters = " · ".join(f"{letter} = {constants[letter]}" for letter in "CDHV" if letter in constants)
     return (
