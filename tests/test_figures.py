@@ -18,6 +18,7 @@ from w2vlearn.show import bar_figure, heat_map, line_figure, mask_figure, transc
 from w2vlearn.show.canvas import INK
 from w2vlearn.show.journey import journey_of, journey_text
 from w2vlearn.show.journey_figure import journey
+from w2vlearn.show.palette import FEATURE_ENCODER as ENCODER
 from w2vlearn.show.palette import (
     HATCHES,
     HEAD,
@@ -30,7 +31,6 @@ from w2vlearn.show.palette import (
     stage_of,
     svg_pattern,
 )
-from w2vlearn.show.palette import FEATURE_ENCODER as ENCODER
 from w2vlearn.symbolic import SymbolicTrace
 from w2vlearn.tracing.layers import Trace
 from w2vlearn.tracing.records import TraceData
