@@ -1,6 +1,7 @@
 """Presets, Hugging Face's config.json in and out, and numbers that cannot make a model."""
 
 import dataclasses
+import inspect
 import json
 
 import pytest
@@ -30,6 +31,23 @@ def test_defaults_are_those_of_transformers_base():
     assert {key: ours[key] for key in shared} == {
         key: list(theirs[key]) if isinstance(theirs[key], tuple) else theirs[key] for key in shared
     }
+
+
+REFUSED = {"hidden_act": "relu", "feat_extract_activation": "relu", "adapter_attn_dim": 16}
+OF_OTHER_HEADS = {"tdnn_dim", "tdnn_kernel", "tdnn_dilation", "xvector_output_dim"}
+NO_EFFECT = {"bos_token_id", "eos_token_id", "initializer_range"}  # initializer_range: on new weights only
+
+
+def test_every_field_of_transformers_is_read_or_refused_by_name_or_has_no_effect():
+    import transformers
+
+    base = getattr(transformers, "PreTrainedConfig", None) or transformers.PretrainedConfig
+    fields, shared = (set(inspect.signature(kind).parameters) for kind in (transformers.Wav2Vec2Config, base))
+    unread = fields - shared - {"kwargs"} - Wav2Vec2Config().to_dict().keys()
+    assert unread == REFUSED.keys() | OF_OTHER_HEADS | NO_EFFECT
+    for field, value in REFUSED.items():
+        with pytest.raises(ValueError, match=f"{field} = '?{value}"):
+            Wav2Vec2Config.from_dict({field: value})
 
 
 def test_every_preset_has_the_same_geometry():
@@ -64,8 +82,6 @@ def test_other_architectures_are_refused_by_name(tmp_path):
     for values, words in [
         ({"model_type": "whisper"}, "'whisper' model"),
         ({"model_type": "wav2vec2-bert"}, "'wav2vec2-bert' model"),
-        ({"hidden_act": "relu"}, "hidden_act = 'relu'"),
-        ({"adapter_attn_dim": 16}, "adapter_attn_dim = 16"),
     ]:
         (tmp_path / "config.json").write_text(json.dumps(values))
         with pytest.raises(ValueError, match=words):

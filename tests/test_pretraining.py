@@ -320,7 +320,7 @@ OTHER_CLIP = 49 + int(TIME_MASK[1].nonzero()[0])
             torch.nn.functional.pad(TIME_MASK, (0, 1)),
             sample_negatives(torch.nn.functional.pad(TIME_MASK, (0, 1)), 3),
             ValueError,
-            r"\(B, T\) = \(2, 49\), because the longest clip gives 49 frames; found \(2, 50\)",
+            r"\(B, T\) = \(2, 49\), because 16000 samples give 49 frames; found \(2, 50\)",
         ),
     ],
 )

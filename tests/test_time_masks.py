@@ -180,7 +180,7 @@ def a_mask(frames=49, clips=2, where=(0, 3)):
         (a_mask().long(), TypeError, r"must be bool, True = hidden, found torch.int64: .* use .bool\(\)"),
         (a_mask().float(), TypeError, "must be bool"),
         (a_mask().tolist(), TypeError, "bool tensor of shape .*found a list"),
-        (a_mask(50), ValueError, r"\(B, T\) = \(2, 49\), because the longest clip gives 49 frames; found \(2, 50\)"),
+        (a_mask(50), ValueError, r"\(B, T\) = \(2, 49\), because 16000 samples give 49 frames; found \(2, 50\)"),
         (a_mask(clips=1), ValueError, r"\(2, 49\).*found \(1, 49\)"),
         (a_mask()[0], ValueError, r"shape \(B, T\), found \(49,\)"),
         (a_mask(where=(1, 24)), ValueError, "hides frame 24 of clip 1, which has 24 valid frames"),

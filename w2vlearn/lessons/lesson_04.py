@@ -33,7 +33,7 @@ SINGLE_MIN = f"{torch.finfo(torch.float32).min:.1e}"
 
 SETUP = """
 import torch
-from w2vlearn import FrameGeometry, Wav2Vec2Config, masks
+from w2vlearn import FrameGeometry, Wav2Vec2Config, padding_masks
 geometry = FrameGeometry.from_config(Wav2Vec2Config.tiny())
 """
 

@@ -132,8 +132,10 @@ def check_spans(lengths: Tensor, size: int, prob: float, span: int, min_spans: i
             )
 
 
-def check_time_mask(time_mask: Tensor, frame_lengths: Tensor | None = None, frames: int | None = None) -> None:
-    """A bool tensor (B, T) and, given the valid frames per clip (B,) and T, hiding nothing but valid frames."""
+def check_time_mask(
+    time_mask: Tensor, frame_lengths: Tensor | None = None, frames: int | None = None, samples: int | None = None
+) -> None:
+    """A bool tensor (B, T) and, given the valid frames per clip (B,), T and L, hiding nothing but valid frames."""
     _check_tensor(time_mask, "the time mask must be a bool tensor of shape (B, T)", "use sample_time_mask")
     if time_mask.dtype != torch.bool:
         raise TypeError(
@@ -146,8 +148,8 @@ def check_time_mask(time_mask: Tensor, frame_lengths: Tensor | None = None, fram
         return
     if time_mask.shape != (len(frame_lengths), frames):
         raise ValueError(
-            f"mask_time_indices must have shape (B, T) = ({len(frame_lengths)}, {frames}), because the longest clip "
-            f"gives {frames} frames; found {tuple(time_mask.shape)}"
+            f"mask_time_indices must have shape (B, T) = ({len(frame_lengths)}, {frames}), because {samples} samples "
+            f"give {frames} frames; found {tuple(time_mask.shape)}"
         )
     if readable(time_mask) and readable(frame_lengths):
         padded = time_mask & ~frame_mask(frame_lengths, frames)  # (B, T)

@@ -117,9 +117,10 @@ class Wav2Vec2Model(nn.Module):
     def _check_time_mask(self, time_mask: Tensor | None, frame_lengths: Tensor, input_values: Tensor) -> None:
         """The boundary again: a time mask that is given fits the clips; one that will be drawn finds room in them."""
         config = self.config
-        frames = None if torch.compiler.is_exporting() else self.geometry.frame_count(input_values.shape[1])
+        samples = input_values.shape[1]
+        frames = None if torch.compiler.is_exporting() else self.geometry.frame_count(samples)
         if time_mask is not None:
-            check_time_mask(time_mask, frame_lengths, frames)
+            check_time_mask(time_mask, frame_lengths, frames, samples)
             if not hasattr(self, "masked_spec_embed"):
                 raise ValueError(
                     "this model has no mask vector (masked_spec_embed) to put in place of hidden frames, because it "
