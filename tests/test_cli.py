@@ -11,7 +11,7 @@ import soundfile
 from w2vlearn import cli
 from w2vlearn.audio import example, example_clips
 from w2vlearn.config import PRESETS
-from w2vlearn.show.text import table
+from w2vlearn.show.trace_table import text as table
 from w2vlearn.tracing import Trace
 
 ROOT = Path(__file__).parents[1]

@@ -24,7 +24,7 @@ _ROOMS = {
     "padding_leak": "w2vlearn.tracing",
     "receptive_field": "w2vlearn.tracing",
     "transcribe": "w2vlearn.transcription",
-    "explore": "w2vlearn.explore",
+    "explore": "w2vlearn.widgets",
 }
 
 __all__ = list(_ROOMS)

@@ -118,14 +118,14 @@ def _answer(options: argparse.Namespace) -> str:
     if options.json:
         return json.dumps(trace.to_dict(), indent=1)
     if options.words:
-        from w2vlearn.show.journey_words import journey_text
+        from w2vlearn.show.journey import journey_text
 
         return journey_text(trace)
-    from w2vlearn.show.text import markdown_table, table, terminal_width
+    from w2vlearn.show import trace_table
 
     if options.markdown:
-        return markdown_table(trace, level=level).rstrip("\n")
-    return table(trace, level=level, width=options.width or terminal_width())
+        return trace_table.markdown(trace, level).rstrip("\n")
+    return trace_table.text(trace, level, options.width or trace_table.terminal_width())
 
 
 def transcripts(options: argparse.Namespace) -> str:

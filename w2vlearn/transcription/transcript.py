@@ -100,9 +100,9 @@ class Transcript:
         start_s, end_s : float
             The part shown; default: the first 20 s.
         """
-        from w2vlearn.show.transcript import transcript_picture
+        from w2vlearn.show import transcript_figure
 
-        return transcript_picture(self, start_s, end_s)
+        return transcript_figure(self, start_s, end_s)
 
     def __str__(self):
         head = (

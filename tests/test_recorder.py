@@ -10,7 +10,7 @@ import soundfile
 import torch
 
 from w2vlearn.audio import example
-from w2vlearn.explore.voice import record
+from w2vlearn.widgets import record
 
 
 def tone(seconds, rate, hertz=440.0):

@@ -9,9 +9,9 @@ const FILL_AFTER = 150; // ms of rest before the others are
 const RANGES = [[80000, "5 s"], [480000, "30 s"], [9600000, "10 min"], [HOUR, "1 h"]];
 const EDGES = [[399, 400], [719, 720], [16000, 16080]];
 const CONVENTIONS = {
-  real: "True = real (Hugging Face)",
+  valid: "True = valid (Hugging Face)",
   padding: "True = padding (fairseq, key_padding_mask)",
-  additive: "additive: 0 = real, −3.4e38 = padding",
+  additive: "additive: 0 = valid, −3.4e38 = padding",
   lengths: "lengths: one number per clip (torchaudio)",
 };
 
@@ -283,20 +283,20 @@ function render({ model, el }) {
           const y = 4 + index * lane;
           const part = {
             name: svg("text", { x: 0, y: y + 24, class: "w2v-text" }, `clip ${index + 1}`),
-            real: svg("rect", { x: left, y: y + 8, height: 24, fill: "#808080", "fill-opacity": 0.35, stroke: "currentColor" }),
+            valid: svg("rect", { x: left, y: y + 8, height: 24, fill: "#808080", "fill-opacity": 0.35, stroke: "currentColor" }),
             wave: svg("path", { fill: "currentColor", "fill-opacity": 0.75 }),
             tail: svg("rect", { y: y + 8, height: 24, fill: `url(#${id}-tail)`, stroke: "currentColor" }),
             padding: svg("rect", { y: y + 8, height: 24, fill: `url(#${id}-padding)`, stroke: "currentColor", "stroke-dasharray": "4 3" }),
             chosen: svg("rect", { y: y + 4, height: 32, fill: "none", stroke: "currentColor", "stroke-width": 2.5 }),
             y: y + 20,
           };
-          body.append(part.name, part.real, part.wave, part.tail, part.padding, part.chosen);
+          body.append(part.name, part.valid, part.wave, part.tail, part.padding, part.chosen);
           return part;
         });
       }
       lanes.forEach((part, index) => {
         const clip = state.clips[index], readUntil = clip.T ? (clip.T - 1) * state.hop + state.field : 0;
-        part.real.setAttribute("width", Math.max(0, x(lengths[index]) - left));
+        part.valid.setAttribute("width", Math.max(0, x(lengths[index]) - left));
         part.tail.setAttribute("x", x(readUntil));
         part.tail.setAttribute("width", Math.max(0, x(lengths[index]) - x(readUntil)));
         part.padding.setAttribute("x", x(lengths[index]));
@@ -313,7 +313,7 @@ function render({ model, el }) {
       title.textContent = `Batch of ${lengths.length} clip${lengths.length > 1 ? "s" : ""}, padded to ${longest} samples`;
       desc.textContent = state.clips.map((clip) => clip.words).join(". ");
     });
-    return section("Batch", "batch", html("div", { class: "w2v-scroll" }, canvas), legend(id, ["real", "padding", "tail"]));
+    return section("Batch", "batch", html("div", { class: "w2v-scroll" }, canvas), legend(id, ["valid", "padding", "tail"]));
   }
 
   // -- the tower: lengths after each convolution
@@ -447,7 +447,7 @@ function render({ model, el }) {
     });
     return section("Frames: point at a frame or at a sample", "frames",
       html("div", { class: "w2v-bar" }, labelled("in", clip), frameLabel, sampleLabel), html("div", { class: "w2v-scroll" }, canvas), said,
-      legend(`${id}f2`, ["real", "tail", "padding"]));
+      legend(`${id}f2`, ["valid", "tail", "padding"]));
   }
 
   // -- masks in any convention
@@ -473,7 +473,7 @@ function render({ model, el }) {
           svg("rect", { x: left + side * part, y, width: side * (1 - part), height, fill: padding, stroke: "currentColor", "stroke-dasharray": "4 3" })];
         const word = (y, text) => svg("text", { x: left - 6, y, "text-anchor": "end", class: "w2v-text" }, text);
         return html("figure", {}, svg("svg", { viewBox: "0 0 160 156", width: 160, role: "img",
-          "aria-label": `masks of clip ${index + 1}: ${all ? longest : clip.values.L} of ${longest} samples and ${seen} of ${frames} frames count as real; in attention every query sees ${seen} of ${frames} keys` },
+          "aria-label": `masks of clip ${index + 1}: ${all ? longest : clip.values.L} of ${longest} samples and ${seen} of ${frames} frames are valid; in attention every query sees ${seen} of ${frames} keys` },
           patterns(`${id}m${index}`), word(13, "samples"), ...strip(3, 12, samples, "#808080"),
           word(33, "frames"), ...strip(23, 12, share, "#0072B2"), word(62, "queries"), ...strip(44, side, share, "#CC79A7"),
           svg("text", { x: left, y: 153, class: "w2v-text" }, "keys →")),
@@ -530,12 +530,12 @@ function render({ model, el }) {
       if (source !== rows) {
         source = rows;
         lines = rows.map((row) => {
-          const shape = html("td", { class: "w2v-shape" }), real = html("td", { class: "w2v-shape" });
+          const shape = html("td", { class: "w2v-shape" }), valid = html("td", { class: "w2v-shape" });
           const node = html("tr", { "data-layer": row.name },
             html("th", { scope: "row", style: `padding-left:${0.5 + row.depth * 0.9}em;border-left:4px solid ${colour(row.stage)}` }, row.label),
-            html("td", {}, row.what), html("td", { class: "w2v-shape" }, row.letters), shape, real,
+            html("td", {}, row.what), html("td", { class: "w2v-shape" }, row.letters), shape, valid,
             html("td", {}, row.mask.split("\n")[0]), html("td", {}, row.reached ? "! reached" : "–"));
-          return { row, shape, real, node };
+          return { row, shape, valid, node };
         });
         body.replaceChildren(...lines.map((line) => line.node));
         sight.disconnect();
@@ -543,9 +543,9 @@ function render({ model, el }) {
         lines.slice(AT_ONCE).forEach((line) => sight.observe(line.node));
         caption.textContent = `Every layer of ${facts.model}: shapes in letters and numbers`;
       }
-      const fill = ({ row, shape, real }) => {
+      const fill = ({ row, shape, valid }) => {
         write(shape, row.ends.map((end) => end.map((part) => size(part, state.all)).join("×")).join(" → "), true);
-        write(real, row.time === null ? "–" : state.clips.map((clip) => size(row.time, clip.values)).join(", "), true);
+        write(valid, row.time === null ? "–" : state.clips.map((clip) => size(row.time, clip.values)).join(", "), true);
       };
       // A long table is filled where it is seen; the rest follows when the hand rests, so that a drag never waits for it.
       const later = lines.filter((line, index) => index >= AT_ONCE && !seen.has(line.node));
@@ -554,7 +554,7 @@ function render({ model, el }) {
       clearTimeout(local.later);
       if (later.length) local.later = setTimeout(() => later.forEach(fill), FILL_AFTER);
     });
-    const heads = ["layer", "what it does", "shape, letters", "shape, numbers", "real per clip", "mask handed", "padding"];
+    const heads = ["layer", "what it does", "shape, letters", "shape, numbers", "valid per clip", "mask handed", "padding"];
     return section("All layers", "table",
       html("label", { class: "w2v-check" }, unfold, html("span", {}, "unfold equal layers")),
       html("div", { class: "w2v-scroll", tabindex: 0, role: "region", "aria-label": "table of all layers" }, html("table", { class: "w2v-layers" }, caption,
@@ -636,10 +636,10 @@ function render({ model, el }) {
 // ---- words that the text twin says too
 function maskWords(state, convention, masked) {
   const L = state.all.L, T = state.all.T;
-  if (!masked) return ["no mask is handed: the model takes every sample and every frame for real", `attention: every query sees all ${spaced(T)} keys of every clip`];
-  const run = (real, total) => {
-    const words = { real: ["True", "False"], padding: ["False", "True"], additive: ["0", "−3.4e38"] }[convention];
-    return [[words[0], real], [words[1], total - real]].filter(([, many]) => many > 0).map(([word, many]) => `${word} × ${spaced(many)}`).join(", ");
+  if (!masked) return ["no mask is handed: the model takes every sample and every frame for valid", `attention: every query sees all ${spaced(T)} keys of every clip`];
+  const run = (valid, total) => {
+    const words = { valid: ["True", "False"], padding: ["False", "True"], additive: ["0", "−3.4e38"] }[convention];
+    return [[words[0], valid], [words[1], total - valid]].filter(([, many]) => many > 0).map(([word, many]) => `${word} × ${spaced(many)}`).join(", ");
   };
   if (convention === "lengths") {
     return [`samples: [${state.clips.map((clip) => clip.values.L).join(", ")}]`, `frames: [${state.clips.map((clip) => clip.T).join(", ")}]`];
@@ -678,7 +678,7 @@ function growingFacts(state, facts) {
 
 function leakWords(facts) {
   const way = facts.masked ? "with the mask" : "without a mask";
-  if (!facts.leak.entry) return `${way}: nowhere. Real frames are the same as alone, to float error.`;
+  if (!facts.leak.entry) return `${way}: nowhere. Valid frames are the same as alone, to float error.`;
   return `${way}: at ${facts.leak.entry}. ${facts.leak.reason}. Reached: ${facts.leak.stages.join(", ")}.`;
 }
 
@@ -698,11 +698,11 @@ function lock() { // drawn, since not every machine has a font with one
 }
 
 function legend(id, kinds) {
-  const names = { real: "real", padding: "padding", tail: "unread tail" };
-  const fills = { real: "#808080", padding: `url(#${id}l-padding)`, tail: `url(#${id}l-tail)` };
+  const names = { valid: "valid", padding: "padding", tail: "unread tail" };
+  const fills = { valid: "#808080", padding: `url(#${id}l-padding)`, tail: `url(#${id}l-tail)` };
   return html("div", { class: "w2v-legend" }, ...kinds.map((kind, index) => html("span", {},
     svg("svg", { width: 26, height: 14, "aria-hidden": "true" }, index ? null : patterns(`${id}l`),
-      svg("rect", { x: 1, y: 1, width: 24, height: 12, fill: fills[kind], "fill-opacity": kind === "real" ? 0.35 : 1, stroke: "currentColor" })),
+      svg("rect", { x: 1, y: 1, width: 24, height: 12, fill: fills[kind], "fill-opacity": kind === "valid" ? 0.35 : 1, stroke: "currentColor" })),
     names[kind])));
 }
 

@@ -11,13 +11,14 @@ import traitlets
 from torch import Tensor
 
 from w2vlearn.audio import SAMPLE_RATE, example, example_clips, read_audio
+from w2vlearn.config import Wav2Vec2Config
 from w2vlearn.geometry import FrameGeometry
 
 __all__ = ["Recorder", "record"]
 
 LONGEST_S = 30  # the recording stops by itself
 QUIET = 1e-3  # loudest sample, of 1: below this a microphone is muted
-FRAMES = FrameGeometry((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2))
+_GEOMETRY = FrameGeometry.from_config(Wav2Vec2Config.base())
 
 
 class Recorder(anywidget.AnyWidget):
@@ -36,7 +37,7 @@ class Recorder(anywidget.AnyWidget):
         Counts what arrived: ``recorder.observe(callback, "version")``.
     """
 
-    _esm = Path(__file__).parent / "voice.js"
+    _esm = Path(__file__).parent / "recorder.js"
     status = traitlets.Unicode("").tag(sync=True)
     problem = traitlets.Bool(False).tag(sync=True)
     clips = traitlets.List(traitlets.Unicode()).tag(sync=True)
@@ -88,9 +89,12 @@ class Recorder(anywidget.AnyWidget):
 
             resampled = soxr.resample(waveform.numpy(), rate, SAMPLE_RATE, quality="HQ")
             waveform = torch.from_numpy(resampled.astype("float32", copy=True))
-        frames = FRAMES.frame_count(len(waveform))
+        frames = _GEOMETRY.frame_count(len(waveform))
         if not frames:
-            raise ValueError(f"{source}: {len(waveform)} samples are too short for a frame, which needs 400 (25 ms)")
+            raise ValueError(
+                f"{source}: {len(waveform)} samples are too short for a frame, which needs "
+                f"{_GEOMETRY.receptive_field} (25 ms)"
+            )
         self.waveform, self.source = waveform, source
         words = f"{source}, {len(waveform) / SAMPLE_RATE:.2f} s, {len(waveform)} samples at 16 kHz, T = {frames} frames"
         if rate != SAMPLE_RATE:

@@ -182,7 +182,7 @@ def measure_leaks() -> dict[str, Any]:
     return measured
 
 
-if __name__ == "__main__":  # python -m w2vlearn.explore.facts: measures and stores leaks.json again
+if __name__ == "__main__":  # python -m w2vlearn.widgets.explorer_data: measures and stores leaks.json again
     path = resources.files("w2vlearn") / "data" / "leaks.json"
     with open(str(path), "w", encoding="utf-8") as file:
         file.write(json.dumps(measure_leaks(), indent=1) + "\n")

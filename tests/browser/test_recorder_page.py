@@ -8,7 +8,7 @@ import numpy as np
 import soundfile
 
 CELLS = (
-    "from w2vlearn.explore.voice import record\nrecorder = record()\nrecorder",
+    "from w2vlearn.widgets import record\nrecorder = record()\nrecorder",
     "import ipywidgets\nsaid = ipywidgets.HTML()\n"
     "def tell(_):\n"
     "    wave = recorder.waveform\n"

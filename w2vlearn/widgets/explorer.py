@@ -16,9 +16,9 @@ from torch import Tensor
 
 from w2vlearn.audio import SAMPLE_RATE, example, example_clips, read_audio
 from w2vlearn.config import PRESETS, Wav2Vec2Config
-from w2vlearn.explore.facts import facts
-from w2vlearn.explore.words import explorer_text
-from w2vlearn.tracing.symbolic import SymbolicTrace, symbolic_trace
+from w2vlearn.symbolic import SymbolicTrace, symbolic_trace
+from w2vlearn.widgets.explorer_data import facts
+from w2vlearn.widgets.explorer_text import explorer_text
 
 __all__ = ["Explorer", "explore"]
 
@@ -26,7 +26,8 @@ HOUR = 3600 * SAMPLE_RATE  # samples: the longest clip
 MOST_CLIPS = 6
 PEAKS = 160  # points of a drawn waveform
 PARTS = ("model", "clips", "batch", "tower", "frames", "masks", "costs", "table")
-CONVENTIONS = ("real", "padding", "additive", "lengths")
+_BASE = Wav2Vec2Config.base()
+CONVENTIONS = ("valid", "padding", "additive", "lengths")
 
 
 class Explorer(anywidget.AnyWidget):
@@ -43,7 +44,7 @@ class Explorer(anywidget.AnyWidget):
         Normalisation of the feature encoder.
     mask : bool
         Whether the model is handed a mask.
-    convention : {"real", "padding", "additive", "lengths"}
+    convention : {"valid", "padding", "additive", "lengths"}
         How the masks are written.
     kernels, strides : str
         The feature encoder's convolutions, commas between: ``"10, 3, 3, 3, 3, 2, 2"``.
@@ -74,7 +75,7 @@ class Explorer(anywidget.AnyWidget):
     preset = traitlets.Enum(PRESETS, "base").tag(sync=True)
     norm = traitlets.Enum(("group", "layer"), "group").tag(sync=True)
     mask = traitlets.Bool(True).tag(sync=True)
-    convention = traitlets.Enum(CONVENTIONS, "real").tag(sync=True)
+    convention = traitlets.Enum(CONVENTIONS, "valid").tag(sync=True)
     kernels = traitlets.Unicode("").tag(sync=True)
     strides = traitlets.Unicode("").tag(sync=True)
     sources = traitlets.List(traitlets.Unicode(), [""]).tag(sync=True)
@@ -97,7 +98,7 @@ class Explorer(anywidget.AnyWidget):
             "envelopes": [[] for _ in lengths],
             "examples": sorted(example_clips()),
         } | state
-        self._waves: dict[int, int] = {}  # length of the sound behind each clip that has one
+        self._sounds: set[tuple[int, tuple[float, ...]]] = set()  # (length, envelope) of every sound that was put in
         self._shown_model = (state.get("preset", "base"), state["norm"], state["kernels"], state["strides"])
         super().__init__(**state, facts=_facts(*self._shown_model))
         self.observe(self._show_model, ["preset", "norm", "kernels", "strides"])
@@ -118,10 +119,11 @@ class Explorer(anywidget.AnyWidget):
     @property
     def model_words(self) -> str:
         """``"BASE, group norm, handed a mask"``."""
-        handed = "handed a mask" if self.mask else "no mask"
-        custom = "" if self.kernels == _listed(Wav2Vec2Config().conv_kernel) else f", kernels {self.kernels}"
-        custom += "" if self.strides == _listed(Wav2Vec2Config().conv_stride) else f", strides {self.strides}"
-        return f"{self.preset.upper()}, {self.norm} norm{custom}, {handed}"
+        words = [self.preset.upper(), f"{self.norm} norm"]
+        for name, usual in (("kernels", _BASE.conv_kernel), ("strides", _BASE.conv_stride)):
+            if getattr(self, name) != _listed(usual):
+                words.append(f"{name} {getattr(self, name)}")
+        return ", ".join([*words, "handed a mask" if self.mask else "no mask"])
 
     def __repr__(self) -> str:
         return self.text
@@ -146,16 +148,23 @@ class Explorer(anywidget.AnyWidget):
         return proposal["value"]
 
     def _fit_to_clips(self, change) -> None:
-        """Sources and waveforms follow the number of clips, and a clip whose length was moved is a length alone."""
-        lengths, before = change["new"], change["old"]
-        moved = [index for index, length in enumerate(lengths) if index >= len(before) or before[index] != length]
+        """What a clip is made of travels with it; a clip whose length was moved is a length alone."""
+        lengths = change["new"]
+        clips = list(zip(self.envelopes, self.sources, strict=False))
+        if len(clips) != len(lengths):  # clips were added or removed by their lengths alone: each is known by its own
+            before = list(zip(change["old"], clips, strict=False))
+            clips = []
+            for length in lengths:
+                match = next((entry for entry in before if entry[0] == length), (length, ([], "")))
+                clips.append(match[1])
+                if match in before:
+                    before.remove(match)
         kept = [
-            i < len(self.envelopes) and (i not in moved or self._waves.get(i) == lengths[i])
-            for i in range(len(lengths))
+            clip if (length, tuple(clip[0])) in self._sounds else ([], "")
+            for length, clip in zip(lengths, clips, strict=True)
         ]
         with self.hold_sync():
-            self.envelopes = [self.envelopes[i] if keep else [] for i, keep in enumerate(kept)]
-            self.sources = [self.sources[i] if keep and i < len(self.sources) else "" for i, keep in enumerate(kept)]
+            self.envelopes, self.sources = [peaks for peaks, _ in kept], [name for _, name in kept]
             self.clip = min(self.clip, len(lengths) - 1)
 
     def _show_model(self, change) -> None:
@@ -168,13 +177,12 @@ class Explorer(anywidget.AnyWidget):
         if wanted == self._shown_model:
             return
         try:
-            made = _facts(*wanted)
-            said = ""
+            facts, message = _facts(*wanted), ""
         except ValueError as error:
-            wanted, made, said = self._shown_model, self.facts, str(error)
+            wanted, facts, message = self._shown_model, self.facts, str(error)
         self._shown_model = wanted
         with self.hold_sync():
-            self.facts, self.message = made, said
+            self.facts, self.message = facts, message
             self.preset, self.norm, self.kernels, self.strides = wanted
 
     def _take_source(self, change) -> None:
@@ -199,11 +207,13 @@ class Explorer(anywidget.AnyWidget):
         self._put(content["clip"], waveform[:HOUR], "")
 
     def _put(self, index: int, waveform: Tensor, source: str) -> None:
-        self._waves[index] = len(waveform)
+        """Put a sound where clip ``index`` is."""
+        peaks = _peaks(waveform)
+        self._sounds.add((len(waveform), tuple(peaks)))
         with self.hold_sync():
-            self.lengths = [len(waveform) if i == index else length for i, length in enumerate(self.lengths)]
-            self.envelopes = [_peaks(waveform) if i == index else peaks for i, peaks in enumerate(self.envelopes)]
-            self.sources = [source if i == index else name for i, name in enumerate(self.sources)]
+            self.envelopes = [*self.envelopes[:index], peaks, *self.envelopes[index + 1 :]]
+            self.sources = [*self.sources[:index], source, *self.sources[index + 1 :]]
+            self.lengths = [*self.lengths[:index], len(waveform), *self.lengths[index + 1 :]]
             self.message = ""
 
 
@@ -245,8 +255,9 @@ def explore(
         raise ValueError(f"unknown preset {preset!r}: choose one of {', '.join(PRESETS)}")
     chosen = focus if isinstance(focus, str) else " ".join(focus)
     explorer = Explorer(lengths=lengths, preset=preset, focus=chosen, mask=mask, **state)
-    explorer.envelopes = [_peaks(clip) if isinstance(clip, Tensor) else [] for clip in clips]
-    explorer._waves.update({i: len(clip) for i, clip in enumerate(clips) if isinstance(clip, Tensor)})
+    for index, clip in enumerate(clips):
+        if isinstance(clip, Tensor):
+            explorer._put(index, clip, "")
     return explorer
 
 
@@ -260,10 +271,10 @@ def _facts(preset: str, norm: str, kernels: str, strides: str) -> dict[str, Any]
         config = Wav2Vec2Config.from_preset(preset)
         given = (norm, kernels, strides)
         if given == (config.feat_extract_norm, _listed(config.conv_kernel), _listed(config.conv_stride)):
-            made = {mask: SymbolicTrace.preset(preset, mask) for mask in (True, False)}
+            traces = {mask: SymbolicTrace.preset(preset, mask) for mask in (True, False)}
         else:
-            made = _derived(config, norm, _numbers("kernels", kernels), _numbers("strides", strides))
-        _known[key] = {("with mask" if mask else "without mask"): facts(s, norm) for mask, s in made.items()}
+            traces = _derived(config, norm, _numbers("kernels", kernels), _numbers("strides", strides))
+        _known[key] = {("with mask" if mask else "without mask"): facts(s, norm) for mask, s in traces.items()}
     return _known[key]
 
 
@@ -283,10 +294,10 @@ def _derived(config: Wav2Vec2Config, norm: str, kernels: tuple[int, ...], stride
     )
     with torch.device("meta"):
         model = Wav2Vec2ForCTC(config).eval()
-    made = {mask: symbolic_trace(model, mask=mask) for mask in (True, False)}
-    if any(s.formula("T").closed is None for s in made.values()):
+    traces = {mask: symbolic_trace(model, mask=mask) for mask in (True, False)}
+    if any(s.formula("T").closed is None for s in traces.values()):
         raise ValueError("these kernels and strides give no closed form for T; try others")
-    return made
+    return traces
 
 
 def _numbers(name: str, text: str) -> tuple[int, ...]:

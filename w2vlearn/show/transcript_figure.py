@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from w2vlearn.show.canvas import Canvas, Picture, number
 from w2vlearn.show.palette import FEATURE_ENCODER, HATCHES, HEAD, WAVEFORM
-from w2vlearn.show.picture import Canvas, Picture, number
+from w2vlearn.show.table import Table
 
 WIDTH = 1000
 LINE_S = 5.0  # seconds per line: a frame is then 3.4 units wide
@@ -15,7 +16,7 @@ _ROWS, _ROW = 4, 17  # rows that characters are spread over, and their height
 _WORDS_SAID = 30  # words with times in the alternative text
 
 
-def transcript_picture(transcript: Any, start_s: float = 0.0, end_s: float | None = None) -> Picture:
+def transcript_figure(transcript: Any, start_s: float = 0.0, end_s: float | None = None) -> Picture:
     """Draw a transcript.
 
     Parameters
@@ -27,7 +28,7 @@ def transcript_picture(transcript: Any, start_s: float = 0.0, end_s: float | Non
     Returns
     -------
     Picture
-        SVG with title and description; its text twin lists every character shown with its frames and times.
+        SVG with title and description; its text lists every character shown with its frames and times.
 
     Raises
     ------
@@ -50,9 +51,8 @@ def transcript_picture(transcript: Any, start_s: float = 0.0, end_s: float | Non
         y = _Line(canvas, transcript, begin, min(begin + span, end_s), span).draw(y)
     y = _legend(canvas, transcript, y + 30)
     alt = _alt(transcript, start_s, end_s)
-    return Picture(
-        canvas.svg(y + 8, f"Transcript: {_headline(transcript)}", alt), alt, _twin(transcript, start_s, end_s)
-    )
+    svg = canvas.svg(y + 8, f"Transcript: {_headline(transcript)}", alt)
+    return Picture(svg, alt, f"{alt}\n\n{_characters(transcript, start_s, end_s)}")
 
 
 class _Line:
@@ -105,7 +105,7 @@ class _Line:
         if len(unread) and tail_s < self.end:
             left = min(self.x(tail_s), self.x(self.end) - 5)
             self.canvas.rect(left, y, self.x(self.end) - left, height, fill=self.canvas.hatch("unread"))
-        self.canvas.rect(_TRACK, y, self.x(self.end) - _TRACK, height, stroke="currentColor", stroke_width=0.8)
+        self.canvas.rect(_TRACK, y, self.x(self.end) - _TRACK, height, stroke="currentColor")
 
     def frame_strip(self, y: float, height: float) -> None:
         """A bar per frame: full where it holds a character, low for a blank; one path of each kind."""
@@ -144,9 +144,7 @@ class _Line:
                 continue
             left, right = self.x(word.start_s), self.x(word.end_s)
             ticks = ("v5" if word.start_s >= self.begin else "m0,5", "v-5" if word.end_s <= self.end else "")
-            self.canvas.path(
-                f"M{number(left)},{number(y)}{ticks[0]}H{number(right)}{ticks[1]}", stroke="currentColor", join="miter"
-            )
+            self.canvas.path(f"M{number(left)},{number(y)}{ticks[0]}H{number(right)}{ticks[1]}", stroke="currentColor")
             if word in here:
                 free = self.word_label(word.text, (left + right) / 2, free, y + 21)
         return y + 24
@@ -200,11 +198,16 @@ def _alt(transcript: Any, start_s: float, end_s: float) -> str:
     )
 
 
-def _twin(transcript: Any, start_s: float, end_s: float) -> str:
-    lines = [_alt(transcript, start_s, end_s), "", "character  frames        start s     end s  confidence"]
-    for piece in transcript.characters:
-        if piece.end_s > start_s and piece.start_s < end_s:
-            frames = f"{piece.frames.start} to {piece.frames.stop - 1}"
-            text = "␣" if piece.text == " " else piece.text
-            lines.append(f"{text:<9}  {frames:<12} {piece.start_s:8.3f}  {piece.end_s:8.3f}  {piece.confidence:10.2f}")
-    return "\n".join(lines)
+def _characters(transcript: Any, start_s: float, end_s: float) -> str:
+    rows = [
+        (
+            "␣" if piece.text == " " else piece.text,
+            f"{piece.frames.start} to {piece.frames.stop - 1}",
+            f"{piece.start_s:.3f}",
+            f"{piece.end_s:.3f}",
+            f"{piece.confidence:.2f}",
+        )
+        for piece in transcript.characters
+        if piece.end_s > start_s and piece.start_s < end_s
+    ]
+    return Table(("character", "frames", "start s", "end s", "confidence"), rows, align="llrrr").text()
