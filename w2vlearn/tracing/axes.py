@@ -72,10 +72,11 @@ UNKNOWN = _Mark("unknown")
 class Marks:
     """The axes of one tensor, shared by all who saw it."""
 
-    __slots__ = ("axes",)
+    __slots__ = ("aside", "axes")
 
     def __init__(self, axes: tuple) -> None:
         self.axes = axes
+        self.aside = False  # went in beside a main input: no stage on the clips' own way
 
 
 _SLIDING = {"convolution", "transposed convolution", "pooling"}
@@ -166,6 +167,13 @@ class Axes:
             seen = self._by_shape(shape, seen, roles) or self._by_size(shape, seen, roles)
         return self.tag(tensor, seen)
 
+    def beside(self, tensor: Tensor) -> Marks:
+        """Axes of a tensor that goes in beside the main one."""
+        marks = self.of(tensor)
+        if UNKNOWN in marks.axes and marks is not self._entered:
+            marks.aside = True
+        return marks
+
     def _known(self, tensor: Tensor, shape: tuple) -> tuple | None:
         entry = self._tensors.get(id(tensor))
         return entry[2].axes if entry is not None and entry[0]() is tensor and entry[1] == shape else None
@@ -192,20 +200,30 @@ class Axes:
         """Axes of ``tensor`` that lie where those of ``source`` lie: equal size, equal stride."""
         strides, sizes, free = source.stride(), source.shape, set(range(source.ndim))
         axes: list[Any] = []
+        inside: dict[int, list[int]] = {}  # a constant axis of the source -> axes that lie in it
         for size, stride in zip(shape, tensor.stride(), strict=True):
             same = [i for i in sorted(free) if strides[i] == stride and sizes[i] == size]
             if same:
                 free.discard(same[0])
                 axes.append(marks[same[0]])
                 continue
-            part = [i for i in sorted(free) if sizes[i] > size and strides[i] and stride and stride % strides[i] == 0]
-            part = [i for i in part if isinstance(marks[i], Length) and size > 1]
-            if part:
+            part = [i for i in sorted(free) if sizes[i] > size > 1 and strides[i] and stride and not stride % strides[i]]
+            within = [i for i in part if marks[i] is CONSTANT and stride * size <= strides[i] * sizes[i]]
+            part = [i for i in part if isinstance(marks[i], Length) and stride * (size - 1) < strides[i] * sizes[i]]
+            if within:
+                inside.setdefault(within[0], []).append(len(axes))
+                axes.append(UNKNOWN)
+            elif part:
                 free.discard(part[0])
                 start = (tensor.storage_offset() - source.storage_offset()) // strides[part[0]]
                 axes.append(self._sliced(marks[part[0]], size, stride // strides[part[0]], start))
             else:
                 axes.append(None if size == 1 else self._merged(size, stride, sizes, strides, marks))
+        for i, split in inside.items():
+            if math.prod(shape[axis] for axis in split) == sizes[i]:  # split whole: heads and their features
+                free.discard(i)
+                for axis in split:
+                    axes[axis] = CONSTANT
         new = CONSTANT if all(sizes[i] == 1 or marks[i] is CONSTANT or marks[i] is CLIPS for i in free) else UNKNOWN
         return tuple(new if mark is None else mark for mark in axes)
 
@@ -282,9 +300,11 @@ class Axes:
             if roles[0] == "clips" or (free and self.clips > 1 and len(shape) <= 4 and (timed or pooled)):
                 axes[0] = CLIPS
         if timed:
+            features = len(shape) == 3 and axes[0] is CLIPS
             for i, size in enumerate(shape):
-                if size == 1 and axes[i] is UNKNOWN and (i or self.clips > 1):
-                    axes[i] = CONSTANT
+                if axes[i] is UNKNOWN and all(length.size != size for length in self.lengths):
+                    if (size == 1 and (i or self.clips > 1)) or (features and size in self._constants):
+                        axes[i] = CONSTANT
         return tuple(axes)
 
     def derived(self, source: Length, size: int, formula: Callable[[int], int]) -> Any:
@@ -310,7 +330,9 @@ class Axes:
 
     def entering(self, tensor: Tensor, op: Operation, module: nn.Module) -> Marks:
         """Axes of a module's main input."""
-        self._entered = marks = self.complete(tensor) or self.of(tensor, _roles(tensor.ndim, op, module))
+        marks = self.complete(tensor) or self.of(tensor, _roles(tensor.ndim, op, module))
+        if not marks.aside:
+            self._entered = marks
         return marks
 
     def leaving(
@@ -320,7 +342,7 @@ class Axes:
         marks = self.complete(result)
         if marks is None:
             marks = self._tagged(result, source, op, module, queries)
-        if source is not None:
+        if source is not None and not self._tensors[id(source)][2].aside:
             self._left = marks
         return marks
 

@@ -179,7 +179,7 @@ class Recorder:
                 marks = self.axes.entering(tensor, call.operation, call.module)
                 call.source = tensor
             else:
-                marks = self.axes.of(tensor)
+                marks = self.axes.beside(tensor)
             values = self.masks.read(tensor) if is_mask else None
         return RawTensor(path, shape, dtype, tensor.device, marks, is_mask, id(tensor) if is_mask else 0, values)
 
