@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,14 +10,16 @@ from torch import Tensor, nn
 
 from w2vlearn.tracing import Trace, trace
 from w2vlearn.tracing.axes import CLIPS, CONSTANT, UNKNOWN, Length, Merged
-from w2vlearn.tracing.hooks import RawCall, RawTensor, named_modules, observing, recording
+from w2vlearn.tracing.hooks import named_modules, observing, recording
 from w2vlearn.tracing.inputs import find_inputs
 from w2vlearn.tracing.observe import _axes
 from w2vlearn.tracing.records import main_output
 
 
-def compared(model: nn.Module, waveforms: Tensor, lengths: Sequence[int], **kwargs: Any) -> tuple[Trace, list[str], Counter]:
-    """A trace of padded clips, what is wrong in it, and how many axes are known and unknown.
+def compared(
+    model: nn.Module, waveforms: Tensor, lengths: Sequence[int], **kwargs: Any
+) -> tuple[Trace, list[str], set[str]]:
+    """A trace of padded clips, what is wrong in it, and the layers whose output has an axis that is unknown.
 
     Parameters
     ----------
@@ -31,7 +32,7 @@ def compared(model: nn.Module, waveforms: Tensor, lengths: Sequence[int], **kwar
 
     Returns
     -------
-    Trace, list of str, Counter
+    Trace, list of str, set of str
         Wrong: an axis called clips, constant, or by a length's letter, that has another size when a clip runs alone;
         valid positions that are not those of the clip alone; valid positions unknown, and no note that names the layer.
     """
@@ -49,7 +50,7 @@ def compared(model: nn.Module, waveforms: Tensor, lengths: Sequence[int], **kwar
                 model(clip[None, ..., :length], **own)
             alone.append({(call.name, call.call): call for call in calls})
     wrong: list[str] = []
-    known: Counter = Counter()
+    unknown: set[str] = set()
     notes = " ".join(traced.notes)
     for call in recorder.calls:
         others = [one.get((call.name, call.call)) for one in alone]
@@ -58,19 +59,19 @@ def compared(model: nn.Module, waveforms: Tensor, lengths: Sequence[int], **kwar
                 continue
             for i, tensor in enumerate(getattr(call, side)):
                 shapes = [tuple(getattr(o, side)[i].shape) for o in others]
-                where = f"{call.name or 'the model'} #{call.call} {side}[{i}] {tuple(tensor.shape)} {tensor.axes} alone {shapes}"
+                where = f"{call.name!r} {side}[{i}] {tuple(tensor.shape)} {tensor.axes}, alone {shapes}"
                 if any(len(shape) != len(tensor.shape) for shape in shapes):
                     continue
                 for axis, mark in enumerate(tensor.axes):
-                    known[mark is not UNKNOWN] += 1
                     sizes = tuple(shape[axis] for shape in shapes)
                     if not _agrees(mark, tensor.shape[axis], sizes, len(lengths)):
                         wrong.append(f"axis {axis}: {where}")
                 if side == "outputs" and tensor is main_output(call.outputs) and UNKNOWN in tensor.axes:
+                    unknown.add(call.name)
                     has_length = any(isinstance(mark, Length) for mark in tensor.axes)
                     if not has_length and "unknown" not in notes:
                         wrong.append(f"no note: {where}")
-    return traced, wrong, known
+    return traced, wrong, unknown
 
 
 def _agrees(mark: Any, size: int, alone: tuple[int, ...], clips: int) -> bool:

@@ -94,8 +94,8 @@ WIDTHS = (2, 3, 4, 6, 8, 12)
 
 
 @st.composite
-def nests(draw, most: int = 7) -> tuple[nn.Module, int]:
-    """A model, and the channels that it takes on axis 1."""
+def nests(draw, most: int = 7, own: bool = True) -> tuple[nn.Module, int]:
+    """A model, and the channels that it takes on axis 1; ``own``: with own code between its modules."""
     width = first = draw(st.sampled_from(WIDTHS))
     last = 2  # the axis of time
     steps: list = []
@@ -132,10 +132,8 @@ def nests(draw, most: int = 7) -> tuple[nn.Module, int]:
                 steps.append(Residual(nn.Conv1d(width, width, 3, padding=1)))
             elif kind == "pad":
                 steps.append(nn.ConstantPad1d((number(0, 2), number(0, 2)), 0.0))
-            elif kind == "time features":  # a length that a Linear mixes cannot be anything: left to the others
-                steps.append(nn.ReLU())
         else:
-            kind = draw(st.sampled_from(FEATURES_LAST))
+            kind = draw(st.sampled_from(FEATURES_LAST if own else FEATURES_LAST[:-2]))
             if kind == "linear":
                 new = draw(st.sampled_from(WIDTHS))
                 steps.append(nn.Linear(width, new))
@@ -158,12 +156,12 @@ def nests(draw, most: int = 7) -> tuple[nn.Module, int]:
             elif kind == "GLU" and width % 2 == 0:
                 steps.append(nn.GLU(-1))
                 width //= 2
-        own = draw(st.sampled_from(("", "", "", "", *OWN)))
-        if own == "transpose":
+        between = draw(st.sampled_from(("", "", "", "", *OWN) if own else ("", "transpose")))
+        if between == "transpose":
             steps.append(lambda x: x.transpose(1, 2))
             last = 3 - last
-        elif own:
-            step = OWN[own](last)
+        elif between:
+            step = OWN[between](last)
             steps.append(Own(step) if draw(st.booleans()) else step)
     return Nest(steps).eval(), first
 
@@ -172,7 +170,7 @@ CHANNELS_FIRST = (
     "convolution", "convolution", "convolution", "transposed convolution", "pooling", "upsample", "GLU", "norm",
     "residual", "pad",
 )  # fmt: skip
-FEATURES_LAST = ("linear", "layer norm", "residual", "recurrent", "attention", "heads", "per position", "GLU")
+FEATURES_LAST = ("linear", "layer norm", "residual", "recurrent", "attention", "GLU", "heads", "per position")
 
 
 def _time(last: int, part: slice) -> tuple:

@@ -10,9 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from w2vlearn.tracing import BatchInfo, LayerRecord, MaskSeen, TensorInfo, Trace, trace
-from w2vlearn.tracing.record import TraceData
-from w2vlearn.tracing.save import from_dict, rows, to_dict
+from w2vlearn.tracing import BatchInfo, LayerRecord, MaskSeen, Operation, TensorInfo, Trace, TraceData, trace
 
 
 @pytest.fixture(scope="module")

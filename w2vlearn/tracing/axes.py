@@ -110,9 +110,13 @@ class Axes:
         self._entered = self._left = Marks((self.samples,))  # the main input and output that were seen last
         self._weights: set[int] = set()
         self._constants: set[int] = set()
+        kernels: dict[nn.Module, int] = {}  # what holds the weights of convolutions, and on how many axes they slide
         for module in modules:
             self._weights.update(map(id, module._parameters.values()), map(id, module._buffers.values()))
-            self._constants.update(_sizes_of_weights(module))
+            if isinstance(module, nn.modules.conv._ConvNd):
+                holders = module._modules.get("parametrizations") or {}
+                kernels.update(dict.fromkeys((module, *holders.values()), len(module.kernel_size)))
+            self._constants.update(_sizes_of_weights(module, kernels.get(module, 0)))
         self._constants.discard(1)
 
     # -- what a tensor's axes are --------------------------------------------------------------------------------------
@@ -297,7 +301,8 @@ class Axes:
         if axes and axes[0] is UNKNOWN and shape[0] == self.clips:
             free = all(length.size != self.clips for length in self.lengths)
             pooled = len(shape) == 2 and axes[1] is CONSTANT
-            if roles[0] == "clips" or (free and self.clips > 1 and len(shape) <= 4 and (timed or pooled)):
+            counts = len(shape) == 1 and roles[0] == "mask"  # one number per clip
+            if roles[0] == "clips" or counts or (free and self.clips > 1 and len(shape) <= 4 and (timed or pooled)):
                 axes[0] = CLIPS
         if timed:
             features = len(shape) == 3 and axes[0] is CLIPS
@@ -491,11 +496,10 @@ def sliding_length(op: Operation, axis: int) -> Callable[[int], int]:
 _SIZE_NAMES = frozenset(("in_features", "out_features", "embed_dim", "hidden_size", "head_dim", *HEAD_NAMES))
 
 
-def _sizes_of_weights(module: nn.Module) -> Iterator[int]:
+def _sizes_of_weights(module: nn.Module, kernel: int) -> Iterator[int]:
     """Every size that an axis of a module's own weight has, lengths of kernels left out, and its numbers of features."""
     own = vars(module)
     if module._parameters:
-        kernel = len(own.get("kernel_size", ())) if isinstance(module, nn.modules.conv._ConvNd) else 0
         for parameter in module._parameters.values():
             if parameter is not None and not isinstance(parameter, nn.parameter.UninitializedTensorMixin):
                 shape = parameter.shape
