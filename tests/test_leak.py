@@ -1,4 +1,4 @@
-"""How far padding moves real frames: nowhere with layer norm and a mask; group norm's leak, which no mask repairs."""
+"""How far padding moves valid frames: nowhere with layer norm and a mask; group norm's leak, which no mask repairs."""
 
 import dataclasses
 
@@ -8,6 +8,7 @@ import transformers
 from torch import nn
 
 from w2vlearn import Wav2Vec2Config, Wav2Vec2ForCTC, pad
+from w2vlearn.show.sentences import leak_reason
 from w2vlearn.tracing.leak import padding_leak
 
 TINY = Wav2Vec2Config.tiny()
@@ -41,19 +42,19 @@ def test_layer_norm_with_a_mask_is_untouched_everywhere(reports):
     run = reports["layer"].with_mask
     assert len(run.layers) > 60
     assert max(layer.relative for layer in run.layers) < 3e-6
-    assert run.entry is None and "no layer" in run.reason
+    assert run.entry is None and "no layer" in leak_reason(run)
 
 
 def test_layer_norm_without_a_mask_leaks_from_the_positional_convolution_on(reports):
     run = reports["layer"].without_mask
-    assert run.entry == POSITIONS and "reads neighbouring positions" in run.reason
+    assert run.entry == POSITIONS and "reads neighbouring positions" in leak_reason(run)
     assert run["wav2vec2.feature_projection"].relative < 3e-6
     assert run.worst.relative > 1e-2
 
 
 def test_group_norm_leaks_with_and_without_a_mask(reports):
     for run in reports["group"].runs:
-        assert run.entry == GROUP_NORM and "no mask can undo that" in run.reason
+        assert run.entry == GROUP_NORM and "no mask can undo that" in leak_reason(run)
         assert run["wav2vec2.feature_extractor.conv_layers.0.conv"].relative == 0
         assert run.worst.relative > 1e-2
 
@@ -89,7 +90,7 @@ def test_heat_map_has_a_row_per_layer_and_a_column_per_real_frame(reports):
     assert values.shape == (len(names), 9) and "wav2vec2.encoder.layers.1" in names
     assert values[names.index("wav2vec2.feature_projection")].max() < 1e-5
     picture = reports["layer"].figure(masked=False)
-    assert "9 real frames of clip 1" in picture.alt and POSITIONS in str(picture)
+    assert "9 valid frames of clip 1" in picture.alt and POSITIONS in str(picture)
 
 
 def test_table_says_it_at_a_glance(reports):

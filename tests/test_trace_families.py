@@ -1,75 +1,37 @@
-"""`trace` on transformers' speech models: random small configs, with and without mask, nothing left behind."""
+"""`trace`, `padding_leak` and `diff` on transformers' speech models: nothing wrong, nothing left behind."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from alone import compared
+from families import FAMILIES, KERNELS, SMALL, STRIDES, family
+from torch import nn
 from trace_helpers import untouched
 
 from w2vlearn.batch import pad
 from w2vlearn.geometry import FrameGeometry
-from w2vlearn.tracing import trace
+from w2vlearn.show.sentences import convention, leak_reason
+from w2vlearn.tracing import padding_leak, trace
 
 transformers = pytest.importorskip("transformers")
 
-KERNELS, STRIDES = (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)
-SMALL = {
-    "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 40, "vocab_size": 11,
-    "conv_dim": [12] * 7, "conv_kernel": list(KERNELS), "conv_stride": list(STRIDES), "num_feat_extract_layers": 7,
-    "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4, "mask_time_length": 2,
-    "num_codevector_groups": 2, "num_codevectors_per_group": 4, "codevector_dim": 8, "proj_codevector_dim": 8,
-}  # fmt: skip
-LAYER_NORM = {"feat_extract_norm": "layer", "do_stable_layer_norm": True}
-SEW = {
-    "conv_dim": [12] * 13, "num_feat_extract_layers": 13, "squeeze_factor": 2,
-    "conv_kernel": [10, 3, 1, 3, 1, 3, 1, 3, 1, 2, 1, 2, 1], "conv_stride": [5, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1],
-}  # fmt: skip
-FAMILIES = {
-    "wav2vec2 group norm": ("Wav2Vec2Model", "Wav2Vec2Config", {}),
-    "wav2vec2 layer norm": ("Wav2Vec2Model", "Wav2Vec2Config", LAYER_NORM),
-    "wav2vec2 eager attention": ("Wav2Vec2Model", "Wav2Vec2Config", {"attn_implementation": "eager"}),
-    "wav2vec2 adapter": ("Wav2Vec2Model", "Wav2Vec2Config", {"add_adapter": True}),
-    "wav2vec2 CTC": ("Wav2Vec2ForCTC", "Wav2Vec2Config", {}),
-    "wav2vec2 pre-training": ("Wav2Vec2ForPreTraining", "Wav2Vec2Config", {}),
-    "wav2vec2 classification": ("Wav2Vec2ForSequenceClassification", "Wav2Vec2Config", {"num_labels": 3}),
-    "hubert": ("HubertModel", "HubertConfig", {}),
-    "hubert layer norm CTC": ("HubertForCTC", "HubertConfig", LAYER_NORM),
-    "wavlm": ("WavLMModel", "WavLMConfig", {}),
-    "data2vec": ("Data2VecAudioModel", "Data2VecAudioConfig", {"num_conv_pos_embeddings": 3}),
-    "unispeech": ("UniSpeechModel", "UniSpeechConfig", {}),
-    "sew": ("SEWModel", "SEWConfig", SEW),
-    "conformer relative": (
-        "Wav2Vec2ConformerModel",
-        "Wav2Vec2ConformerConfig",
-        {"position_embeddings_type": "relative"},
-    ),
-    "conformer rotary": ("Wav2Vec2ConformerModel", "Wav2Vec2ConformerConfig", {"position_embeddings_type": "rotary"}),
-}
-LENGTHS = (3_000, 4_567, 8_000)
+pytestmark = pytest.mark.filterwarnings("ignore:Support for mismatched")
+LENGTHS = (3_000, 4_567, 8_700)
 FRAMES = tuple(FrameGeometry(KERNELS, STRIDES).frame_count(n) for n in LENGTHS)
+COLLIDING = {"24 frames, 24 features": (3_000, 4_567, 8_000), "3 frames, 3 clips": (1_040, 720, 1_040), "one clip": (5_200,)}
+UNKNOWN = {  # ends of the names of layers that no rule explains, and why
+    "wavlm": ("rel_attn_embed",),  # positions by positions, made by own code
+    "conformer relative": ("embed_positions", "linear_pos"),  # 2 T - 1 positions, made by own code
+    "conformer rotary": ("embed_positions",),  # sine and cosine: two, not B
+    "sew": ("pos_conv_embed", "padding", "activation", "upsample", "encoder", ""),  # squeezed, stretched by own code
+}
 
 
-@pytest.fixture(scope="module")
-def models():
-    """Each family's model, built when first asked for."""
-    built = {}
-
-    def get(family: str):
-        if family not in built:
-            torch.manual_seed(0)
-            kind, config, changes = FAMILIES[family]
-            built[family] = getattr(transformers, kind)(getattr(transformers, config)(**{**SMALL, **changes})).eval()
-        return built[family]
-
-    return get
-
-
-@pytest.fixture(scope="module")
-def clips():
+def clips(*lengths):
     generator = torch.Generator().manual_seed(0)
-    return [0.1 * torch.randn(n, generator=generator) for n in LENGTHS]
+    return [0.1 * torch.randn(length, generator=generator) for length in lengths]
 
 
 def equal(one, other) -> bool:
@@ -77,141 +39,116 @@ def equal(one, other) -> bool:
     if isinstance(one, torch.Tensor):
         return torch.equal(one, other)
     if isinstance(one, (tuple, list)):
-        return len(one) == len(other) and all(equal(a, b) for a, b in zip(one, other, strict=True))
-    return one is None and other is None
+        return len(one) == len(other) and all(map(equal, one, other))
+    return one is other is None
 
 
-def outputs_equal(one, other) -> bool:
-    return list(one) == list(other) and all(equal(one[key], other[key]) for key in one)
-
-
-@pytest.mark.filterwarnings("ignore:Support for mismatched")
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("masked", [True, False], ids=["mask", "no mask"])
-def test_a_family(models, clips, family, masked):
-    model, batch = models(family), pad(clips)
+def test_a_family(name, masked):
+    model, batch = family(name), pad(clips(*LENGTHS))
     arguments = {"attention_mask": batch.mask} if masked else {}
     with torch.no_grad():
         plain = model(batch.waveforms, **arguments)
         with untouched(model):
             found = trace(model, batch) if masked else trace(model, batch, attention_mask=None)
-            records = found.records
-    assert outputs_equal(plain, found.output)
+    assert list(plain) == list(found.output) and all(equal(plain[key], found.output[key]) for key in plain)
     prefix = "" if hasattr(model, "feature_extractor") else next(n for n, _ in model.named_children()) + "."
-    geometry = FrameGeometry(KERNELS, STRIDES)
-    last = f"{prefix}feature_extractor.conv_layers.{len(model.config.conv_dim) - 1}"
-    assert found[last].output.shape[2] == geometry.frame_count(LENGTHS[-1]) and found[last].valid == FRAMES
-    assert found[f"{prefix}feature_extractor.conv_layers.0.conv"].valid == tuple(
-        geometry.lengths(n)[0] for n in LENGTHS
-    )
-    assert found[last].output.letters[1] == "C" and found.letters["C"] == 12
-    assert found.letters["D"] == 24 and found.letters["H"] == 2 and found.letters["L"] == LENGTHS[-1]
+    last = found[f"{prefix}feature_extractor.conv_layers.{len(model.config.conv_dim) - 1}"]
+    assert last.output.shape[2] == FRAMES[-1] and last.valid == FRAMES and last.output.letters[:2] == ("B", "C")
+    assert {"C": 12, "D": 24, "H": 2, "L": LENGTHS[-1]}.items() <= found.letters.items()
     modules = dict(model.named_modules())
-    for record in records:
+    for record in found:
         if not record.is_mask_step:
             assert record.parameters == sum(p.numel() for p in modules[record.name].parameters())
-    told = [record for record in records if record.is_mask_step]
+    steps = [record for record in found if record.is_mask_step]
     if not masked:
-        assert told == [] and all(record.mask is None for record in records)
+        assert steps == [] and all(record.mask is None for record in found)
     else:
-        assert told[0].name == "sample mask -> frame mask" and told[0].mask.valid == FRAMES
+        assert steps[0].name == "sample mask -> frame mask" and steps[0].mask.valid == FRAMES
         assert found[""].mask.valid == LENGTHS
-        if family not in ("wavlm", "sew"):  # WavLM's layers take the frame mask; SEW's own arithmetic is off, see below
-            assert told[1].name == "frame mask -> attention mask" and told[1].mask.valid == FRAMES
+        if name not in ("wavlm", "sew"):  # WavLM's layers take the frame mask; SEW's own arithmetic is off, see below
+            assert steps[1].name == "frame mask -> attention mask" and steps[1].mask.valid == FRAMES
             assert not [note for note in found.notes if "expected" in note]
 
 
-@pytest.mark.parametrize("family", [name for name in FAMILIES if name != "wavlm"])
-def test_an_all_true_mask_is_dropped_by_the_library(models, family):
-    model = models(family)
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("lengths", [LENGTHS, *COLLIDING.values()], ids=["all sizes differ", *COLLIDING])
+def test_no_axis_has_a_wrong_name_against_each_clip_alone(name, lengths):
+    batch = pad(clips(*lengths), minimum_samples=1)
+    for arguments in ({"attention_mask": batch.mask}, {}):
+        _, wrong, unknown = compared(family(name), batch.waveforms, lengths, **arguments)
+        assert not wrong, wrong
+        if lengths == LENGTHS:
+            assert all(one.endswith(UNKNOWN.get(name, ())) for one in unknown), unknown
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name != "wavlm"])
+def test_an_all_true_mask_is_dropped_by_the_library(name):
     with torch.no_grad():
-        found = trace(model, pad([torch.zeros(3_000)] * 2))
+        found = trace(family(name), pad([torch.zeros(3_000)] * 2))
     step = found["frame mask -> attention mask"]
-    assert step.mask.form == "none" and step.mask.convention == "None: the library dropped an all-true mask"
-    layers = [record for record in found if record.name.endswith("encoder.layers.0")]
-    assert [record.mask.form for record in layers] == ["none"]
+    assert step.mask.form == "none" and convention(step.mask) == "None: the library dropped an all-true mask"
+    assert [r.mask.form for r in found if r.name.endswith("encoder.layers.0")] == ["none"]
 
 
-def test_sew_s_own_mask_is_one_frame_off(models):
-    """transformers halves the number of real frames upwards, the squeezing convolution rounds down."""
-    clips = [torch.zeros(n) for n in (9_000, 16_000)]  # 27 and 49 frames, squeezed to 13 and 24
+def test_sew_s_own_mask_is_one_frame_off():
+    """transformers halves the number of valid frames upwards, the squeezing convolution rounds down."""
     with torch.no_grad():
-        found = trace(models("sew"), pad(clips))
+        found = trace(family("sew"), pad([torch.zeros(n) for n in (9_000, 16_000)]))  # 27 and 49 frames -> 13 and 24
     layer = found["encoder.layers.0"]
     assert layer.valid == (13, 24) and layer.mask.valid == (14, 24)
     assert any("clip 0: expected 13, the model marks 14" in note for note in found.notes)
 
 
-def test_adapter_and_relative_positions_have_letters_of_their_own(models, clips):
+def test_adapter_hidden_states_and_attentions_have_letters():
+    batch = pad(clips(*LENGTHS))
     with torch.no_grad():
-        adapter = trace(models("wav2vec2 adapter"), pad(clips))
-        relative = trace(models("conformer relative"), pad(clips))
+        adapter = trace(family("wav2vec2 adapter"), batch)
+        eager = trace(family("wav2vec2 eager attention"), batch, output_hidden_states=True, output_attentions=True)
     assert adapter[""].output.letters == ("B", "A3", "D")
-    assert [adapter.letters[name] for name in ("T", "A1", "A2", "A3")] == [24, 12, 6, 3]
-    positions = relative["encoder.layers.0.self_attn.linear_pos"].input
-    assert positions.letters == ("1", "2*T-1", "D") and positions.shape[1] == 2 * 24 - 1
-
-
-def test_hidden_states_and_attentions_are_all_there(models, clips):
-    model = models("wav2vec2 eager attention")
-    with torch.no_grad():
-        found = trace(model, pad(clips), output_hidden_states=True, output_attentions=True)
-    outputs = {info.path: info.letters for info in found[""].outputs}
+    assert [adapter.letters[name] for name in ("T", "A1", "A2", "A3")] == [26, 13, 7, 4]
+    outputs = {info.path: info.letters for info in eager[""].outputs}
     assert [outputs[f"output.hidden_states[{i}]"] for i in range(3)] == [("B", "T", "D")] * 3
     assert outputs["output.attentions[1]"] == ("B", "H", "T", "T")
-    assert found[""].output.path == "output.last_hidden_state"
+    assert eager[""].output.path == "output.last_hidden_state"
 
 
 @pytest.mark.filterwarnings("ignore:.*train mode")
-def test_train_mode_gives_what_it_gives_without_a_trace(clips):
+def test_layerdrop_skips_layers_as_it_does_without_a_trace():
     config = transformers.Wav2Vec2Config(**{**SMALL, "layerdrop": 0.5, "num_hidden_layers": 6})
-    model, batch = transformers.Wav2Vec2Model(config).train(), pad(clips)
-    import numpy as np
-
+    model, batch = transformers.Wav2Vec2Model(config).train(), pad(clips(*LENGTHS))
     torch.manual_seed(1), np.random.seed(1)
     with untouched(model):
         found = trace(model, batch)
-        records = found.records
     plain = model(batch.waveforms, attention_mask=batch.mask)
     assert torch.equal(plain.last_hidden_state, found.output.last_hidden_state)
-    skipped = [r.name for r in records if r.skipped and r.name.count(".") == 2]
+    skipped = [r.name for r in found if r.status == "skipped" and r.name.count(".") == 2]
     assert skipped and all(name.startswith("encoder.layers.") for name in skipped)
 
 
-@st.composite
-def configs(draw):
-    depth = draw(st.integers(1, 4))
-    kernels = [draw(st.integers(2, 8)) for _ in range(depth)]
-    strides = [draw(st.integers(1, 3)) for _ in range(depth)]
-    return {
-        **SMALL,
-        "conv_dim": [draw(st.sampled_from([6, 12]))] * depth,
-        "conv_kernel": kernels,
-        "conv_stride": strides,
-        "num_feat_extract_layers": depth,
-        "num_hidden_layers": draw(st.integers(1, 2)),
-        "num_conv_pos_embeddings": draw(st.sampled_from([3, 4, 16])),
-        **draw(st.sampled_from([{}, LAYER_NORM])),
-    }
+@pytest.mark.parametrize("name", FAMILIES)
+def test_leak_finds_the_way_in(name):
+    model = family(name)
+    model(torch.zeros(1, 5000))  # transformers puts hooks of its own on some models when they first run
+    with untouched(model):
+        report = padding_leak(model, clips(8000, 5000))
+    assert report.with_mask is not None and report.without_mask.worst.relative > report.without_mask.tolerance
+    if any(isinstance(module, nn.GroupNorm) for module in model.modules()):
+        assert "GroupNorm" in leak_reason(report.with_mask)
+    elif name == "data2vec":  # five positional convolutions in a row: padding is zero for the first one only
+        assert report.with_mask.entry == "encoder.pos_conv_embed.layers.1.conv"
+    else:
+        assert report.with_mask.entry is None and report.with_mask.worst.relative < report.with_mask.tolerance
 
 
-@settings(max_examples=6)
-@given(st.data(), st.sampled_from(["Wav2Vec2", "Hubert", "UniSpeech"]), configs(), st.booleans())
-def test_random_configs_agree_with_the_geometry(data, family, changes, masked):
-    model = getattr(transformers, f"{family}Model")(getattr(transformers, f"{family}Config")(**changes)).eval()
-    geometry = FrameGeometry(changes["conv_kernel"], changes["conv_stride"])
-    shortest = geometry.receptive_field + 40 * geometry.hop
-    lengths = data.draw(st.lists(st.integers(shortest, 3 * shortest), min_size=1, max_size=3))
-    batch = pad([torch.zeros(n) for n in lengths], minimum_samples=1)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_diff_by_length_is_letters_alone_and_cousins_match_by_role(name):
     with torch.no_grad():
-        found = trace(model, batch) if masked else trace(model, batch, attention_mask=None)
-    frames = tuple(geometry.frame_count(n) for n in lengths)
-    assert found[""].valid == frames and found["encoder.layers.0"].valid == frames
-    for i in range(len(changes["conv_kernel"])):
-        layer = found[f"feature_extractor.conv_layers.{i}"]
-        assert layer.valid == tuple(geometry.lengths(n)[i] for n in lengths)
-        assert layer.output.shape[2] == geometry.lengths(max(lengths))[i]
-    assert found["encoder.layers.0"].output.letters == ("B", "T", "D")
-    if masked and len(set(lengths)) > 1 and len(set(frames)) > 1:
-        assert found["encoder.layers.0.attention"].mask.valid == frames
-    assert not [note for note in found.notes if "expected" in note or "unknown" in note]
+        short, long = (trace(family(name), pad(clips(length))) for length in (5000, 5320))
+        ours = trace(family("wav2vec2 group norm"), pad(clips(5000)))
+    changed = short.diff(long)
+    assert all(one.endswith(UNKNOWN.get(name, ())) for change in changed.layers for one in change.names)
+    assert {"L", "T7"} <= {change.letter for change in changed.letters}
+    assert {change.letter[0] for change in changed.letters} <= {"L", "T", "A"}
+    assert ours.diff(short).same > 10

@@ -10,6 +10,7 @@ from torch import nn
 from trace_helpers import Convolutions, FairseqLike, Layer, TorchaudioLike, untouched
 
 from w2vlearn.batch import pad
+from w2vlearn.show.sentences import convention, describe
 from w2vlearn.tracing import TraceError, masks, trace
 
 LENGTHS = (500, 700, 1000)
@@ -39,8 +40,8 @@ def test_hugging_face_s_convention_step_by_step(tiny, batch):
     assert step.input.letters == ("B", "T") and step.output.letters == ("B", "1", "T", "T")
     assert step.valid == (49, 73, 124) and step.parameters == 0 and step.call == 0
     root = found[""].mask
-    assert (root.argument, root.kind, root.convention, root.real) == (
-        "attention_mask", "sample", "True = real", (16_000, 23_456, 40_000),
+    assert (root.argument, root.kind, root.true_means, root.valid) == (
+        "attention_mask", "sample", "valid", (16_000, 23_456, 40_000),
     )  # fmt: skip
     assert found["wav2vec2.feature_extractor.conv_layers.0.layer_norm"].mask is None
     assert found["wav2vec2.encoder.layers.1.attention"].mask.kind == "attention"
@@ -55,7 +56,7 @@ def test_torchaudio_s_lengths_become_an_additive_mask_by_position(short):
         assert steps(found) == [("sample lengths -> attention mask", "additive", FRAMES)]
     assert found[""].mask.form == "lengths" and found[""].mask.valid == LENGTHS
     layer = found["layers.0"].mask
-    assert layer.argument == "attention_mask" and layer.convention == "0 = attend, -1.0e+4 = padding"
+    assert layer.argument == "attention_mask" and layer.lowest == -10_000.0 and convention(layer) == "0 = attend, -1.0e+4 = padding"
     assert any("'lengths' as (B,) counts" in note for note in found.notes)
     assert found["layers.1"].valid == FRAMES and found["layers.0"].input.letters == ("B", "T", "D")
 
@@ -64,10 +65,10 @@ def test_fairseq_s_padding_mask_is_turned_round_and_time_masks_are_off(short):
     model = FairseqLike().eval()
     with torch.no_grad(), untouched(model):
         found = trace(model, short)
-        assert found[""].mask.convention == "True = padding" and found[""].mask.valid == LENGTHS
+        assert found[""].mask.true_means == "padding" and found[""].mask.valid == LENGTHS
         assert steps(found) == [("sample mask -> frame mask", "bool", FRAMES)]
     seen = found["layers.0"].mask
-    assert (seen.argument, seen.kind, seen.convention) == ("key_padding_mask", "frame", "True = padding")
+    assert (seen.argument, seen.kind, seen.true_means) == ("key_padding_mask", "frame", "padding")
     assert torch.equal(found.output["padding_mask"].sum(1), torch.tensor([50, 30, 0]))
     notes = " ".join(found.notes)
     assert (
@@ -81,11 +82,11 @@ def test_an_all_true_mask_that_the_library_drops_is_named(short):
     model = FairseqLike().eval()
     found = trace(model, pad([torch.full((700,), 0.1)] * 2))
     seen = found["layers.0"].mask
-    assert seen.form == "none" and seen.convention == masks.DROPPED and seen.real is None
+    assert seen.form == "none" and convention(seen).startswith("None: the library dropped") and seen.valid is None
     assert steps(found) == [("sample mask -> frame mask", "none", None)]
     unmasked = trace(model, short.waveforms, mask=False)
     assert unmasked["layers.0"].mask is None and steps(unmasked) == []
-    assert any("every clip counts as real over its whole length" in note for note in unmasked.notes)
+    assert any("every clip counts as valid over its whole length" in note for note in unmasked.notes)
 
 
 class LosesIt(nn.Module):
@@ -112,7 +113,7 @@ def test_a_model_whose_mask_arithmetic_is_off_is_told(short, wrong):
     assert found["layers.0"].valid == FRAMES and found["layers.0"].mask.valid == marked
     said = [note for note in found.notes if "expected" in note]
     assert len(said) == 1 and f"clip 0: expected 49, the model marks {49 - wrong}" in said[0]
-    assert f"the model marks {marked[0]}, " in found["sample lengths -> attention mask"].what
+    assert f"the model marks {marked[0]}, " in describe(found["sample lengths -> attention mask"])
     assert found["sample lengths -> attention mask"].valid == FRAMES
 
 
@@ -125,31 +126,31 @@ class Hands(nn.Module):
 
     def forward(self, x, attention_mask=None):
         x = self.feature_extractor(x)
-        real = torch.arange(x.shape[1]) < self.feature_extractor.frames(attention_mask.sum(1))[:, None]
-        mask = self.make(real)
+        valid = torch.arange(x.shape[1]) < self.feature_extractor.frames(attention_mask.sum(1))[:, None]
+        mask = self.make(valid)
         return self.layer(x, **{self.by_name: mask}) if self.by_name else self.layer(x, mask)
 
 
 FORMS = {
-    "frame bool": (lambda real: real, None, "frame", "bool", "True = real"),
-    "frame integer": (lambda real: real.long(), None, "frame", "integer", "1 = real"),
-    "frame float": (lambda real: real.float(), None, "frame", "multiplicative", "1 = real"),
-    "frame float, column": (lambda real: real.float()[..., None], None, "frame", "multiplicative", "1 = real"),
-    "frame padding": (lambda real: ~real, "key_padding_mask", "frame", "bool", "True = padding"),
-    "frame padding under another name": (lambda real: ~real, "attention_mask", "frame", "bool", "True = padding"),
-    "one row of keys": (lambda real: real[:, None, None], None, "attention", "bool", "True = real"),
-    "a matrix": (lambda real: real[:, None, None] & real[:, None, :, None], None, "attention", "bool", "True = real"),
-    "3-D": (lambda real: real[:, None].expand(-1, real.shape[1], -1), None, "attention", "bool", "True = real"),
+    "frame bool": (lambda valid: valid, None, "frame", "bool", "True = valid"),
+    "frame integer": (lambda valid: valid.long(), None, "frame", "integer", "1 = valid"),
+    "frame float": (lambda valid: valid.float(), None, "frame", "multiplicative", "1 = valid"),
+    "frame float, column": (lambda valid: valid.float()[..., None], None, "frame", "multiplicative", "1 = valid"),
+    "frame padding": (lambda valid: ~valid, "key_padding_mask", "frame", "bool", "True = padding"),
+    "frame padding under another name": (lambda valid: ~valid, "attention_mask", "frame", "bool", "True = padding"),
+    "one row of keys": (lambda valid: valid[:, None, None], None, "attention", "bool", "True = valid"),
+    "a matrix": (lambda valid: valid[:, None, None] & valid[:, None, :, None], None, "attention", "bool", "True = valid"),
+    "3-D": (lambda valid: valid[:, None].expand(-1, valid.shape[1], -1), None, "attention", "bool", "True = valid"),
     "additive, least float": (
-        lambda real: torch.where(real, 0.0, torch.finfo(torch.float32).min)[:, None, None],
+        lambda valid: torch.where(valid, 0.0, torch.finfo(torch.float32).min)[:, None, None],
         None, "attention", "additive", "0 = attend, -3.4e+38 = padding",
     ),
     "additive, -inf": (
-        lambda real: torch.where(real, 0.0, float("-inf"))[:, None, None].expand(-1, 1, real.shape[1], -1),
+        lambda valid: torch.where(valid, 0.0, float("-inf"))[:, None, None].expand(-1, 1, valid.shape[1], -1),
         None, "attention", "additive", "0 = attend, -inf = padding",
     ),
     "additive, -10000, half precision": (
-        lambda real: torch.where(real, 0.0, -10000.0)[:, None, None].half(),
+        lambda valid: torch.where(valid, 0.0, -10000.0)[:, None, None].half(),
         None, "attention", "additive", "0 = attend, -1.0e+4 = padding",
     ),
 }  # fmt: skip
@@ -157,17 +158,17 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_of_mask_is_read(short, form):
-    make, name, kind, written, convention = FORMS[form]
+    make, name, kind, written, meaning = FORMS[form]
     found = trace(Hands(make, name).eval(), short)
     seen = found["layer"].mask
-    assert (seen.kind, seen.form, seen.convention, seen.real) == (kind, written, convention, FRAMES)
+    assert (seen.kind, seen.form, convention(seen), seen.valid) == (kind, written, meaning, FRAMES)
     assert steps(found) == [(f"sample mask -> {kind} mask", written, FRAMES)]
 
 
 def test_a_bias_or_features_are_no_masks(short):
-    bias = trace(Hands(lambda real: torch.randn(1, 1, real.shape[1], real.shape[1])).eval(), short)
+    bias = trace(Hands(lambda valid: torch.randn(1, 1, valid.shape[1], valid.shape[1])).eval(), short)
     assert bias["layer"].mask is None
-    features = trace(Hands(lambda real: torch.randn(3, real.shape[1], 8)).eval(), short)
+    features = trace(Hands(lambda valid: torch.randn(3, valid.shape[1], 8)).eval(), short)
     assert features["layer"].mask is None
 
 
@@ -176,7 +177,7 @@ def test_an_inverted_mask_given_by_the_user_is_pointed_out(tiny, batch):
         found = trace(
             tiny.wav2vec2.encoder, torch.randn(2, 9, 48), attention_mask=torch.arange(9) >= torch.tensor([[4], [6]])
         )
-    assert found[""].mask.convention == "True = real" and found[""].mask.valid == (5, 3)
+    assert found[""].mask.true_means == "valid" and found[""].mask.valid == (5, 3)
     assert any("turned round" in note for note in found.notes)
 
 
@@ -198,11 +199,11 @@ def test_a_time_mask_is_another_kind(short):
     found = trace(SpecAugment().eval(), short)
     seen = {mask.kind: mask for mask in found["masker"].masks}
     assert set(seen) == {"time", "sample"} and found["masker"].mask.kind == "sample"
-    assert seen["time"].real == (40, 40, 40) and seen["time"].convention == "True = masked"
+    assert seen["time"].valid == (40, 40, 40) and seen["time"].true_means == "masked"
     assert steps(found) == []
 
 
-def test_a_clip_too_short_to_pass_alone_has_nothing_real():
+def test_a_clip_too_short_to_pass_alone_has_nothing_valid():
     class Anything(nn.Module):
         def __init__(self):
             super().__init__()
@@ -215,7 +216,6 @@ def test_a_clip_too_short_to_pass_alone_has_nothing_real():
         Anything().eval(), torch.zeros(2, 400), attention_mask=torch.arange(400) < torch.tensor([[18], [400]])
     )
     assert found["body.first"].valid == (2, 79) and found["body"].valid == (0, 39)
-    assert any("clip of 18 samples does not get through" in note for note in found.notes)
 
 
 @given(
@@ -223,15 +223,15 @@ def test_a_clip_too_short_to_pass_alone_has_nothing_real():
 )
 def test_reading_recovers_the_lengths(lengths, form):
     """Whatever the form, if lengths differ (or the name tells), the counts come back."""
-    real = torch.arange(12) < torch.tensor(lengths)[:, None]
+    valid = torch.arange(12) < torch.tensor(lengths)[:, None]
     value, name, kind = {
-        "bool": (real, "attention_mask", "frame"),
-        "padding": (~real, "key_padding_mask", "frame"),
-        "integer": (real.long(), "attention_mask", "frame"),
-        "additive": (torch.where(real, 0.0, -1e9)[:, None, None], "mask", "attention"),
+        "bool": (valid, "attention_mask", "frame"),
+        "padding": (~valid, "key_padding_mask", "frame"),
+        "integer": (valid.long(), "attention_mask", "frame"),
+        "additive": (torch.where(valid, 0.0, -1e9)[:, None, None], "mask", "attention"),
     }[form]
-    reading = masks.read(name, value, kind, len(lengths), None, True, "frames", 12)
-    assert reading.real == tuple(lengths) and not (reading.inverted and all(lengths))
+    reading = masks.read(name, masks.MaskReader().read(value), kind, len(lengths), None, True, 12)
+    assert reading.valid == tuple(lengths) and not (reading.inverted and all(lengths))
 
 
 class TestAdapters:
@@ -239,7 +239,7 @@ class TestAdapters:
         with torch.no_grad():
             found = trace(tiny, batch, attention_mask=None)
         assert found[""].mask is None and any("passed by the caller" in note for note in found.notes)
-        assert found["lm_head"].valid == (49, 73, 124), "the batch still says what is real"
+        assert found["lm_head"].valid == (49, 73, 124), "the batch still says what is valid"
 
     def test_models_of_one_argument(self, short):
         found = trace(nn.Sequential(nn.Unflatten(1, (1, -1)), nn.Conv1d(1, 4, 5, 2)).eval(), short)
@@ -252,7 +252,7 @@ class TestAdapters:
 
         with torch.no_grad():
             found = trace(SpeechBrainLike().eval(), short)
-        assert found[""].mask.valid == LENGTHS and "share" in found[""].mask.convention
+        assert found[""].mask.valid == LENGTHS and found[""].mask.form == "shares"
         assert found["layers.0"].mask.valid == FRAMES
 
     @pytest.mark.parametrize(

@@ -127,8 +127,8 @@ class FairseqLike(nn.Module):
         assert not mask, "time masks were asked for"
         x = self.projection(self.feature_extractor(source))
         if padding_mask is not None and padding_mask.any():
-            real = self.feature_extractor.frames((~padding_mask).sum(-1))
-            padding_mask = torch.arange(x.shape[1]) >= real[:, None]
+            valid = self.feature_extractor.frames((~padding_mask).sum(-1))
+            padding_mask = torch.arange(x.shape[1]) >= valid[:, None]
         else:
             padding_mask = None
         for part in self.layers:

@@ -151,7 +151,7 @@ def parameter_counts(model: nn.Module) -> dict[nn.Module, int]:
             for parameter in module._parameters.values():
                 if parameter is not None and not isinstance(parameter, nn.parameter.UninitializedTensorMixin):
                     own[id(parameter)] = parameter.numel()
-            if not own and not module._modules and callable(getattr(type(module), "weight", None)):
+            if not own and callable(getattr(type(module), "weight", None)):
                 own[id(module)] = _packed(module)
             for child in module._modules.values():
                 if child is not None:

@@ -67,16 +67,16 @@ class _Mark:
 CLIPS = _Mark("clips")
 CONSTANT = _Mark("constant")  # no length and no number of clips moves it
 UNKNOWN = _Mark("unknown")
-SLICED = _Mark("sliced")  # part of a length; which length that makes, its size must say
 
 
 class Marks:
     """The axes of one tensor, shared by all who saw it."""
 
-    __slots__ = ("axes",)
+    __slots__ = ("aside", "axes")
 
     def __init__(self, axes: tuple) -> None:
         self.axes = axes
+        self.aside = False  # went in beside a main input: no stage on the clips' own way
 
 
 _SLIDING = {"convolution", "transposed convolution", "pooling"}
@@ -107,11 +107,16 @@ class Axes:
         self._tensors: dict[int, tuple[weakref.ref, tuple, Marks]] = {}
         self._bases: dict[int, tuple[weakref.ref, weakref.ref]] = {}  # a base -> the last known tensor that views it
         self._shapes: dict[tuple, set[tuple]] = {}
+        self._entered = self._left = Marks((self.samples,))  # the main input and output that were seen last
         self._weights: set[int] = set()
         self._constants: set[int] = set()
+        kernels: dict[nn.Module, int] = {}  # what holds the weights of convolutions, and on how many axes they slide
         for module in modules:
             self._weights.update(map(id, module._parameters.values()), map(id, module._buffers.values()))
-            self._constants.update(_sizes_of_weights(module))
+            if isinstance(module, nn.modules.conv._ConvNd):
+                holders = module._modules.get("parametrizations") or {}
+                kernels.update(dict.fromkeys((module, *holders.values()), len(module.kernel_size)))
+            self._constants.update(_sizes_of_weights(module, kernels.get(module, 0)))
         self._constants.discard(1)
 
     # -- what a tensor's axes are --------------------------------------------------------------------------------------
@@ -162,9 +167,16 @@ class Axes:
         seen = known or (UNKNOWN,) * len(shape)
         if known is None:
             seen = self._by_view(tensor, shape) or seen
-        if UNKNOWN in seen or SLICED in seen:
+        if UNKNOWN in seen:
             seen = self._by_shape(shape, seen, roles) or self._by_size(shape, seen, roles)
         return self.tag(tensor, seen)
+
+    def beside(self, tensor: Tensor) -> Marks:
+        """Axes of a tensor that goes in beside the main one."""
+        marks = self.of(tensor)
+        if UNKNOWN in marks.axes and marks is not self._entered:
+            marks.aside = True
+        return marks
 
     def _known(self, tensor: Tensor, shape: tuple) -> tuple | None:
         entry = self._tensors.get(id(tensor))
@@ -192,19 +204,39 @@ class Axes:
         """Axes of ``tensor`` that lie where those of ``source`` lie: equal size, equal stride."""
         strides, sizes, free = source.stride(), source.shape, set(range(source.ndim))
         axes: list[Any] = []
+        inside: dict[int, list[int]] = {}  # a constant axis of the source -> axes that lie in it
         for size, stride in zip(shape, tensor.stride(), strict=True):
             same = [i for i in sorted(free) if strides[i] == stride and sizes[i] == size]
             if same:
                 free.discard(same[0])
                 axes.append(marks[same[0]])
                 continue
-            cut = [i for i in sorted(free) if strides[i] == stride and sizes[i] > size > 1]
-            if cut and isinstance(marks[cut[0]], Length):
-                free.discard(cut[0])
-                axes.append(SLICED)
+            part = [i for i in sorted(free) if sizes[i] > size > 1 and strides[i] and stride and not stride % strides[i]]
+            within = [i for i in part if marks[i] is CONSTANT and stride * size <= strides[i] * sizes[i]]
+            part = [i for i in part if isinstance(marks[i], Length) and stride * (size - 1) < strides[i] * sizes[i]]
+            if within:
+                inside.setdefault(within[0], []).append(len(axes))
+                axes.append(UNKNOWN)
+            elif part:
+                free.discard(part[0])
+                start = (tensor.storage_offset() - source.storage_offset()) // strides[part[0]]
+                axes.append(self._sliced(marks[part[0]], size, stride // strides[part[0]], start))
             else:
-                axes.append(CONSTANT if size == 1 else self._merged(size, stride, sizes, strides, marks))
-        return tuple(axes)
+                axes.append(None if size == 1 else self._merged(size, stride, sizes, strides, marks))
+        for i, split in inside.items():
+            if math.prod(shape[axis] for axis in split) == sizes[i]:  # split whole: heads and their features
+                free.discard(i)
+                for axis in split:
+                    axes[axis] = CONSTANT
+        new = CONSTANT if all(sizes[i] == 1 or marks[i] is CONSTANT or marks[i] is CLIPS for i in free) else UNKNOWN
+        return tuple(new if mark is None else mark for mark in axes)
+
+    def _sliced(self, length: Length, size: int, step: int, start: int) -> Any:
+        """The mark of every ``step``-th position of a length; UNKNOWN where it could also be a number in the code."""
+        if step > 1:
+            return self.derived(length, size, lambda n: -((n - start) // -step)) if 0 <= start < step else UNKNOWN
+        cut = tuple(n - length.size + size for n in length.key)
+        return next((other for other in self.lengths if other.size == size and other.key == cut), UNKNOWN)
 
     @staticmethod
     def _merged(size: int, stride: int, sizes: Sequence[int], strides: Sequence[int], marks: tuple) -> Any:
@@ -226,7 +258,7 @@ class Axes:
             axes
             for axes in self._shapes.get(shape, ())
             if all(
-                (a is b or b is UNKNOWN or (b is SLICED and isinstance(a, Length)))
+                (a is b or b is UNKNOWN)
                 and (role != "feature" or a is CONSTANT)
                 for a, b, role in zip(axes, seen, roles, strict=True)
             )
@@ -244,7 +276,11 @@ class Axes:
         """Whether a size can mean nothing else than ``mark``."""
         lengths = [length for length in self.lengths if length.size == size]
         if isinstance(mark, Length):
-            return lengths == [mark] and (role in ("position", "mask") or size not in self._constants)
+            if lengths != [mark] or (mark not in self._entered.axes and mark not in self._left.axes):
+                return False
+            heads, remainder = divmod(size, self.clips) if self.clips else (0, 1)
+            repeated = self.clips > 1 and not remainder and (heads == 1 or heads in self._constants)
+            return role in ("position", "mask") or (size not in self._constants and not repeated)
         return not lengths or (mark is CLIPS and role == "clips")
 
     def _by_size(self, shape: tuple, seen: tuple, roles: Sequence[str]) -> tuple:
@@ -252,28 +288,29 @@ class Axes:
         roles = roles if len(roles) == len(shape) else ("",) * len(shape)
         axes = list(seen)
         for i, (size, role) in enumerate(zip(shape, roles, strict=True)):
-            if axes[i] is SLICED:
-                axes[i] = self.length_of(size) or UNKNOWN
             if axes[i] is not UNKNOWN:
                 continue
+            length = next((length for length in self.lengths if length.size == size), None)
             if role == "feature":
                 axes[i] = CONSTANT
-            elif role != "clips" and (length := self.length_of(size)) is not None:
-                apart = size != self.clips or (role == "position" and i > 0)
-                axes[i] = length if apart and self._is_clear(length, size, role) else UNKNOWN
-            elif size == 1 and (self.clips > 1 or i):
+            elif length is not None and role != "clips" and self._is_clear(length, size, role):
+                axes[i] = length if size != self.clips or (role == "position" and i > 0) else UNKNOWN
+            elif length is None and i and len(shape) == 2 and size in self._constants:
                 axes[i] = CONSTANT
-        if axes and axes[0] is UNKNOWN and shape[0] == self.clips and (self.clips > 1 or roles[0] == "clips"):
-            if roles[0] == "clips" or all(length.size != shape[0] for length in self.lengths):
+        timed = any(isinstance(mark, Length) for mark in axes)
+        if axes and axes[0] is UNKNOWN and shape[0] == self.clips:
+            free = all(length.size != self.clips for length in self.lengths)
+            pooled = len(shape) == 2 and axes[1] is CONSTANT
+            counts = len(shape) == 1 and roles[0] == "mask"  # one number per clip
+            if roles[0] == "clips" or counts or (free and self.clips > 1 and len(shape) <= 4 and (timed or pooled)):
                 axes[0] = CLIPS
-        if len(shape) == 2 and axes[1] is UNKNOWN and shape[1] in self._constants:
-            axes[1] = CONSTANT
+        if timed:
+            features = len(shape) == 3 and axes[0] is CLIPS
+            for i, size in enumerate(shape):
+                if axes[i] is UNKNOWN and all(length.size != size for length in self.lengths):
+                    if (size == 1 and (i or self.clips > 1)) or (features and size in self._constants):
+                        axes[i] = CONSTANT
         return tuple(axes)
-
-    def length_of(self, size: int) -> Length | None:
-        """The length with that many positions, if there is exactly one."""
-        lengths = [length for length in self.lengths if length.size == size]
-        return lengths[0] if len(lengths) == 1 else None
 
     def derived(self, source: Length, size: int, formula: Callable[[int], int]) -> Any:
         """The length that ``formula`` makes of another, UNKNOWN if that is not the size that came out.
@@ -298,20 +335,30 @@ class Axes:
 
     def entering(self, tensor: Tensor, op: Operation, module: nn.Module) -> Marks:
         """Axes of a module's main input."""
-        return self.complete(tensor) or self.of(tensor, _roles(tensor.ndim, op, module))
+        marks = self.complete(tensor) or self.of(tensor, _roles(tensor.ndim, op, module))
+        if not marks.aside:
+            self._entered = marks
+        return marks
 
     def leaving(
         self, result: Tensor, source: Tensor | None, op: Operation, module: nn.Module, queries: Tensor | None = None
     ) -> Marks:
         """Axes of a module's output: of the main one given its main input ``source``, of others given ``queries``."""
         marks = self.complete(result)
-        if marks is not None:
-            return marks
+        if marks is None:
+            marks = self._tagged(result, source, op, module, queries)
+        if source is not None and not self._tensors[id(source)][2].aside:
+            self._left = marks
+        return marks
+
+    def _tagged(
+        self, result: Tensor, source: Tensor | None, op: Operation, module: nn.Module, queries: Tensor | None
+    ) -> Marks:
         shape = result.shape
-        if op.kind == "attention" and source is None and queries is not None:
-            weights = self._attention_weights(op, queries, shape)
-            if weights is not None:
-                return self.tag(result, weights)
+        if source is None and queries is not None:
+            beside = self._beside(op, module, queries, shape)
+            if beside is not None:
+                return self.tag(result, beside)
         if op.kind in ("weight norm", "parametrization"):  # a weight, computed from others
             return self.tag(result, (CONSTANT,) * len(shape))
         axes = self._made_by(module, op, source, shape) if isinstance(source, Tensor) else None
@@ -349,12 +396,15 @@ class Axes:
             return before
         return None
 
-    def _attention_weights(self, op: Operation, queries: Tensor, shape: tuple) -> tuple | None:
-        """(B, H, T, T) beside the output of a self-attention on (B, T, D); None if it has another shape."""
+    def _beside(self, op: Operation, module: nn.Module, queries: Tensor, shape: tuple) -> tuple | None:
+        """Axes of a further output: attention weights, the last state of a recurrent layer; None if undocumented."""
         before = self._known(queries, queries.shape) or ()
         times = [mark for mark in before if isinstance(mark, Length)]
-        if len(shape) == 4 and shape[1] == op.heads and len(times) == 1 and shape[2] == shape[3] == times[0].size:
-            return (CLIPS, CONSTANT, times[0], times[0])
+        if op.kind == "recurrent" and len(before) == 3 and len(shape) == 3:  # (layers, B, features) in both layouts
+            return (CONSTANT, before[0 if module.batch_first else 1], CONSTANT)
+        if op.kind == "attention" and len(shape) == 4 and shape[1] == op.heads and len(times) == 1:
+            if shape[2] == shape[3] == times[0].size:  # (B, H, T, T) beside (B, T, D)
+                return (CLIPS, CONSTANT, times[0], times[0])
         return None
 
     def _slid(self, op: Operation, before: tuple, sizes: tuple, shape: tuple) -> tuple:
@@ -446,11 +496,10 @@ def sliding_length(op: Operation, axis: int) -> Callable[[int], int]:
 _SIZE_NAMES = frozenset(("in_features", "out_features", "embed_dim", "hidden_size", "head_dim", *HEAD_NAMES))
 
 
-def _sizes_of_weights(module: nn.Module) -> Iterator[int]:
+def _sizes_of_weights(module: nn.Module, kernel: int) -> Iterator[int]:
     """Every size that an axis of a module's own weight has, lengths of kernels left out, and its numbers of features."""
     own = vars(module)
     if module._parameters:
-        kernel = len(own.get("kernel_size", ())) if isinstance(module, nn.modules.conv._ConvNd) else 0
         for parameter in module._parameters.values():
             if parameter is not None and not isinstance(parameter, nn.parameter.UninitializedTensorMixin):
                 shape = parameter.shape

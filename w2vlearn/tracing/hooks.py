@@ -179,7 +179,7 @@ class Recorder:
                 marks = self.axes.entering(tensor, call.operation, call.module)
                 call.source = tensor
             else:
-                marks = self.axes.of(tensor)
+                marks = self.axes.beside(tensor)
             values = self.masks.read(tensor) if is_mask else None
         return RawTensor(path, shape, dtype, tensor.device, marks, is_mask, id(tensor) if is_mask else 0, values)
 
@@ -418,7 +418,9 @@ def argument_names(module: nn.Module) -> tuple[str, ...]:
     if isinstance(module, torch.jit.ScriptModule):
         if not hasattr(module, "forward"):
             return ()
-        return tuple(argument.name for argument in module.forward.schema.arguments[1:])
+        forward = module.forward
+        forward = forward if hasattr(forward, "schema") else forward.__wrapped__  # `_wrap_forward` listens there
+        return tuple(argument.name for argument in forward.schema.arguments[1:])
     if "forward" in vars(module):
         return _positional(module.forward, bound=True)
     return _positional(type(module).forward, bound=False)

@@ -270,7 +270,8 @@ def find_inputs(model: nn.Module, args: tuple, kwargs: Mapping[str, Any], given:
     if given is not None:
         return Inputs(count, samples, tuple(int(n) for n in given.tolist()), True, marked)
     whole = (samples,) * count
-    lengths, notes = _told_lengths([pair for pair in tensors if pair[1] is not main], count, samples)
+    others = [pair for pair in tensors if pair[1] is not main]
+    lengths, notes = _told_lengths(others, count, samples, {name for name, _ in named})
     if lengths is not None:
         return Inputs(count, samples, lengths, True, marked, notes)
     if notes:
@@ -318,19 +319,25 @@ def _time_axis(model: nn.Module, main: Tensor, tensors: Sequence[tuple[str, Tens
 
 
 def _told_lengths(
-    tensors: Sequence[tuple[str, Tensor]], clips: int, samples: int
+    tensors: Sequence[tuple[str, Tensor]], clips: int, samples: int, positional: set[str]
 ) -> tuple[tuple[int, ...] | None, tuple[str, ...]]:
-    """Valid samples per clip by a mask or lengths among the arguments; notes on what was given and does not fit."""
+    """Valid samples per clip by a mask or lengths among the arguments; notes on what was given and does not fit.
+
+    Numbers by position (names in ``positional``) count as lengths only where their largest is the longest clip's.
+    """
     notes: list[str] = []
     for path, tensor in tensors:
         name, shape = _last(path), tuple(tensor.shape)
         by_name = bool(MASK_NAME.search(name)) or bool(LENGTHS.search(name))
         if not (by_name or tensor.dtype is torch.bool) or TIME_MASK.search(name) or re.search(r"label", name):
-            if re.fullmatch(r"args\[\d+\]|args", path.split(".")[0]) and shape == (clips,) and clips > 1:
-                counts = _counts(tensor)
-                if counts is not None and max(counts) == samples and min(counts) > 0:
+            counts = _counts(tensor) if path in positional and shape == (clips,) and clips > 1 else None
+            if counts is not None and 0 < min(counts) <= max(counts) <= samples and "label" not in name:
+                if max(counts) == samples:
                     return counts, ()
-                notes.append(f"{path} {shape} was given and not understood: pass lengths or a mask by name")
+                notes.append(
+                    f"{path} {shape} was given and not understood: lengths by position would count up to the {samples} "
+                    "samples of the longest clip; pass lengths or a mask by name"
+                )
             continue
         values = MaskReader().read(tensor)
         if values is None:

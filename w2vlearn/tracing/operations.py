@@ -223,7 +223,8 @@ def mixes_time(module: nn.Module, op: Operation, letters: Sequence[str]) -> bool
     if kind == "layer norm":
         return any(axis >= len(letters) - len(getattr(module, "normalized_shape", (0,))) for axis in timed)
     if kind == "linear":
-        return bool(timed) and timed[-1] == len(letters) - 1
+        by_range = "quantized.dynamic" in type(module).__module__  # its scale is the range of the whole tensor
+        return by_range or (bool(timed) and timed[-1] == len(letters) - 1)
     if kind == "pooling":
         return any(size > 1 for size in op.kernel) and (bool(timed) or not letters)
     if kind in ("recurrent", "attention") or isinstance(module, _LAYERS) or is_attention(module):

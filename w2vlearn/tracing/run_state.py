@@ -44,7 +44,8 @@ def buffers_kept(modules: Iterable[nn.Module]) -> Iterator[None]:
         yield
     finally:
         for module, buffers, contents in kept:
-            if list(module._buffers.items()) != list(buffers.items()):
+            now = module._buffers
+            if list(now) != list(buffers) or any(now[name] is not buffer for name, buffer in buffers.items()):
                 module._buffers.clear()
                 module._buffers.update(buffers)
             for name, content in contents.items():

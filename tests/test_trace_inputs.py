@@ -1,0 +1,310 @@
+"""What a trace makes of arguments: clips and masks anywhere, masks that do not fit, wrappers, types; and of modules that
+took part in other ways than by being called."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict, namedtuple
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+import transformers
+from families import family
+from torch import nn
+from trace_helpers import Convolutions, TorchaudioLike, untouched
+
+from w2vlearn import Wav2Vec2Config, Wav2Vec2ForCTC
+from w2vlearn.batch import pad
+from w2vlearn.model import Wav2Vec2ForSequenceClassification
+from w2vlearn.tracing import TraceError, padding_leak, receptive_field, trace
+
+LENGTHS = (500, 700, 1000)
+FRAMES = (49, 69, 99)
+LAYER_NORM = replace(Wav2Vec2Config.tiny(), feat_extract_norm="layer", conv_bias=True, do_stable_layer_norm=True)
+
+
+@pytest.fixture(scope="module")
+def short():
+    return pad([torch.full((n,), 0.1) for n in LENGTHS])
+
+
+# ---------------------------------------------------------------- clips and masks inside one argument
+
+
+@dataclass
+class Data:
+    input_values: torch.Tensor
+    attention_mask: torch.Tensor
+
+
+Named = namedtuple("Named", "input_values attention_mask")
+
+
+class TakesOne(nn.Module):
+    """Takes everything in one argument; ``find`` gets the waveforms out of it."""
+
+    def __init__(self, find) -> None:
+        super().__init__()
+        self.body, self.find = Convolutions(), find
+
+    def forward(self, batch):
+        return self.body(self.find(batch))
+
+
+CONTAINERS = {
+    "dict": (lambda w, m: {"input_values": w, "attention_mask": m}, lambda b: b["input_values"]),
+    "OrderedDict": (lambda w, m: OrderedDict(input_values=w, attention_mask=m), lambda b: b["input_values"]),
+    "BatchFeature": (
+        lambda w, m: transformers.BatchFeature({"input_values": w, "attention_mask": m}), lambda b: b["input_values"],
+    ),
+    "dataclass": (Data, lambda b: b.input_values),
+    "namedtuple": (Named, lambda b: b.input_values),
+    "list of dicts": (
+        lambda w, m: [{"input_values": w}, {"attention_mask": m}], lambda b: b[0]["input_values"],
+    ),
+    "tuple of waveforms and mask": (lambda w, m: (w, m), lambda b: b[0]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", CONTAINERS)
+def test_clips_and_mask_inside_one_argument(short, kind):
+    pack, find = CONTAINERS[kind]
+    found = trace(TakesOne(find).eval(), pack(short.waveforms, short.mask))
+    assert found["body"].valid == FRAMES and found["body"].output.letters[:2] == ("B", "T")
+    assert found.batch.lengths == LENGTHS and found[""].mask.valid == LENGTHS
+
+
+def test_a_list_of_clips_has_the_lengths_of_its_clips(short):
+    model = TakesOne(lambda clips: nn.utils.rnn.pad_sequence(list(clips), batch_first=True)).eval()
+    clips = short.clips()
+    for given in (list(clips), tuple(clips), [{"input_values": clip} for clip in clips]):
+        if isinstance(given[0], dict):
+            model.find = lambda b: nn.utils.rnn.pad_sequence([one["input_values"] for one in b], batch_first=True)
+        found = trace(model, given)
+        assert found.batch.lengths == LENGTHS and found["body"].valid == FRAMES, type(given[0])
+
+
+# ---------------------------------------------------------------- masks that were given and do not fit
+
+
+class Ignores(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = Convolutions()
+
+    def forward(self, x, attention_mask=None, lengths=None):
+        return self.body(x)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"attention_mask": torch.ones(3, 99, dtype=torch.bool)}, r"attention_mask \(3, 99\).*does not fit.*\(3, 1000\)"),
+        ({"attention_mask": torch.ones(3, 990, dtype=torch.bool)}, r"attention_mask \(3, 990\).*does not fit"),
+        ({"lengths": torch.tensor([5, 7, 2000])}, "lengths.*does not fit.*2000 samples, the clips have 1000"),
+    ],
+)
+def test_a_mask_that_does_not_fit_is_never_called_not_given(short, arguments, said):
+    found = trace(Ignores().eval(), short.waveforms, **arguments)
+    assert any(re.search(said, note) for note in found.notes), found.notes
+    assert found["body"].valid is None and not any("no lengths and no mask were given" in note for note in found.notes)
+    assert found["body"].output.letters[:2] == ("B", "T")
+
+
+def test_lengths_by_position_that_are_all_shorter_than_the_rectangle(short):
+    class ByPosition(Ignores):
+        def forward(self, x, counts):
+            return self.body(x)
+
+    found = trace(ByPosition().eval(), short.waveforms, torch.tensor([400, 300, 200]))
+    assert not any("no lengths and no mask were given" in note for note in found.notes)
+    assert any("counts" in note and "not understood" in note for note in found.notes)
+
+
+# ---------------------------------------------------------------- wrappers
+
+
+class Wrapper(nn.Module):
+    """As PEFT does it."""
+
+    def __init__(self, base_model: nn.Module) -> None:
+        super().__init__()
+        self.base_model = base_model
+
+    def forward(self, *args, **kwargs):
+        return self.base_model(*args, **kwargs)
+
+
+class Opaque(nn.Module):
+    """Hands everything on, to a part whose name says nothing."""
+
+    def __init__(self, inside: nn.Module) -> None:
+        super().__init__()
+        self.inside, self.other = inside, nn.Identity()
+
+    def forward(self, *args, **kwargs):
+        return self.other(self.inside(*args, **kwargs)[0])
+
+
+@pytest.mark.parametrize("wrap", [Wrapper, nn.DataParallel, lambda m: Wrapper(nn.DataParallel(m))])
+def test_a_wrapper_hands_the_mask_through(wrap):
+    torch.manual_seed(0)
+    inner = Wav2Vec2ForCTC(LAYER_NORM).eval()
+    model = wrap(inner).eval()
+    clips = [torch.randn(n) for n in (3000, 1500)]
+    with torch.no_grad():
+        found, plain = trace(model, pad(clips)), trace(inner, pad(clips))
+    assert found[""].mask is not None and found[""].mask.valid == (3000, 1500)
+    assert found[-1].valid == plain[-1].valid and found[-1].mask == plain[-1].mask
+    report = padding_leak(model, clips)
+    assert report.with_mask is not None and report.with_mask.entry is None
+
+
+def test_a_wrapper_that_says_nothing_is_answered_with_the_keyword_to_pass(short):
+    model = Opaque(TorchaudioLike()).eval()
+    with torch.no_grad():
+        found = trace(model, short)
+        named = trace(model, short, lengths=short.lengths)
+    assert any("attention_mask=batch.mask" in note for note in found.notes)
+    assert found[""].mask is None and named["inside"].mask.valid == LENGTHS and named["other"].valid == FRAMES
+    report = padding_leak(model, short)
+    assert report.with_mask is None and "takes no mask" not in report.note and "name it" in report.note
+    assert padding_leak(model, short, lengths=short.lengths).with_mask is not None
+
+
+# ---------------------------------------------------------------- taking part without being called
+
+
+def statuses(found):
+    return {record.name: record.status for record in found if record.status != "called"}
+
+
+class Uses(nn.Module):
+    """Uses each part in another way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tied, self.head, self.direct, self.unused = (nn.Linear(4, 4) for _ in range(4))
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+        self.embedding, self.drop = nn.Embedding(4, 4), nn.Dropout()
+        self.head.weight = self.tied.weight
+
+    def forward(self, x):
+        x = self.tied(x)
+        x = self.attention(x, x, x)[0]
+        x = F.linear(x, self.embedding.weight)
+        return self.direct.forward(x)
+
+
+def test_one_word_for_each_way_of_not_being_called():
+    model = Uses().eval()
+    with untouched(model):
+        found = trace(model, torch.zeros(2, 5, 4))
+    assert statuses(found) == {
+        "attention.out_proj": "weights used by another layer",
+        "head": "weights used by another layer",
+        "embedding": "weights used by another layer",
+        "direct": "forward() called directly",
+        "unused": "skipped",
+        "drop": "not called",
+    }
+
+
+def test_layers_called_in_other_threads_are_said():
+    class Pool(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.parts = nn.ModuleList(nn.Linear(4, 4) for _ in range(3))
+            self.last = nn.Linear(4, 4)
+
+        def forward(self, x):
+            with ThreadPoolExecutor(2) as pool:
+                done = list(pool.map(lambda part: part(x), self.parts))
+            return self.last(sum(done))
+
+    model = Pool().eval()
+    with untouched(model):
+        found = trace(model, torch.zeros(2, 5, 4))
+    assert statuses(found) == {f"parts.{i}": "called in another thread" for i in range(3)}
+    assert any("another thread" in note and "parts.0" in note for note in found.notes)
+
+
+def test_the_fused_encoder_layer_uses_its_parts_weights():
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval()
+    with torch.no_grad():
+        found = trace(nn.Sequential(layer).eval(), torch.randn(2, 5, 8))
+    used = statuses(found)
+    assert used["0.linear1"] == used["0.self_attn"] == used["0.norm1"] == "weights used by another layer"
+    assert "skipped" not in used.values()
+
+
+# ---------------------------------------------------------------- masks that are no tensors, quantised layers
+
+
+def test_a_block_mask_is_seen_and_named():
+    from torch.nn.attention.flex_attention import create_block_mask
+
+    class Attends(nn.Module):
+        def forward(self, x, attention_mask=None):
+            return x
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = Attends()
+
+        def forward(self, x):
+            mask = create_block_mask(lambda b, h, i, j: j <= i, None, None, x.shape[1], x.shape[1], device="cpu")
+            return self.attention(x, attention_mask=mask)
+
+    seen = trace(Model().eval(), torch.zeros(2, 128, 4))["attention"].mask
+    assert (seen.kind, seen.form, seen.dtype, seen.valid) == ("attention", "object", "BlockMask", None)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_quantised_linear_layers_count_and_leak():
+    if "fbgemm" not in torch.backends.quantized.supported_engines:
+        pytest.skip("this torch has no engine for quantised layers")
+    plain = family("wav2vec2 layer norm")
+    model = torch.ao.quantization.quantize_dynamic(plain, {nn.Linear}, dtype=torch.qint8)
+    clips = [torch.randn(n) for n in (3000, 1500)]
+    found, name = trace(model, pad(clips)), "feature_projection.projection"
+    assert found[name].operation.kind == "linear" and found[name].parameters == 12 * 24 + 24
+    assert found[""].parameters == sum(p.numel() for p in plain.parameters())
+    assert padding_leak(model, clips).with_mask.entry == name, "the range of the whole batch sets its scale"
+
+
+# ---------------------------------------------------------------- types of numbers
+
+
+def test_half_precision_models_get_clips_in_their_type(short):
+    model = Convolutions().bfloat16().eval()
+    found = trace(model, short)
+    assert found.output.dtype is torch.bfloat16 and found[""].valid == FRAMES
+    assert any("bfloat16" in note for note in found.notes)
+    assert padding_leak(model, short.clips()).without_mask.layers
+    assert receptive_field(model, 2, samples=200).span == range(20, 40)
+    with pytest.raises(TraceError, match=r"hand over input.to\(torch.bfloat16\)"):
+        trace(model, short.waveforms)
+
+
+def test_numpy_arrays_get_advice_that_works_for_numpy(short):
+    array = np.zeros((2, 500))
+    with pytest.raises(TraceError, match=r"torch.from_numpy\(array.astype\(\"float32\"\)\)"):
+        trace(Convolutions().eval(), array)
+    assert trace(Convolutions().eval(), torch.from_numpy(array.astype("float32")))[""].output.shape == (2, 49, 6)
+
+
+def test_a_classifier_has_classes_not_a_vocabulary(short):
+    torch.manual_seed(0)
+    model = Wav2Vec2ForSequenceClassification(Wav2Vec2Config.tiny()).eval()
+    clips = [torch.full((n,), 0.1) for n in (3000, 2000, 1000)]
+    with torch.no_grad():
+        found = trace(model, pad(clips))
+    assert found.letters["N"] == 2 and "V" not in found.letters and found[""].output.letters == ("B", "N")
+    names, heat = padding_leak(model, clips).heat()
+    assert heat.shape == (len(names), 2) and "wav2vec2.encoder.layers.1" in names
