@@ -7,7 +7,8 @@ import torch
 
 from w2vlearn import Wav2Vec2Config, Wav2Vec2ForPreTraining, Wav2Vec2Model, pad
 from w2vlearn.model import Wav2Vec2ForSequenceClassification, sample_task
-from w2vlearn.tracing import symbolic_trace, trace
+from w2vlearn.symbolic import symbolic_trace
+from w2vlearn.tracing import trace
 
 TINY = Wav2Vec2Config.tiny()
 BATCH = pad([torch.randn(16_000), torch.randn(9999)])  # 49 and 30 frames

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from course.contents import COURSE
 from course.exercise import Case
-from w2vlearn import FrameGeometry, Wav2Vec2Config, Wav2Vec2Model, masks
+from w2vlearn import FrameGeometry, Wav2Vec2Config, Wav2Vec2Model, padding_masks
 
 LESSON = COURSE[4]
 
@@ -170,7 +170,9 @@ CASES = {
         Case(_rows(4, 2, frames=4).long(), "real", 4, label="an integer mask, 1 = real"),
         Case(~_rows(4, 1, frames=4), "padding", 4, label="a bool mask, True = padding"),
         Case((~_rows(4, 1, frames=4)).to(torch.uint8), "padding", 4, label="an integer mask, 1 = padding"),
-        Case(padding_masks.additive_mask(_rows(3, 1, frames=3)), "additive", 3, label="an additive mask with finfo.min"),
+        Case(
+            padding_masks.additive_mask(_rows(3, 1, frames=3)), "additive", 3, label="an additive mask with finfo.min"
+        ),
         Case(
             torch.where(_rows(3, 1, frames=3), 0.0, -10_000.0),
             "additive",

@@ -15,7 +15,7 @@ from course.checker import answer_of
 from course.differences import difference
 from course.lesson_05 import evidence
 from course.lesson_07 import ways
-from w2vlearn import FrameGeometry, Wav2Vec2Config, padding_masks, pad
+from w2vlearn import FrameGeometry, Wav2Vec2Config, pad, padding_masks
 
 BASE = Wav2Vec2Config.base()
 GEOMETRY = FrameGeometry.from_config(BASE)

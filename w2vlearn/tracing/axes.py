@@ -98,9 +98,7 @@ class Axes:
         Valid samples per clip; None: not known.
     """
 
-    def __init__(
-        self, modules: Iterable[nn.Module], clips: int, samples: int, lengths: tuple[int, ...] | None
-    ) -> None:
+    def __init__(self, modules: Iterable[nn.Module], clips: int, samples: int, lengths: tuple[int, ...] | None) -> None:
         self.clips = clips
         self.samples = Length(samples, lengths)
         self.lengths: list[Length] = [self.samples]  # in the order in which they came about
@@ -211,7 +209,9 @@ class Axes:
                 free.discard(same[0])
                 axes.append(marks[same[0]])
                 continue
-            part = [i for i in sorted(free) if sizes[i] > size > 1 and strides[i] and stride and not stride % strides[i]]
+            part = [
+                i for i in sorted(free) if sizes[i] > size > 1 and strides[i] and stride and not stride % strides[i]
+            ]
             within = [i for i in part if marks[i] is CONSTANT and stride * size <= strides[i] * sizes[i]]
             part = [i for i in part if isinstance(marks[i], Length) and stride * (size - 1) < strides[i] * sizes[i]]
             if within:
@@ -258,8 +258,7 @@ class Axes:
             axes
             for axes in self._shapes.get(shape, ())
             if all(
-                (a is b or b is UNKNOWN)
-                and (role != "feature" or a is CONSTANT)
+                (a is b or b is UNKNOWN) and (role != "feature" or a is CONSTANT)
                 for a, b, role in zip(axes, seen, roles, strict=True)
             )
         ]

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from w2vlearn.tracing.records import CALLED, LayerRecord, MaskSeen
 from w2vlearn.shown import Shown
+from w2vlearn.tracing.records import CALLED, LayerRecord, MaskSeen
 
 __all__ = ["Diff", "LayerChange", "LetterChange", "diff"]
 

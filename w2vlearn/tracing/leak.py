@@ -11,15 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from w2vlearn.batch import Batch, pad
+from w2vlearn.shown import Shown
 from w2vlearn.tracing.hooks import observing
-from w2vlearn.tracing.inputs import NO_MASK, in_dtype_of, from_batch
+from w2vlearn.tracing.inputs import NO_MASK, from_batch, in_dtype_of
 from w2vlearn.tracing.layers import Trace
 from w2vlearn.tracing.masks import MASK_NAME
 from w2vlearn.tracing.observe import trace
 from w2vlearn.tracing.operations import class_name
 from w2vlearn.tracing.records import LayerRecord, Operation, main_output
 from w2vlearn.tracing.run_state import buffers_kept, eager, evaluating, random_state_kept
-from w2vlearn.shown import Shown
 
 __all__ = ["LayerLeak", "LeakReport", "padding_leak"]
 
