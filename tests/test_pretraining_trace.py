@@ -29,7 +29,7 @@ def test_time_mask_and_padding_mask_are_different_kinds(traced):
     times = [record for record in trace.masks if record.mask and record.mask.kind == "time"]
     assert times, "the time mask is nowhere in the trace"
     assert all(record.mask.shape == (2, 49) for record in times)
-    assert times[0].mask.real == tuple(time_mask.sum(1).tolist())
+    assert times[0].mask.valid == tuple(time_mask.sum(1).tolist())
 
 
 def test_shapes_and_real_frames(traced):
