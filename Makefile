@@ -13,18 +13,21 @@ TEST_READY := .venv/.test-ready
 
 # One thread per test process (they run side by side), and the same for stored lessons, so that sums are added in one order.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
-NBVAL := --nbval --nbval-current-env --nbval-cell-timeout 60 --nbval-sanitize-with tests/notebooks/sanitize.cfg
+
+UNIT_TESTS := $(wildcard tests/test_*.py)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help lab test lint format lessons faults clips digits bench clean
+.PHONY: help lab test test-plain test-oldest lint format lessons faults clips digits bench clean
 
 help:
 	@echo "make lab       build .venv (first time: minutes), open JupyterLab on the first lesson"
 	@echo "make test      lint, unit tests, lessons compared with their stored outputs, browser tests"
+	@echo "make test-plain   the lessons as other processors compute: plainest instruction set; two threads"
+	@echo "make test-oldest  the unit tests with the oldest versions that pyproject.toml allows"
 	@echo "make lint      ruff alone          make format    let ruff rewrite"
-	@echo "make lessons   run all lessons and store them again"
-	@echo "make faults    plant faults in a copy of the package; say whether tests and lessons see each one"
+	@echo "make lessons   run all lessons, once more as on an old processor, and store what comes out the same"
+	@echo "make faults    plant faults in the package's behaviour; say whether tests and lessons see each one"
 	@echo "make clips     make the built-in speech again (needs espeak-ng)"
 	@echo "make digits    train the two digit models again (needs espeak-ng; about 20 minutes each)"
 	@echo "make bench     measure what the documentation promises"
@@ -63,8 +66,19 @@ format: $(TEST_READY)
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-test: lint
-	@$(ONE_THREAD) $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -rsfE --durations=10 $(NBVAL) $(TEST_ARGS)
+test: $(TEST_READY)
+	@$(BIN)/python tools/check.py --jobs $(JOBS) -- $(TEST_ARGS)
+
+test-plain: $(TEST_READY)
+	@$(BIN)/python tools/check.py --lessons --plain --jobs $(JOBS)
+	@$(BIN)/python tools/check.py --lessons --threads 2 --jobs $(JOBS)
+
+OLDEST := .venv-oldest
+test-oldest: | $(BIN)/python
+	@test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
+	@$(BIN)/python tools/oldest.py > $(OLDEST)/oldest.txt
+	@$(OLDEST)/bin/python -m pip --disable-pip-version-check install -r $(OLDEST)/oldest.txt -r tests/oldest.txt
+	@$(ONE_THREAD) $(OLDEST)/bin/python -m pytest -q -n $(JOBS) --dist loadfile -m "not browser" $(UNIT_TESTS) $(TEST_ARGS)
 
 lessons: $(TEST_READY)
 	@$(ONE_THREAD) $(BIN)/python tools/lessons.py
@@ -84,5 +98,5 @@ bench: $(TEST_READY)
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf .venv .venv-oldest .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,7 +1,7 @@
 """What the proof costs: `symbolic_trace` of BASE over the bare export, stored formulas, and all shapes at a new length.
 
 Promised: symbolic trace / bare `torch.export` at most 1.5 in the same run; presets load in at most 0.2 s; every layer's
-shapes at a new length in at most 1 ms, one hour of audio included (a run on fake tensors beside it).
+shapes at a new length in at most 1 ms, one hour of audio included (a run on tensors without values beside it).
 
     python benchmarks/bench_symbolic.py [--rounds 5]
 """
@@ -19,9 +19,9 @@ from ratio import compare
 from torch.export import Dim
 
 from w2vlearn import Wav2Vec2Config, Wav2Vec2ForCTC
-from w2vlearn.tracing import symbolic_trace
-from w2vlearn.tracing.export import HollowRuns
-from w2vlearn.tracing.formulas import _stored
+from w2vlearn.symbolic import symbolic_trace
+from w2vlearn.symbolic.export import FakeRuns
+from w2vlearn.symbolic.formulas import _stored
 
 
 def milliseconds(run: Callable[[], object], times: int) -> float:
@@ -63,10 +63,10 @@ def main() -> None:
     length = itertools.count(57_600_000)
     s.at(B=3, L=next(length))
     every = milliseconds(lambda: s.at(B=3, L=next(length)).records, 50)
-    hollow = HollowRuns(model)
-    run = milliseconds(lambda: hollow.run({k: v[:, :20_000] for k, v in inputs.items()}), 5)
+    fake = FakeRuns(model)
+    run = milliseconds(lambda: fake.run({k: v[:, :20_000] for k, v in inputs.items()}), 5)
     print(f"all {len(s)} layers at a new length, an hour of audio (at most 1 ms): {every:.2f} ms")
-    print(f"the same by a run on fake tensors, 20 000 samples: {run:.0f} ms, {run / every:.0f} times as long")
+    print(f"the same by a run without values, 20 000 samples: {run:.0f} ms, {run / every:.0f} times as long")
 
 
 if __name__ == "__main__":

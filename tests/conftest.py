@@ -7,12 +7,9 @@ import socket
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before anything reads it: no test fetches a model
 
-import matplotlib
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
-
-matplotlib.use("Agg")  # no window; not by environment variable, which the lessons' kernels would inherit
 
 # The same examples on every run and machine, and no time limit per example: a busy machine is no failure.
 settings.register_profile("w2vlearn", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])

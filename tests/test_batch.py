@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from w2vlearn import FrameGeometry, Wav2Vec2Config, masks, pad
+from w2vlearn import FrameGeometry, Wav2Vec2Config, pad, padding_masks
 
 BASE = FrameGeometry.from_config(Wav2Vec2Config.base())
 lengths_of_clips = st.lists(st.integers(400, 5000), min_size=1, max_size=5)
@@ -17,7 +17,7 @@ def noise(samples, seed=0):
 
 
 @given(lengths_of_clips)
-def test_pad_keeps_every_sample_and_marks_it_real(lengths):
+def test_pad_keeps_every_sample_and_marks_it_valid(lengths):
     clips = [noise(length, seed) for seed, length in enumerate(lengths)]
     batch = pad(clips)
     assert batch.waveforms.shape == batch.mask.shape == (len(lengths), max(lengths))
@@ -25,11 +25,11 @@ def test_pad_keeps_every_sample_and_marks_it_real(lengths):
     for clip, again in zip(clips, batch.clips(), strict=True):
         assert torch.equal(clip, again)
     assert (batch.waveforms[~batch.mask] == 0).all()
-    assert (batch.mask.int().diff(dim=1) <= 0).all()  # real first, then padding, never back
+    assert (batch.mask.int().diff(dim=1) <= 0).all()  # valid first, then padding, never back
 
 
 @given(lengths_of_clips)
-def test_normalising_uses_real_samples_only(lengths):
+def test_normalising_uses_valid_samples_only(lengths):
     clips = [3 * noise(length, seed) + 0.5 for seed, length in enumerate(lengths)]
     batch = pad(clips, normalize=True)
     for clip, again in zip(clips, batch.clips(), strict=True):
@@ -56,15 +56,15 @@ def test_numpy_clips_are_taken():
 
 @given(st.lists(st.integers(0, 20_000), min_size=1, max_size=6))
 def test_frame_lengths_equal_the_geometry(lengths):
-    frames = masks.frame_lengths(torch.tensor(lengths), BASE.kernels, BASE.strides)
+    frames = BASE.frame_counts(torch.tensor(lengths))
     assert frames.tolist() == [BASE.frame_count(length) for length in lengths]
-    mask = masks.frame_mask(frames, int(frames.max()))
+    mask = padding_masks.frame_mask(frames, int(frames.max()))
     assert mask.sum(1).tolist() == frames.tolist()
     assert torch.equal(mask, mask.sort(dim=1, descending=True).values)
 
 
 def test_attention_mask_hides_padded_keys_from_every_query():
-    mask = masks.attention_mask(torch.tensor([[True, True, True], [True, False, False]]))
+    mask = padding_masks.attention_mask(torch.tensor([[True, True, True], [True, False, False]]))
     assert mask.shape == (2, 1, 3, 3) and mask.dtype == torch.bool
     assert mask[0, 0].all()
     assert mask[1, 0].tolist() == [[True, False, False]] * 3
@@ -73,10 +73,10 @@ def test_attention_mask_hides_padded_keys_from_every_query():
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_additive_mask_never_makes_nan(dtype):
     mask = torch.tensor([[True, False], [False, False]])
-    additive = masks.additive_mask(mask, dtype)
+    additive = padding_masks.additive_mask(mask, dtype)
     assert additive.dtype == dtype and additive[0].tolist() == [0.0, torch.finfo(dtype).min]
     assert torch.isfinite(additive.softmax(dim=-1)).all()
-    assert torch.equal(masks.padding_mask(mask), ~mask)
+    assert torch.equal(padding_masks.padding_mask(mask), ~mask)
 
 
 @pytest.mark.parametrize(

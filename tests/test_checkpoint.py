@@ -14,9 +14,7 @@ from safetensors.torch import load_file, save_file
 
 import w2vlearn.model
 from w2vlearn import Wav2Vec2Config
-from w2vlearn.checkpoint import CheckpointError, load, save
-from w2vlearn.processing import Processing
-from w2vlearn.vocabulary import Vocabulary
+from w2vlearn.checkpoints import CheckpointError, Processing, Vocabulary, load, save
 
 TINY = Wav2Vec2Config.tiny()
 LAYER = dataclasses.replace(TINY, feat_extract_norm="layer", conv_bias=True, do_stable_layer_norm=True)
@@ -123,12 +121,31 @@ def old_names(weights):
     }
 
 
-@pytest.mark.parametrize("shards", [0, 3])
-def test_an_old_bin_with_old_names(old_folder, shards):
-    reference = theirs()
-    weights = old_names(reference.state_dict())
-    assert "wav2vec2.encoder.pos_conv_embed.conv.weight_g" in weights
-    same(load(old_folder(weights, shards)), reference)
+def with_prefix(prefix):
+    return lambda weights: {f"{prefix}{key}": value for key, value in weights.items()}
+
+
+def without_prefix(weights):
+    return {key.removeprefix("wav2vec2."): value for key, value in weights.items()}
+
+
+OLD = {
+    "names as before torch 2.1": ("ctc", old_names, {}),
+    "in shards": ("ctc", old_names, {"shards": 3}),
+    "the first name of the CTC class": ("ctc", dict, {"architectures": ("Wav2Vec2ForMaskedLM",)}),
+    **{f"{head}, told by its keys": (head, dict, {"architectures": None}) for head in HEADS},
+    "a plain model with a prefix": ("plain", with_prefix("wav2vec2."), {"architectures": ("Wav2Vec2Model",)}),
+    "a CTC model without": ("ctc", without_prefix, {}),
+    "saved from DataParallel": ("ctc", with_prefix("module."), {}),
+}
+
+
+@pytest.mark.parametrize("head, rename, options", OLD.values(), ids=OLD)
+def test_folders_as_people_have_them(old_folder, head, rename, options):
+    reference = theirs(head=head)
+    model = load(old_folder(rename(reference.state_dict()), **options))
+    assert type(model).__name__ == HEADS[head]
+    same(model, reference)
 
 
 def test_a_zip_less_bin_of_before_torch_1_6(old_folder, tmp_path):
@@ -136,33 +153,6 @@ def test_a_zip_less_bin_of_before_torch_1_6(old_folder, tmp_path):
     folder = old_folder({})
     torch.save(reference.state_dict(), tmp_path / "pytorch_model.bin", _use_new_zipfile_serialization=False)
     same(load(folder), reference)
-
-
-def test_the_first_name_of_the_ctc_class(old_folder):
-    reference = theirs()
-    same(load(old_folder(reference.state_dict(), architectures=("Wav2Vec2ForMaskedLM",))), reference)
-
-
-@pytest.mark.parametrize("head", HEADS)
-def test_without_architectures_the_keys_tell_the_head(old_folder, head):
-    reference = theirs(head=head)
-    model = load(old_folder(reference.state_dict(), architectures=None))
-    assert type(model).__name__ == HEADS[head]
-    same(model, reference)
-
-
-def test_a_prefix_where_the_plain_model_has_none_and_the_other_way_round(old_folder):
-    plain = theirs(head="plain")
-    weights = {f"wav2vec2.{key}": value for key, value in plain.state_dict().items()}
-    same(load(old_folder(weights, architectures=("Wav2Vec2Model",))), plain)
-    ctc = theirs()
-    weights = {key.removeprefix("wav2vec2."): value for key, value in ctc.state_dict().items()}
-    same(load(old_folder(weights)), ctc)
-
-
-def test_keys_of_a_model_saved_from_data_parallel(old_folder):
-    reference = theirs()
-    same(load(old_folder({f"module.{key}": value for key, value in reference.state_dict().items()})), reference)
 
 
 def test_two_names_for_one_tensor(tmp_path):
@@ -181,6 +171,9 @@ def test_half_precision_is_loaded_as_float32(tmp_path, dtype):
     reference = theirs().to(dtype)
     model = load(write(tmp_path, reference))
     assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+    as_stored = load(tmp_path, dtype=dtype)
+    assert {weight.dtype for weight in as_stored.parameters()} == {dtype}
+    assert all(torch.equal(as_stored.state_dict()[key], weight) for key, weight in reference.state_dict().items())
     same(model, reference.float())
 
 
@@ -197,21 +190,74 @@ def test_loading_leaves_the_random_state_and_gives_trainable_weights_of_their_ow
 # ------------------------------------------------------------------------------------------------- heads and allowances
 
 
-@pytest.mark.parametrize("head", ["ctc", "pretraining"])
-def test_the_encoder_alone_on_request_says_what_was_left_out(tmp_path, head):
-    reference = theirs(head=head)
-    model = load(write(tmp_path, reference), head="plain")
+class OwnHead(transformers.Wav2Vec2PreTrainedModel):
+    """Somebody's fine-tune: a head with names of its own, one of which is also a name inside the encoder."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.wav2vec2 = transformers.Wav2Vec2Model(config)
+        self.speech_head = torch.nn.Linear(config.hidden_size, 5)
+        self.adapter = torch.nn.Linear(5, 5)
+        self.post_init()
+
+
+def without_architectures(folder):
+    values = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**values, "architectures": None}))
+
+
+def under_another_name(folder):
+    weights = load_file(folder / "model.safetensors")
+    renamed = {key.replace("wav2vec2.", "net.backbone.", 1): weight for key, weight in weights.items()}
+    save_file(renamed, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+STRANGE = ("Wav2Vec2ForXVector", "Wav2Vec2ForAudioFrameClassification", OwnHead)
+
+
+@pytest.mark.parametrize("change", [lambda folder: None, without_architectures, under_another_name])
+@pytest.mark.parametrize("head", [*(name for name in HEADS if name != "plain"), *STRANGE])
+def test_of_any_head_the_encoder_loads_and_whoever_is_advised_to_do_so_can(tmp_path, head, change):
+    reference = theirs(head=head) if isinstance(head, str) else OwnHead(theirs().config).eval()
+    change(write(tmp_path, reference))
+    if head in STRANGE:
+        with pytest.raises(CheckpointError, match=r"load\(…, head='plain'\)"):
+            load(tmp_path)
+    else:
+        same(load(tmp_path), reference)
+    model = load(tmp_path, head="plain")  # the advice
     assert type(model).__name__ == "Wav2Vec2Model"
     same(model, reference.wav2vec2)
-    left_out = {"ctc": "lm_head.weight", "pretraining": "quantizer.codevectors"}[head]
-    assert left_out in str(model.loaded)
+    left_out = {key for key in reference.state_dict() if not key.startswith("wav2vec2.")}
+    assert left_out and all(key in str(model.loaded) for key in left_out)
 
 
-def test_a_head_that_is_not_stored_is_not_invented(tmp_path):
-    write(tmp_path, theirs(head="plain"))
-    with pytest.raises(CheckpointError, match="head='plain'") as caught:
-        load(tmp_path, head="ctc")
-    assert caught.value.missing == ("lm_head.bias", "lm_head.weight")
+@pytest.mark.parametrize("asked, stored", [("ctc", "plain"), ("ctc", "classification"), ("pretraining", "ctc")])
+def test_a_head_that_is_not_stored_is_not_invented(tmp_path, asked, stored):
+    reference = write(tmp_path, theirs(head=stored))
+    with pytest.raises(CheckpointError, match=r"load\(…, head='plain'\)") as caught:
+        load(tmp_path, head=asked)
+    assert caught.value.missing and not any(key.startswith("wav2vec2") for key in caught.value.missing)
+    assert type(load(reference, head="plain")).__name__ == "Wav2Vec2Model"
+
+
+def test_advice_is_not_given_where_it_would_not_help(tmp_path):
+    weights = load_file(write(tmp_path, theirs()) / "model.safetensors")
+    weights["wav2vec2.encoder.layers.9.layer_norm.weight"] = torch.zeros(2)
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    for head in (None, "plain"):
+        with pytest.raises(CheckpointError, match=r"layers.9") as caught:
+            load(tmp_path, head=head)
+        assert "head='plain'" not in str(caught.value)
+
+
+def test_a_tokenizer_with_rules_of_its_own_is_refused_by_name_and_the_encoder_loads(tmp_path):
+    write(tmp_path, theirs())
+    (tmp_path / "vocab.json").write_text(json.dumps({token: index for index, token in enumerate(TOKENS)}))
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "MyTokenizer"}')
+    with pytest.raises(CheckpointError, match=r"MyTokenizer.*load\(…, head='plain'\)"):
+        load(tmp_path)
+    assert load(tmp_path, head="plain").vocabulary is None
 
 
 def test_an_unknown_head(tmp_path):
@@ -236,52 +282,62 @@ def test_the_vector_of_time_masks_may_be_left_over(old_folder):
     assert "masked_spec_embed was left out" in str(model.loaded)
 
 
-def test_every_key_that_does_not_fit_is_listed(old_folder):
+@pytest.mark.parametrize(
+    "kinds", [("misshaped",), ("missing",), ("unexpected",), ("misshaped", "missing", "unexpected")]
+)
+def test_every_key_that_does_not_fit_is_listed(old_folder, kinds):
+    keys = {
+        "misshaped": ("lm_head.weight", "wav2vec2.encoder.layers.0.attention.k_proj.bias"),
+        "missing": ("wav2vec2.encoder.layer_norm.bias", "wav2vec2.feature_projection.projection.weight"),
+        "unexpected": ("something.else", "wav2vec2.encoder.layers.7.layer_norm.weight"),
+    }
+    keys = {kind: names if kind in kinds else () for kind, names in keys.items()}
     weights = theirs().state_dict()
-    misshaped = ["lm_head.weight", "wav2vec2.encoder.layers.0.attention.k_proj.bias"]
-    missing = ["wav2vec2.encoder.layer_norm.bias", "wav2vec2.feature_projection.projection.weight"]
-    unexpected = ["wav2vec2.encoder.layers.7.layer_norm.weight", "something.else"]
-    for key in misshaped:
+    for key in keys["misshaped"] + keys["unexpected"]:
         weights[key] = torch.zeros(3, 5)
-    for key in missing:
+    for key in keys["missing"]:
         del weights[key]
-    for key in unexpected:
-        weights[key] = torch.zeros(2)
     with pytest.raises(CheckpointError) as caught:
         load(old_folder(weights))
-    error, message = caught.value, str(caught.value)
-    assert set(error.misshaped) == set(misshaped)
-    assert set(error.missing) == set(missing)
-    assert set(error.unexpected) == set(unexpected)
-    for key in (*misshaped, *missing, *unexpected):
-        assert key in message
-    assert "lm_head.weight is (3, 5), wanted (32, 48)" in message
+    assert {kind: getattr(caught.value, kind) for kind in keys} == keys
+    assert all(key in str(caught.value) for key in sum(keys.values(), ()))
+    assert ("lm_head.weight is (3, 5), wanted (32, 48)" in str(caught.value)) == ("misshaped" in kinds)
 
 
-@pytest.mark.parametrize("change", ["missing", "unexpected", "misshaped"])
-def test_one_key_that_does_not_fit_is_enough(old_folder, change):
-    weights = theirs().state_dict()
-    key = {"unexpected": "wav2vec2.quantizer.codevectors"}.get(change, "lm_head.bias")
-    if change == "missing":
-        del weights[key]
-    else:
-        weights[key] = torch.zeros(7)
-    with pytest.raises(CheckpointError, match=key) as caught:
-        load(old_folder(weights))
-    assert getattr(caught.value, change) == (key,)
+SETTINGS = {"do_normalize": False, "return_attention_mask": True, "sampling_rate": 8000}  # none at its default
+
+
+def pairs_of_settings_files():
+    """Content of preprocessor_config.json and processor_config.json: each field absent in turn, both disagreeing."""
+    other = {"do_normalize": True, "return_attention_mask": False, "sampling_rate": 16_000}
+    for name in (None, *SETTINGS):
+        fields = {key: value for key, value in SETTINGS.items() if key != name}
+        for old, new in ((fields, None), (None, fields), (fields, other), (other, fields)):
+            yield old, new and {"feature_extractor": new}
+    yield SETTINGS, {"processor_class": "Wav2Vec2Processor", "do_normalize": True}  # as of 2023: nothing to read
+
+
+@pytest.mark.parametrize("old, new", list(pairs_of_settings_files()))
+def test_processor_settings_are_those_that_transformers_reads(tmp_path, old, new):
+    for name, values in (("preprocessor_config.json", old), ("processor_config.json", new)):
+        if values is not None:
+            (tmp_path / name).write_text(json.dumps(values))
+    extractor = transformers.Wav2Vec2FeatureExtractor.from_pretrained(tmp_path)
+    ours = Processing.from_folder(tmp_path)
+    assert ours == Processing(extractor.sampling_rate, extractor.do_normalize, extractor.return_attention_mask)
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["preprocessor_config", "processor_config"])
 def test_processor_settings_as_transformers_writes_them_then_and_now(tmp_path, whole):
     write(tmp_path, theirs())
-    extractor = transformers.Wav2Vec2FeatureExtractor(do_normalize=False, return_attention_mask=True)
+    extractor = transformers.Wav2Vec2FeatureExtractor(**SETTINGS)
     (tmp_path / "vocab.json").write_text(json.dumps({token: index for index, token in enumerate(TOKENS)}))
     tokenizer = transformers.Wav2Vec2CTCTokenizer(str(tmp_path / "vocab.json"))
     (transformers.Wav2Vec2Processor(extractor, tokenizer) if whole else extractor).save_pretrained(tmp_path)
     assert (tmp_path / "processor_config.json").exists() == whole
     model = load(tmp_path)
-    assert model.processing == Processing(16_000, False, True)
-    assert model.vocabulary == Vocabulary(TOKENS)
+    assert model.processing == Processing(8000, False, True)
+    assert dataclasses.replace(model.vocabulary, whole=frozenset()) == Vocabulary(TOKENS)
 
 
 def test_settings_of_another_kind_of_input_are_refused(tmp_path):
@@ -324,12 +380,6 @@ def test_folders_of_real_other_models_are_refused_by_name(tmp_path):
     transformers.HubertModel(config).save_pretrained(tmp_path)
     with pytest.raises(CheckpointError, match="HuBERT"):
         load(tmp_path)
-
-
-@pytest.mark.parametrize("head", ["Wav2Vec2ForXVector", "Wav2Vec2ForAudioFrameClassification"])
-def test_a_head_that_is_not_part_of_this_model(tmp_path, head):
-    with pytest.raises(CheckpointError, match=head):
-        load(write(tmp_path, theirs(head=head)))
 
 
 class Evil:
@@ -424,6 +474,26 @@ def test_no_such_checkpoint(name, tmp_path, monkeypatch):
         load(name)
 
 
+@pytest.mark.parametrize(
+    "url, words",
+    [
+        ("https://huggingface.co/facebook/wav2vec2-base-960h", r"a URL.*load\('facebook/wav2vec2-base-960h'\)"),
+        ("https://example.org/model", "a URL.*Download it"),
+    ],
+)
+def test_a_url_is_told_from_a_folder_and_a_hub_id(url, words):
+    with pytest.raises(CheckpointError, match=words):
+        load(url)
+
+
+def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    model = load(write(tmp_path / "model", theirs()))
+    assert save(model, "~/again") == tmp_path / "again"
+    same(load("~/again"), model)
+
+
 def test_a_file_instead_of_its_folder(tmp_path):
     write(tmp_path, theirs())
     with pytest.raises(CheckpointError, match="the folder that holds it"):
@@ -459,6 +529,17 @@ def test_vocabulary_and_processing_travel_to_transformers_and_back(tmp_path):
     assert len(tokenizer) == 32
     extractor = transformers.Wav2Vec2FeatureExtractor.from_pretrained(tmp_path)
     assert (extractor.do_normalize, extractor.return_attention_mask) == (True, True)
+
+
+def test_weights_saved_as_half_are_loaded_as_float32_by_everybody(tmp_path):
+    model = load(write(tmp_path / "theirs", theirs()))
+    save(model, tmp_path / "ours", dtype=torch.float16)
+    stored = load_file(tmp_path / "ours" / "model.safetensors")
+    assert {weight.dtype for weight in stored.values()} == {torch.float16}
+    again = load(tmp_path / "ours")
+    assert all(torch.equal(weight, stored[key].float()) for key, weight in again.state_dict().items())
+    same(again, transformers.Wav2Vec2ForCTC.from_pretrained(tmp_path / "ours").eval())
+    same(model, again, tolerance=0.05)
 
 
 def test_saving_over_what_is_loaded(tmp_path):

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tqdm.auto import tqdm
 
-import w2vlearn.chunks
 from w2vlearn import FrameGeometry, Wav2Vec2Config
-from w2vlearn.chunks import chunk_waveforms, chunked_logits, on_grid, plan, progress_bar, sizes
 from w2vlearn.model import Wav2Vec2ForCTC, Wav2Vec2Model
+from w2vlearn.transcription import chunks as chunks_module
+from w2vlearn.transcription.chunks import chunk_waveforms, chunked_logits, on_grid, plan, progress_bar, sizes
 
 GROUP = Wav2Vec2Config.tiny()
 LAYER = dataclasses.replace(GROUP, feat_extract_norm="layer", conv_bias=True, do_stable_layer_norm=True)
@@ -133,12 +133,12 @@ def test_sizes_off_the_grid_are_refused_with_the_nearest(seconds, words):
 def test_sizes_that_are_none(seconds):
     with pytest.raises(ValueError, match="number of seconds"):
         on_grid(seconds, GEOMETRY)
+    with pytest.raises(ValueError, match=r"at least one frame, 0.02 s"):
+        sizes(GEOMETRY, 0.0, 1.0)
 
 
 def test_sizes_on_the_grid():
     assert [on_grid(seconds, GEOMETRY) for seconds in (0, 0.02, 0.06, 1.28, 20, 20.02)] == [0, 1, 3, 64, 1000, 1001]
-    with pytest.raises(ValueError, match=r"at least one frame, 0.02 s"):
-        sizes(GEOMETRY, 0.0, 1.0)
 
 
 # -------------------------------------------------------------------------------------------------- the logits
@@ -251,6 +251,6 @@ def test_refused_in_words():
 def test_the_bar_counts_frames_and_waits_two_seconds_before_it_shows(capsys, monkeypatch):
     assert progress_bar(99, True).delay == 2
     assert progress_bar(99, False).disable
-    monkeypatch.setattr(w2vlearn.chunks, "progress_bar", lambda frames, progress: tqdm(total=frames, desc="frames"))
+    monkeypatch.setattr(chunks_module, "progress_bar", lambda frames, progress: tqdm(total=frames, desc="frames"))
     chunked_logits(model(LAYER), speech_like(2), 1.0, 0.0)
     assert "99/99" in capsys.readouterr().err

@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import soundfile
 
 from w2vlearn import cli
+from w2vlearn.audio import example, example_clips
 from w2vlearn.config import PRESETS
-from w2vlearn.show.text import table
+from w2vlearn.show.trace_table import text as table
 from w2vlearn.tracing import Trace
 
 ROOT = Path(__file__).parents[1]
@@ -76,18 +78,39 @@ def test_audio_files(capsys, tmp_path):
     assert "2 clips in one batch of 16000, 8000 samples" in out and "49, 24" in out
 
 
-def test_built_in_clips_can_be_read(capsys):
-    from w2vlearn.audio import example, example_clips
+@pytest.mark.parametrize(
+    "words, samples",
+    [
+        (["16,000"], 16_000),
+        (["16_000"], 16_000),
+        (["16 000"], 16_000),
+        (["1,920,000"], 1_920_000),
+        (["16000,"], 16_000),
+        (["1s"], 16_000),
+        (["1", "s"], 16_000),
+        (["0.5 s"], 8000),
+        ([".25s"], 4000),
+        (["62.5ms"], 1000),
+        (["2", "min"], 1_920_000),
+    ],
+)
+def test_lengths_as_people_write_them(capsys, words, samples):
+    assert run(capsys, *words, "--preset", "tiny") == run(capsys, str(samples), "--preset", "tiny")
 
-    name, path = next(iter(example_clips().items()))
-    status, out, _ = run(capsys, str(path), "--preset", "tiny", "--stages")
-    assert status == 0 and f"1 clip of {len(example(name))} samples" in out
+
+def test_a_number_that_is_the_name_of_a_file_names_the_file(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "16000").write_bytes(example_clips()["yes"].read_bytes())
+    assert f"1 clip of {len(example('yes'))} samples" in run(capsys, "16000", "--preset", "tiny")[1]
 
 
-def test_lengths_may_be_grouped(capsys):
-    assert (
-        run(capsys, "40_000", "16,000", "--preset", "tiny")[1] == run(capsys, "40000", "16000", "--preset", "tiny")[1]
-    )
+def test_what_is_odd_about_a_file_is_said_beside_the_table(capsys, tmp_path):
+    soundfile.write(tmp_path / "cut.wav", soundfile.read(example_clips()["yes"])[0], 16_000)
+    data = (tmp_path / "cut.wav").read_bytes()
+    (tmp_path / "cut.wav").write_bytes(data[:-8000])
+    status, out, err = run(capsys, str(tmp_path / "cut.wav"), "--preset", "tiny")
+    assert status == 0 and f"{len(example('yes')) - 4000} samples" in out
+    assert err.startswith("w2vlearn: ") and "probably cut" in err and err.count("\n") == 1
 
 
 def test_an_hour_takes_no_run(capsys):
@@ -169,8 +192,15 @@ def test_help_and_version(capsys):
         (("16000", "390"), "clip 1 has 390 samples, one frame needs 400: 10 are missing"),
         (("0",), "give a positive length"),
         (("-5",), "give a positive length"),
-        (("1.5",), "whole numbers of samples"),
-        (("2s",), "whole numbers of samples"),
+        (("1.5",), "whole numbers of samples, or seconds with their unit"),
+        (("0.33333s",), "whole numbers of samples"),
+        (("0s",), "give a positive length"),
+        (("16k",), "write 16000, 16_000, 16,000 or 1s"),
+        (("16000,23456",), "a space between two lengths"),
+        (("16.000",), "whole numbers of samples"),
+        (("1e5",), "write 16000"),
+        (("1e400",), "write 16000"),
+        (("https://example.org/a.wav",), "a URL"),
         (("no_such_file.wav",), "no_such_file.wav"),
         (("16000", "--json", "--markdown"), "choose one of --json and --markdown"),
         (("16000", "--unfold", "--stages"), "choose one of --unfold and --stages"),

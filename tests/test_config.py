@@ -1,6 +1,7 @@
 """Presets, Hugging Face's config.json in and out, and numbers that cannot make a model."""
 
 import dataclasses
+import inspect
 import json
 
 import pytest
@@ -32,6 +33,23 @@ def test_defaults_are_those_of_transformers_base():
     }
 
 
+REFUSED = {"hidden_act": "relu", "feat_extract_activation": "relu", "adapter_attn_dim": 16}
+OF_OTHER_HEADS = {"tdnn_dim", "tdnn_kernel", "tdnn_dilation", "xvector_output_dim"}
+NO_EFFECT = {"bos_token_id", "eos_token_id", "initializer_range"}  # initializer_range: on new weights only
+
+
+def test_every_field_of_transformers_is_read_or_refused_by_name_or_has_no_effect():
+    import transformers
+
+    base = getattr(transformers, "PreTrainedConfig", None) or transformers.PretrainedConfig
+    fields, shared = (set(inspect.signature(kind).parameters) for kind in (transformers.Wav2Vec2Config, base))
+    unread = fields - shared - {"kwargs"} - Wav2Vec2Config().to_dict().keys()
+    assert unread == REFUSED.keys() | OF_OTHER_HEADS | NO_EFFECT
+    for field, value in REFUSED.items():
+        with pytest.raises(ValueError, match=f"{field} = '?{value}"):
+            Wav2Vec2Config.from_dict({field: value})
+
+
 def test_every_preset_has_the_same_geometry():
     tables = {(c.conv_kernel, c.conv_stride) for c in map(Wav2Vec2Config.from_preset, PRESETS)}
     assert tables == {((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2))}
@@ -46,7 +64,13 @@ def test_every_preset_has_the_same_geometry():
         ({"num_attention_heads": 7}, "num_attention_heads = 7 must divide hidden_size = 768"),
         ({"num_conv_pos_embedding_groups": 5}, "num_conv_pos_embedding_groups = 5 must divide"),
         ({"hidden_size": 0}, "hidden_size must be at least 1"),
-        ({"attn_implementation": "flash"}, "found 'flash'"),
+        ({"attn_implementation": "flash"}, 'attn_implementation is "sdpa" or "eager", found \'flash\''),
+        ({"ctc_loss_reduction": "average"}, "ctc_loss_reduction is .* found 'average'"),
+        ({"num_codevector_groups": 3}, "num_codevector_groups = 3 must divide codevector_dim = 256"),
+        ({"hidden_dropout": 1.5}, "hidden_dropout is a share, 0 … 1, found 1.5"),
+        ({"mask_time_prob": -0.1}, "mask_time_prob is a share"),
+        ({"vocab_size": 0}, "vocab_size must be at least 1"),
+        ({"add_adapter": True, "adapter_kernel_size": 4}, "adapter_kernel_size = 4: at most 3"),
     ],
 )
 def test_impossible_numbers_are_refused(changes, words):
@@ -58,8 +82,6 @@ def test_other_architectures_are_refused_by_name(tmp_path):
     for values, words in [
         ({"model_type": "whisper"}, "'whisper' model"),
         ({"model_type": "wav2vec2-bert"}, "'wav2vec2-bert' model"),
-        ({"hidden_act": "relu"}, "hidden_act = 'relu'"),
-        ({"adapter_attn_dim": 16}, "adapter_attn_dim = 16"),
     ]:
         (tmp_path / "config.json").write_text(json.dumps(values))
         with pytest.raises(ValueError, match=words):

@@ -2,24 +2,25 @@
 
 import io
 import random
-import subprocess
-import sys
+from functools import cache
 
 import numpy as np
 import pytest
 import soundfile
 import torch
 import traitlets
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
-from w2vlearn import FrameGeometry, Wav2Vec2Config, Wav2Vec2ForCTC, pad, trace
+from w2vlearn import FrameGeometry, Wav2Vec2Config, Wav2Vec2ForCTC, explore, pad, trace
 from w2vlearn.audio import example
-from w2vlearn.explore import explore
-from w2vlearn.explore.explorer import HOUR
-from w2vlearn.explore.facts import facts, leaks, measure_leaks
-from w2vlearn.explore.words import sizes
-from w2vlearn.tracing.expression import Expression
-from w2vlearn.tracing.symbolic import SymbolicTrace
+from w2vlearn.symbolic import SymbolicTrace
+from w2vlearn.symbolic.expressions import evaluate
+from w2vlearn.widgets import explorer as explorer_module
+from w2vlearn.widgets.explorer import HOUR
+from w2vlearn.widgets.explorer_data import facts, leaks, measure_leaks
+from w2vlearn.widgets.explorer_text import sizes
 
 BASE = FrameGeometry.from_config(Wav2Vec2Config.base())
 TEXT_PARTS = {"tower": "left over", "frames": "point at a frame", "masks": "sample mask", "costs": "no length moves"}
@@ -65,7 +66,7 @@ def test_multiply_adds_are_those_that_torch_counts(preset):
         waves, mask = torch.empty(2, 20_000), torch.ones(2, 20_000, dtype=torch.bool)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(waves, mask)
-    work = Expression(told["costs"]["multiply_adds"])(**sizes(told, 2, 20_000))
+    work = evaluate(told["costs"]["multiply_adds"], sizes(told, 2, 20_000))
     assert work == counter.get_total_flops() / 2  # torch counts a multiply-add as two
 
 
@@ -74,7 +75,7 @@ def test_memory_is_that_of_the_tensors():
     model = Wav2Vec2ForCTC(Wav2Vec2Config.tiny()).eval()
     batch = pad([torch.zeros(9000), torch.zeros(700)])
     observed = trace(model, batch, values=True)
-    at = {name: Expression(tree)(**sizes(told, 2, 9000)) for name, tree in told["costs"].items()}
+    at = {name: evaluate(tree, sizes(told, 2, 9000)) for name, tree in told["costs"].items()}
     assert at["waveforms"] == batch.waveforms.nbytes
     assert at["first_convolution"] == observed["wav2vec2.feature_extractor.conv_layers.0.conv"].value.nbytes
     assert at["hidden_state"] == observed["wav2vec2.encoder.layers.1"].value.nbytes
@@ -91,7 +92,7 @@ def test_left_over_is_what_the_convolution_does_not_reach():
     for length in range(400, 1100):
         values, before = sizes(told, 1, length), length
         for step, after in zip(told["tower"], BASE.lengths(length), strict=True):
-            assert Expression(step["left"])(**values) == before - ((after - 1) * step["stride"] + step["kernel"])
+            assert evaluate(step["left"], values) == before - ((after - 1) * step["stride"] + step["kernel"])
             before = after
 
 
@@ -135,11 +136,11 @@ def test_edges_are_said(length, words):
     assert words in plain(explore(length, focus="clips").text)
 
 
-@pytest.mark.parametrize("convention", ["real", "padding", "additive", "lengths"])
+@pytest.mark.parametrize("convention", ["valid", "padding", "additive", "lengths"])
 def test_masks_in_every_convention(convention):
     text = plain(explore(16_000, 8000, focus="masks", convention=convention).text)
     wanted = {
-        "real": "clip 2: sample mask True × 8 000, False × 8 000 · frame mask True × 24, False × 25",
+        "valid": "clip 2: sample mask True × 8 000, False × 8 000 · frame mask True × 24, False × 25",
         "padding": "clip 2: sample mask False × 8 000, True × 8 000 · frame mask False × 24, True × 25",
         "additive": "frame mask 0 × 24, −3.4e38 × 25",
         "lengths": "frames: [49, 24]",
@@ -155,7 +156,7 @@ def test_mask_and_norm_decide_where_padding_gets_in():
         for mask in (True, False)
     }
     assert "layer_norm. GroupNorm takes mean" in said["base", True] and "GroupNorm" in said["base", False]
-    assert said["large_lv60", True].endswith("nowhere. Real frames are the same as alone, to float error.")
+    assert said["large_lv60", True].endswith("nowhere. Valid frames are the same as alone, to float error.")
     assert "pos_conv_embed.conv" in said["large_lv60", False]
 
 
@@ -208,9 +209,68 @@ def test_speech_and_uploads_bring_their_length_and_shape():
     assert explorer.lengths[0] == 48_000 and "⚠ broken.wav" in explorer.text
 
 
-def test_waveforms_can_be_handed_over():
-    explorer = explore(example("yes"), 500)
-    assert explorer.lengths == [len(example("yes")), 500] and max(explorer.envelopes[0]) == 1.0
+def removed(explorer, index):
+    """What the front end sends when a clip's button "remove" is pressed."""
+    state = {name: list(getattr(explorer, name)) for name in ("lengths", "sources", "envelopes")}
+    for values in state.values():
+        del values[index]
+    explorer.set_state(state | {"clip": 0})
+
+
+@given(
+    st.lists(st.sampled_from(["yes", "hello", 500, 16_004]), min_size=2, max_size=6),
+    st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=4),
+)
+@settings(max_examples=25, deadline=None)
+def test_what_a_clip_is_made_of_travels_with_it(clips, removals):
+    """Whichever clips are removed, by the front end or by their lengths, the others keep their sound, and no more."""
+
+    def explorer_of(clips):
+        return explore(*[example(clip) if isinstance(clip, str) else clip for clip in clips], focus="clips")
+
+    explorer = explorer_of(clips)
+    for index, by_button in removals[: len(clips) - 1]:
+        index %= len(clips)
+        if by_button:
+            removed(explorer, index)
+        elif len(set(explorer.lengths)) == len(clips):  # else it is open which one goes
+            explorer.lengths = [length for other, length in enumerate(explorer.lengths) if other != index]
+        else:
+            continue
+        clips = clips[:index] + clips[index + 1 :]
+        fresh = explorer_of(clips)
+        assert (explorer.lengths, explorer.envelopes) == (fresh.lengths, fresh.envelopes)
+
+
+@pytest.fixture(scope="module")
+def facts_of():
+    """Facts of each model that the switches below reach, each with nothing remembered from another."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(explorer_module, "_derived", cache(explorer_module._derived))  # slow, and asked for twice
+        facts_of = {}
+        for preset, norm in (("tiny", "group"), ("tiny", "layer"), ("large_lv60", "layer")):
+            explorer_module._known.clear()
+            facts_of[preset, norm] = explore(400, preset=preset, norm=norm).facts
+        explorer_module._known.clear()
+        yield facts_of
+
+
+@given(st.lists(st.sampled_from(["norm", "mask", "preset", "wrong kernels"]), max_size=8))
+@settings(max_examples=25, deadline=None)
+def test_after_any_switches_the_facts_are_those_of_a_fresh_explorer(facts_of, switches):
+    explorer = explore(16_000, 8000, preset="tiny")
+    for switch in switches:
+        if switch == "mask":
+            explorer.mask = not explorer.mask
+        elif switch == "preset":
+            explorer.preset = {"tiny": "large_lv60", "large_lv60": "tiny"}[explorer.preset]
+        elif switch == "wrong kernels":
+            explorer.kernels = "8, x"
+            assert "kernels must be" in explorer.message
+        elif explorer.preset == "tiny":  # the other norm of a large model is as right, and slow to derive
+            explorer.norm = {"group": "layer", "layer": "group"}[explorer.norm]
+        assert explorer.facts == facts_of[explorer.preset, explorer.norm]
+        assert explorer.shown["masked"] == explorer.mask and explorer.model_words in explorer.text
 
 
 @pytest.mark.parametrize(
@@ -232,10 +292,3 @@ def test_state_that_cannot_be_is_refused_and_the_last_one_stays(change, words):
     with pytest.raises(traitlets.TraitError, match=words):
         explorer.set_trait(*next(iter(change.items())))
     assert explorer.text == before
-
-
-def test_explore_can_be_called_whatever_was_imported_first():
-    """The room and the function share a name; both ways in lead to the function."""
-    source = "import w2vlearn.explore.voice\nfrom w2vlearn import explore\nprint(type(explore(400)).__name__)"
-    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "Explorer"

@@ -1,5 +1,6 @@
 """The arithmetic of frames, against real convolutions at every length and against its closed form far beyond."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -37,8 +38,11 @@ def test_facts_of_base():
     assert (BASE.start_ms(3), BASE.centre_ms(3)) == (60.0, 72.5)
 
 
-def test_every_length_matches_torch_convolutions():
-    for samples in range(1, 4001):
+def test_every_length_around_the_edges_of_frames_matches_torch_convolutions():
+    edges = [
+        edge for frames in (0, 1, 2, 3, 49, 50) for edge in (BASE.samples_for(frames)[0], BASE.samples_for(frames)[-1])
+    ]
+    for samples in {edge + step for edge in edges for step in range(-12, 13) if edge + step > 0}:
         assert BASE.lengths(samples) == convolution_lengths(BASE, samples), samples
 
 
@@ -48,15 +52,12 @@ def test_any_stack_matches_torch_convolutions(stack, samples):
     assert geometry.lengths(samples) == convolution_lengths(geometry, samples)
 
 
-@given(stacks, st.integers(0, 10**12))
-def test_nested_floors_equal_the_closed_form(stack, samples):
+@given(stacks, st.lists(st.integers(0, 10**12), min_size=1, max_size=5))
+def test_many_clips_at_once_by_one_formula_as_one_by_one_from_layer_to_layer(stack, samples):
     geometry = FrameGeometry(*stack)
-    field, hop = geometry.receptive_field, geometry.hop
-    assert geometry.frame_count(samples) == ((samples - field) // hop + 1 if samples >= field else 0)
-
-
-def test_closed_form_is_said_with_its_numbers():
-    assert BASE.closed_form() == "T(L) = (L - 400) // 320 + 1 for L >= 400, else 0"
+    counts = [geometry.frame_count(length) for length in samples]
+    assert geometry.frame_counts(torch.tensor(samples)).tolist() == counts
+    assert geometry.frame_counts(np.array(samples)).tolist() == counts
 
 
 @given(stacks, st.integers(0, 200))
@@ -86,6 +87,21 @@ def test_unread_tail_is_what_no_frame_reaches(stack, samples):
     assert geometry.unread(samples) == range(geometry.span(frames - 1).stop if frames else 0, samples)
     if samples >= geometry.receptive_field:
         assert len(geometry.unread(samples)) < geometry.hop
+
+
+@given(stacks, st.integers(0, 2000), st.integers(0, 50))
+def test_spans_and_left_over_positions_layer_by_layer(stack, samples, frame):
+    """Each layer by itself is a geometry of one convolution."""
+    geometry = FrameGeometry(*stack)
+    layers = [FrameGeometry((kernel,), (stride,)) for kernel, stride in zip(*stack, strict=True)]
+    inputs = [samples, *geometry.lengths(samples)[:-1]]
+    assert geometry.left_over(samples) == [
+        len(layer.unread(length)) for layer, length in zip(layers, inputs, strict=True)
+    ]
+    spans = [*geometry.spans(frame), range(frame, frame + 1)]
+    for layer, below, above in zip(layers, spans[:-1], spans[1:], strict=True):
+        assert (below.start, below.stop) == (layer.span(above.start).start, layer.span(above.stop - 1).stop)
+    assert spans[0] == geometry.span(frame)
 
 
 def test_span_is_the_support_of_the_gradient():

@@ -1,26 +1,30 @@
-"""The model's own promises: shapes, masks, what it refuses. Parity with transformers is in test_parity.py."""
+"""The models' own promises: shapes, masks, heads, what they refuse. Parity with transformers is in test_parity.py."""
 
 import dataclasses
 
 import pytest
 import torch
 
-from w2vlearn import FrameGeometry, Wav2Vec2Config, Wav2Vec2ForCTC, Wav2Vec2Model, masks, pad
+from w2vlearn import FrameGeometry, Wav2Vec2Config, Wav2Vec2ForCTC, Wav2Vec2Model, pad, padding_masks
+from w2vlearn.model import Wav2Vec2ForSequenceClassification
+from w2vlearn.model.adapter import Wav2Vec2Adapter
+from w2vlearn.model.classification import mean_pool
+from w2vlearn.model.ctc import ctc_loss
 
 TINY = Wav2Vec2Config.tiny()
-TINY_LAYER = dataclasses.replace(TINY, feat_extract_norm="layer", conv_bias=True, do_stable_layer_norm=True)
+LAYER_NORM = dataclasses.replace(TINY, feat_extract_norm="layer", conv_bias=True, do_stable_layer_norm=True)
+ADAPTER = dataclasses.replace(TINY, add_adapter=True)
+BATCH = pad([torch.randn(n, generator=torch.Generator().manual_seed(n)) for n in (4000, 400, 7777)])  # 12, 1, 24 frames
+
+
+def ctc(config):
+    torch.manual_seed(0)
+    return Wav2Vec2ForCTC(config).eval()
 
 
 @pytest.fixture(scope="module", params=["group", "layer"])
 def model(request):
-    torch.manual_seed(0)
-    return Wav2Vec2ForCTC(TINY if request.param == "group" else TINY_LAYER).eval()
-
-
-@pytest.fixture(scope="module")
-def batch():
-    generator = torch.Generator().manual_seed(1)
-    return pad([torch.randn(length, generator=generator) for length in (4000, 400, 7777)])
+    return ctc(TINY if request.param == "group" else LAYER_NORM)
 
 
 @pytest.mark.parametrize("preset", ["base", "large", "large_lv60", "tiny"])
@@ -48,88 +52,63 @@ def test_no_parameter_knows_a_length():
     assert sum(parameter.numel() for parameter in model.parameters()) == 94_396_320
 
 
-def test_frame_mask_and_lengths_come_with_the_output(model, batch):
-    outputs = model(batch.waveforms, batch.mask)
+# ---------------------------------------------------------------- masks
+
+
+def test_frame_mask_and_lengths_come_with_the_output(model):
+    outputs = model(BATCH.waveforms, BATCH.mask)
     assert outputs.frame_lengths.tolist() == [12, 1, 24]
-    assert torch.equal(outputs.frame_mask, masks.frame_mask(outputs.frame_lengths, 24))
-    without = model(batch.waveforms)
+    assert torch.equal(outputs.frame_mask, padding_masks.frame_mask(outputs.frame_lengths, 24))
+    without = model(BATCH.waveforms)
     assert without.frame_lengths.tolist() == [24, 24, 24] and without.frame_mask.all()
+    integers = model(BATCH.waveforms, BATCH.mask.int())
+    assert torch.equal(integers.logits, outputs.logits)
 
 
-def test_integer_masks_count_as_boolean_ones(model, batch):
-    assert torch.equal(model(batch.waveforms, batch.mask.int()).logits, model(batch.waveforms, batch.mask).logits)
+def test_each_clip_alone_is_each_clip_in_the_batch_with_layer_norm_and_a_mask():
+    """Whatever stands in the padding. With BASE's group norm, or without the mask, it is not."""
+    noisy = BATCH.waveforms.masked_fill(~BATCH.mask, 0.7)
+    for config, clips_keep_their_values in ((LAYER_NORM, True), (TINY, False)):
+        model = ctc(config).double()
+        for waveforms in (BATCH.waveforms, noisy):
+            together = model(waveforms.double(), BATCH.mask).logits
+            alone = model(BATCH.clips()[0][None].double()).logits
+            assert torch.allclose(together[:1, :12], alone, atol=1e-12, rtol=0) == clips_keep_their_values
+    assert not torch.allclose(ctc(LAYER_NORM)(BATCH.waveforms).logits[:1, :12].double(), alone, atol=1e-3)
 
 
-def test_layer_norm_model_gives_the_same_alone_and_in_a_batch():
-    torch.manual_seed(0)
-    model = Wav2Vec2ForCTC(TINY_LAYER).eval().double()
-    clips = [torch.randn(length) for length in (4000, 7777)]
-    together = model(pad(clips).waveforms.double(), pad(clips).mask).logits
-    alone = model(clips[0][None].double()).logits
-    torch.testing.assert_close(together[:1, :12], alone, atol=1e-12, rtol=0)
-
-
-def test_group_norm_model_does_not():
-    torch.manual_seed(0)
-    model = Wav2Vec2ForCTC(TINY).eval().double()
-    clips = [torch.randn(length) for length in (4000, 7777)]
-    together = model(pad(clips).waveforms.double(), pad(clips).mask).logits
-    alone = model(clips[0][None].double()).logits
-    assert (together[:1, :12] - alone).abs().max() > 1e-3
-
-
-def test_padding_content_cannot_reach_real_frames_through_attention():
-    """With layer norm and a mask, whatever stands in the padding, real frames stay as they are."""
-    torch.manual_seed(0)
-    model = Wav2Vec2ForCTC(TINY_LAYER).eval().double()
-    batch = pad([torch.randn(4000), torch.randn(7777)])
-    noisy = batch.waveforms.masked_fill(~batch.mask, 0.7)
-    clean, dirty = (model(waves.double(), batch.mask).logits for waves in (batch.waveforms, noisy))
-    torch.testing.assert_close(clean[0, :12], dirty[0, :12], atol=1e-12, rtol=0)
-
-
-def test_eager_attention_equals_the_fused_one(batch):
-    torch.manual_seed(0)
-    fused = Wav2Vec2ForCTC(TINY).eval().double()
-    eager = Wav2Vec2ForCTC(dataclasses.replace(TINY, attn_implementation="eager")).eval().double()
-    eager.load_state_dict(fused.state_dict())
-    for mask in (None, batch.mask):
-        torch.testing.assert_close(
-            eager(batch.waveforms.double(), mask).logits,
-            fused(batch.waveforms.double(), mask).logits,
-            atol=1e-12,
-            rtol=0,
-        )
-
-
-def test_layerdrop_skips_layers_in_train_mode_only(batch):
+def test_layerdrop_skips_layers_in_train_mode_only():
     torch.manual_seed(0)
     model = Wav2Vec2Model(dataclasses.replace(TINY, layerdrop=1.0, hidden_dropout=0.0, apply_spec_augment=False))
-    hidden = model(batch.waveforms, batch.mask, output_hidden_states=True).hidden_states
+    hidden = model(BATCH.waveforms, BATCH.mask, output_hidden_states=True).hidden_states
     assert len(hidden) == 3 and all(torch.equal(hidden[0], state) for state in hidden)
-    hidden = model.eval()(batch.waveforms, batch.mask, output_hidden_states=True).hidden_states
+    hidden = model.eval()(BATCH.waveforms, BATCH.mask, output_hidden_states=True).hidden_states
     assert not torch.equal(hidden[0], hidden[1])
 
 
-def test_checks_do_not_stand_in_the_way_of_export(model):
-    batch = {"input_values": torch.zeros(2, 1000), "attention_mask": torch.ones(2, 1000, dtype=torch.bool)}
+def test_checks_do_not_stand_in_the_way_of_export():
+    model = ctc(LAYER_NORM)
+    given = {"input_values": torch.zeros(2, 1000), "attention_mask": torch.ones(2, 1000, dtype=torch.bool)}
     auto = {0: torch.export.Dim.AUTO, 1: torch.export.Dim.AUTO}
-    program = torch.export.export(model, (), batch, dynamic_shapes=dict.fromkeys(batch, auto))
-    other = pad([torch.randn(5000), torch.randn(3000), torch.randn(900)])
-    theirs = program.module()(input_values=other.waveforms, attention_mask=other.mask).logits
-    torch.testing.assert_close(theirs, model(other.waveforms, other.mask).logits)
+    program = torch.export.export(model, (), given, dynamic_shapes=dict.fromkeys(given, auto))
+    exported = program.module()(input_values=BATCH.waveforms, attention_mask=BATCH.mask)
+    own = model(BATCH.waveforms, BATCH.mask)
+    for name in ("logits", "frame_mask", "frame_lengths"):
+        torch.testing.assert_close(getattr(exported, name), getattr(own, name))
 
+
+# ---------------------------------------------------------------- what is refused
 
 WAVES = torch.zeros(2, 4000)
-REAL = torch.ones(2, 4000, dtype=torch.bool)
+VALID = torch.ones(2, 4000, dtype=torch.bool)
 
 
-def rows(*real):
-    return torch.arange(4000) < torch.tensor(real)[:, None]
+def rows(*lengths):
+    return torch.arange(4000) < torch.tensor(lengths)[:, None]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error", "words"),
+    ("arguments", "error", "message"),
     [
         (([0.0] * 400,), TypeError, "found a list"),
         ((torch.zeros(4000),), ValueError, r"shape \(B, L\), found \(4000,\); add the batch axis"),
@@ -139,34 +118,130 @@ def rows(*real):
         ((torch.zeros(2, 399),), ValueError, "399 samples, one frame needs 400: 1 are missing"),
         ((torch.zeros(2, 4000, dtype=torch.float64),), TypeError, "found torch.float64"),
         ((torch.zeros(2, 4000, dtype=torch.int16),), TypeError, r"found torch.int16; use x / 32768"),
-        ((torch.full((2, 4000), float("nan")),), ValueError, "clip 0 holds NaN or infinity"),
-        ((torch.full((2, 4000), float("inf")),), ValueError, "NaN or infinity"),
+        ((torch.stack([WAVES[0], WAVES[0] + float("nan")]),), ValueError, "clip 1 holds NaN or infinity"),
+        ((torch.full((2, 4000), float("inf")),), ValueError, "clip 0 holds NaN or infinity"),
         ((WAVES, [[1] * 4000] * 2), TypeError, "found a list"),
-        ((WAVES, REAL.float()), TypeError, "boolean or integer, True = real, found torch.float32"),
-        ((WAVES, REAL[:1]), ValueError, r"waveforms' shape \(2, 4000\), found \(1, 4000\)"),
-        ((WAVES, REAL[0]), ValueError, r"found \(4000,\)"),
-        ((WAVES, REAL[:, :12]), ValueError, r"one entry per frame \(T = 12\)"),
+        ((WAVES, VALID.float()), TypeError, "boolean or integer, True = valid, found torch.float32"),
+        ((WAVES, VALID[:1]), ValueError, r"waveforms' shape \(2, 4000\), found \(1, 4000\)"),
+        ((WAVES, VALID[0]), ValueError, r"found \(4000,\)"),
+        ((WAVES, VALID[:, :12]), ValueError, r"one entry per frame \(T = 12\)"),
         ((WAVES, ~rows(4000, 3000)), ValueError, "clip 0: the first sample is marked as padding"),
         ((WAVES, rows(4000, 3000).flip(1)), ValueError, "clip 1: the first sample .* never to the left"),
         ((WAVES, rows(4000, 3000) & (torch.arange(4000) != 7)), ValueError, "clip 0: the mask has a hole at sample 7"),
-        ((WAVES, rows(4000, 399)), ValueError, "clip 1 has 399 real samples, one frame needs 400: 1 are missing"),
-        ((WAVES, 2 * REAL.int()), ValueError, r"0 \(padding\) and 1 \(real\) only, found 2"),
+        ((WAVES, rows(4000, 399)), ValueError, "clip 1 has 399 valid samples, one frame needs 400: 1 are missing"),
+        ((WAVES, 2 * VALID.int()), ValueError, r"0 \(padding\) and 1 \(valid\) only, found 2"),
+        ((WAVES, None, [[1], [2]]), TypeError, r"shape \(B, U\), found a list"),
+        ((WAVES, None, torch.tensor([1, 2])), ValueError, r"shape \(B, U\) with B = 2"),
+        ((WAVES, None, torch.tensor([[1.0], [2.0]])), TypeError, "must be integers"),
+        ((WAVES, None, torch.tensor([[1], [32]])), ValueError, r"0 … 31 \(V = 32\), or -100 .* found 32"),
+        ((WAVES, None, torch.tensor([[1], [-1]])), ValueError, "found -1"),
     ],
 )
-def test_bad_input_is_refused_in_words(model, arguments, error, words):
-    with pytest.raises(error, match=words):
-        model(*arguments)
+def test_bad_input_is_refused_before_anything_is_computed(tiny, arguments, error, message):
+    calls = []
+    hook = tiny.wav2vec2.feature_extractor.register_forward_pre_hook(lambda *args: calls.append(1))
+    with pytest.raises(error, match=message):
+        tiny(*arguments)
+    hook.remove()
+    assert not calls
+
+
+# ---------------------------------------------------------------- the CTC loss
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_ctc_loss_of_half_precision_is_computed_in_single_precision(dtype):
+    """400 frames of uneven logits: a sum of log probabilities far beyond what float16 tells apart."""
+    logits = (20 * torch.randn(2, 400, 32)).to(dtype)
+    labels, lengths = torch.randint(1, 32, (2, 90)), torch.tensor([400, 333])
+    loss = ctc_loss(logits, labels, lengths, TINY)
+    assert loss.dtype == torch.float32 and loss.isfinite() and loss > 1000
+    torch.testing.assert_close(loss, ctc_loss(logits.float(), labels, lengths, TINY), rtol=1e-6, atol=0)
+
+
+def test_ctc_loss_counts_valid_frames_and_cuts_blanks_and_fillers_out():
+    logits, lengths = torch.randn(2, 30, 32), torch.tensor([30, 12])
+    filled, blanks = (torch.tensor([[3, 4, 4], [5, fill, fill]]) for fill in (-100, TINY.pad_token_id))
+    alone = [
+        ctc_loss(row[None, :length], labels[None, :count], torch.tensor([length]), TINY)
+        for row, length, labels, count in zip(logits, (30, 12), filled, (3, 1), strict=True)
+    ]
+    for labels in (filled, blanks):
+        torch.testing.assert_close(ctc_loss(logits, labels, lengths, TINY), sum(alone))
+
+
+# ---------------------------------------------------------------- classification
+
+
+def test_mean_over_valid_frames():
+    hidden_states = torch.tensor([[[1.0], [2.0], [9.0]], [[4.0], [9.0], [9.0]]])
+    mask = torch.tensor([[True, True, False], [True, False, False]])
+    assert mean_pool(hidden_states, mask).tolist() == [[1.5], [4.0]]
+
+
+def test_a_label_per_clip_and_hidden_states_only_when_asked_for():
+    model = Wav2Vec2ForSequenceClassification(dataclasses.replace(LAYER_NORM, use_weighted_layer_sum=True)).eval()
+    together = model(BATCH.waveforms, BATCH.mask)
+    assert together.hidden_states is None and together.loss is None
+    assert len(model(BATCH.waveforms, output_hidden_states=True).hidden_states) == 3
+    for clip, waveform in enumerate(BATCH.clips()):
+        torch.testing.assert_close(together.logits[clip], model(waveform[None]).logits[0], atol=1e-5, rtol=0)
+    without = model(BATCH.waveforms).logits
+    assert (without[1] - together.logits[1]).abs().max() > 1e-4  # without the mask the padding is averaged too
 
 
 @pytest.mark.parametrize(
-    ("labels", "error", "words"),
+    ("labels", "error", "message"),
     [
-        (torch.tensor([1, 2]), ValueError, r"shape \(B, U\) with B = 2"),
-        (torch.tensor([[1.0], [2.0]]), TypeError, "must be integers"),
-        (torch.tensor([[1], [32]]), ValueError, r"0 … 31 \(V = 32\), or -100 .* found 32"),
-        (torch.tensor([[1], [-1]]), ValueError, "found -1"),
+        (torch.tensor([0, 1]), ValueError, r"shape \(B,\) with B = 3.*found \(2,\)"),
+        (torch.tensor([[0], [1], [1]]), ValueError, r"found \(3, 1\)"),
+        (torch.tensor([0.0, 1.0, 1.0]), TypeError, r"must be int64, found torch.float32; use labels.long\(\)"),
+        (torch.tensor([0, 1, 2]), ValueError, r"0 … 1 \(num_labels = 2\), found \[0, 1, 2\]"),
+        (torch.tensor([0, 1, -1]), ValueError, "0 … 1"),
+        ([0, 1, 1], TypeError, "found a list"),
     ],
 )
-def test_bad_labels_are_refused_in_words(model, labels, error, words):
-    with pytest.raises(error, match=words):
-        model(WAVES, labels=labels)
+def test_bad_class_labels_are_refused_before_anything_is_computed(labels, error, message):
+    model = Wav2Vec2ForSequenceClassification(TINY).eval()
+    calls = []
+    model.wav2vec2.feature_extractor.register_forward_pre_hook(lambda *args: calls.append(1))
+    with pytest.raises(error, match=message):
+        model(BATCH.waveforms, labels=labels)
+    assert not calls
+
+
+# ---------------------------------------------------------------- the adapter
+
+
+def test_lengths_and_masks_follow_the_adapter():
+    """24 -> 12 -> 6 -> 3 frames; the clip of 12 frames -> 6 -> 3 -> 2; the clip of one frame keeps it."""
+    time_mask = torch.zeros(3, 24, dtype=torch.bool)
+    time_mask[0, 5] = True
+    result = Wav2Vec2Model(ADAPTER).eval()(BATCH.waveforms, BATCH.mask, time_mask, output_hidden_states=True)
+    assert result.last_hidden_state.shape == (3, 3, 48)
+    assert result.frame_lengths.tolist() == [2, 1, 3] == result.frame_mask.sum(1).tolist()
+    assert result.extract_features.shape == (3, 24, 24) and result.time_mask.shape == (3, 24)
+    assert [hidden.shape for hidden in result.hidden_states] == [(3, 24, 48)] * 3  # the Transformer's, before it
+
+
+@pytest.mark.parametrize("kernel", [1, 2, 3])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_adapter_lengths_are_those_of_its_convolutions(kernel, stride):
+    """Also for other kernels than 3, where transformers' formula counts a frame too many or too few."""
+    adapter = Wav2Vec2Adapter(dataclasses.replace(ADAPTER, adapter_kernel_size=kernel, adapter_stride=stride)).to(
+        "meta"
+    )
+    lengths = torch.arange(1, 40)
+    frames = [adapter(torch.empty(1, length, 48, device="meta")).shape[1] for length in lengths.tolist()]
+    assert adapter.frame_lengths(lengths).tolist() == frames
+
+
+def test_no_adapter_layer_is_dropped_in_train_mode():
+    """transformers' LayerDrop skips strides: T' changes from call to call by chance. Ours never does."""
+    model = Wav2Vec2Model(dataclasses.replace(ADAPTER, layerdrop=0.9, apply_spec_augment=False)).train()
+    assert {model(BATCH.waveforms[:1]).last_hidden_state.shape[1] for _ in range(10)} == {3}
+
+
+def test_an_adapter_is_refused_where_it_does_not_fit():
+    with pytest.raises(ValueError, match="add_adapter=False"):
+        Wav2Vec2ForSequenceClassification(ADAPTER)

@@ -1,115 +1,379 @@
-"""Our model against transformers' on the same weights: full tensors, forward and backward, float error only."""
+"""Our models against transformers' on the same weights: full tensors, forward and backward, float error only.
+
+Every head, eval and train mode, with configs that leave no field at its default: dropout draws the same numbers on both
+sides, so a dropout that is missing, in another place or of another field shows.
+"""
 
 import dataclasses
+import functools
+import random
 
+import numpy as np
 import pytest
 import torch
 import transformers
+from transformers.models.wav2vec2 import modeling_wav2vec2
 
-from w2vlearn import Wav2Vec2Config, Wav2Vec2ForCTC, pad
+from w2vlearn import FrameGeometry, Wav2Vec2Config, Wav2Vec2ForCTC, Wav2Vec2ForPreTraining, pad
+from w2vlearn.model import Wav2Vec2ForSequenceClassification, sample_task, wav2vec2
+from w2vlearn.model.quantizer import sample_gumbel
 
 TINY = Wav2Vec2Config.tiny()
-CONFIGS = {
-    "group norm, post-norm": TINY,
-    "layer norm, pre-norm": dataclasses.replace(
-        TINY, feat_extract_norm="layer", conv_bias=True, do_stable_layer_norm=True
-    ),
-    "layer norm, post-norm, odd kernel": dataclasses.replace(
-        TINY, feat_extract_norm="layer", num_conv_pos_embeddings=15, num_conv_pos_embedding_groups=4
-    ),
+QUIET = dict.fromkeys(("hidden_dropout", "activation_dropout", "attention_dropout", "final_dropout", "layerdrop"), 0.0)
+EXACT = {torch.float32: 1e-5, torch.float64: 1e-10}
+
+# For every field values that are not its default; sizes that no other field has.
+UNUSUAL = {
+    "conv_dim": [(6, 10, 14), (9, 7, 13), (5, 14, 11)],
+    "conv_kernel": [(7, 4, 2), (5, 3, 6), (8, 1, 3)],
+    "conv_stride": [(3, 2, 1), (4, 1, 3), (5, 2, 2)],
+    "conv_bias": [True],
+    "feat_extract_norm": ["layer"],
+    "hidden_size": [24, 36],
+    "num_hidden_layers": [3, 4],
+    "num_attention_heads": [2, 6],
+    "intermediate_size": [20, 31],
+    "do_stable_layer_norm": [True],
+    "num_conv_pos_embeddings": [9, 16],
+    "num_conv_pos_embedding_groups": [3, 4],
+    "layer_norm_eps": [3e-2],
+    "attn_implementation": ["eager"],
+    "feat_proj_dropout": [0.21],
+    "hidden_dropout": [0.32],
+    "activation_dropout": [0.43],
+    "attention_dropout": [0.54],
+    "final_dropout": [0.65],
+    "layerdrop": [0.37],
+    "apply_spec_augment": [False],
+    "mask_time_prob": [0.4],
+    "mask_time_length": [3],
+    "mask_time_min_masks": [1],
+    "mask_feature_prob": [0.3],
+    "mask_feature_length": [5],
+    "mask_feature_min_masks": [4],
+    "num_codevectors_per_group": [8, 15],
+    "num_codevector_groups": [3, 4],
+    "codevector_dim": [12],
+    "proj_codevector_dim": [17],
+    "feat_quantizer_dropout": [0.26],
+    "num_negatives": [19],
+    "contrastive_logits_temperature": [0.7],
+    "diversity_loss_weight": [2.5],
+    "vocab_size": [23, 29],
+    "pad_token_id": [4, 18],
+    "ctc_loss_reduction": ["mean"],
+    "ctc_zero_infinity": [True],
+    "use_weighted_layer_sum": [True],
+    "classifier_proj_size": [25],
+    "num_labels": [22],
+    "add_adapter": [True],
+    "adapter_kernel_size": [2],
+    "adapter_stride": [1, 3],
+    "num_adapter_layers": [2, 4],
+    "output_hidden_size": [26, 48],
+}
+
+
+def unusual_config(seed: int, **fixed) -> Wav2Vec2Config:
+    """A config whose every field differs from BASE's, but for those that are fixed."""
+    draw = random.Random(seed)
+    config = Wav2Vec2Config(**{name: draw.choice(values) for name, values in UNUSUAL.items()} | fixed)
+    for field in dataclasses.fields(config):
+        assert field.name in fixed or getattr(config, field.name) != field.default, f"{field.name} is at its default"
+    return config
+
+
+GROUP = {"feat_extract_norm": "group", "conv_bias": False}
+POST = {"do_stable_layer_norm": False}
+ALONE = {"add_adapter": False}  # heads that refuse an adapter
+PLAIN = {"pre-norm": {}, "group norm, post-norm": GROUP | POST, "fused": {"attn_implementation": "sdpa"}}
+LAYER_NORM = {"feat_extract_norm": "layer", "conv_bias": True, "do_stable_layer_norm": True}
+
+
+def their_config(config):
+    values = {key: value for key, value in config.to_dict().items() if key != "model_type"}
+    return transformers.Wav2Vec2Config(**values, attn_implementation=config.attn_implementation)
+
+
+def both(head, config, dtype=torch.float64, training=False):
+    """Our model and transformers' with the same weights, none of them symmetric or zero by initialisation."""
+    torch.manual_seed(0)
+    ours = head(config)
+    with torch.no_grad():
+        for parameter in ours.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    theirs = getattr(transformers, head.__name__)(their_config(config))
+    theirs.load_state_dict(ours.state_dict())
+    return ours.to(dtype).train(training), theirs.to(dtype).train(training)
+
+
+def batch_of(lengths, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return pad([torch.randn(length, generator=generator) for length in lengths], minimum_samples=1)
+
+
+def run(model, batch, masked, dtype, **arguments):
+    torch.manual_seed(7)  # the same dropout and LayerDrop in both libraries
+    mask = batch.mask if masked else None
+    return model(batch.waveforms.to(dtype), attention_mask=mask, output_hidden_states=True, **arguments)
+
+
+def close(mine, other, dtype, name=""):
+    scale = other.detach().abs().max().clamp(min=1.0)
+    torch.testing.assert_close(
+        mine.to(other.dtype) / scale, other / scale, atol=EXACT[dtype], rtol=0, msg=lambda text: f"{name}: {text}"
+    )
+
+
+def same_gradients(ours, theirs, mine, other, dtype):
+    mine.backward()
+    other.backward()
+    gradients = {name: parameter.grad for name, parameter in theirs.named_parameters()}
+    compared = 0
+    for name, parameter in ours.named_parameters():
+        if gradients[name] is None:
+            assert parameter.grad is None or not parameter.grad.any(), name
+        else:
+            compared += bool(gradients[name].any())
+            own = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            close(own, gradients[name], dtype, f"gradient of {name}")
+    assert compared > 20  # not a comparison of zeros
+
+
+def same_hidden_states(mine, other, dtype):
+    states = mine.hidden_states
+    # transformers leaves a dropped layer out; ours repeats the state before it, so that entry i is layer i's
+    states = [state for index, state in enumerate(states) if index == 0 or state is not states[index - 1]]
+    assert len(states) == len(other.hidden_states), "one of the two has more hidden states"
+    for own, hidden in zip(states, other.hidden_states, strict=True):
+        close(own, hidden, dtype, "hidden_states")
+
+
+MODES = pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+MASKED = pytest.mark.parametrize("masked", [True, False], ids=["mask", "no mask"])
+SEEDS = pytest.mark.parametrize("seed", range(3))
+
+# ---------------------------------------------------------------- CTC, with and without adapter
+
+CTC_CONFIGS = {
+    "tiny": TINY,
+    "tiny, layer norm, pre-norm": dataclasses.replace(TINY, **LAYER_NORM),
+    "tiny, odd kernel": dataclasses.replace(TINY, num_conv_pos_embeddings=15, num_conv_pos_embedding_groups=4),
+    "tiny, adapter": dataclasses.replace(TINY, add_adapter=True),
+    "tiny, adapter, projected": dataclasses.replace(TINY, add_adapter=True, output_hidden_size=20),
 }
 # Clips of one frame, of two, around a frame's edge, and of several seconds
-LENGTHS = [(400,), (400, 719, 720), (16_000, 16_080, 15_999), (400, 50_000)]
-TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
+LENGTHS = [(400,), (400, 719, 720), (16_000, 16_080, 15_999), (400, 30_000)]
 
 
-def theirs_like(ours):
-    values = {key: value for key, value in ours.config.to_dict().items() if key != "model_type"}
-    theirs = transformers.Wav2Vec2ForCTC(transformers.Wav2Vec2Config(**values))
-    theirs.load_state_dict(ours.state_dict())
-    return theirs.eval()
+@functools.cache
+def tiny_pair(name):
+    return both(Wav2Vec2ForCTC, CTC_CONFIGS[name])
 
 
-@pytest.fixture(scope="module", params=list(CONFIGS))
-def models(request):
-    torch.manual_seed(0)
-    ours = Wav2Vec2ForCTC(CONFIGS[request.param]).eval()
-    return ours, theirs_like(ours)
-
-
-@pytest.mark.parametrize("masked", [False, True], ids=["no mask", "mask"])
+@MASKED
 @pytest.mark.parametrize("lengths", LENGTHS, ids=str)
-@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
-def test_every_hidden_state_logit_and_loss(models, lengths, masked, dtype):
-    ours, theirs = (model.to(dtype) for model in models)
-    generator = torch.Generator().manual_seed(len(lengths))
-    batch = pad([torch.randn(length, generator=generator) for length in lengths])
-    mask = batch.mask if masked else None
+@pytest.mark.parametrize("name", CTC_CONFIGS)
+def test_ctc_around_the_edges_of_frames(name, lengths, masked):
+    (ours, theirs), dtype, batch = tiny_pair(name), torch.float64, batch_of(lengths)
     labels = torch.full((len(lengths), 1), 5)
     with torch.no_grad():
-        mine = ours(batch.waveforms.to(dtype), mask, labels=labels, output_hidden_states=True)
-        other = theirs(batch.waveforms.to(dtype), attention_mask=mask, labels=labels, output_hidden_states=True)
-        encoder = theirs.wav2vec2(batch.waveforms.to(dtype), attention_mask=mask)
-    exact = {"atol": TOLERANCE[dtype], "rtol": 0}
-    torch.testing.assert_close(mine.logits, other.logits, **exact)
-    torch.testing.assert_close(mine.last_hidden_state, encoder.last_hidden_state, **exact)
-    torch.testing.assert_close(mine.extract_features, encoder.extract_features, **exact)
-    assert len(mine.hidden_states) == len(other.hidden_states) == 3
-    for own, hidden in zip(mine.hidden_states, other.hidden_states, strict=True):
-        torch.testing.assert_close(own, hidden, **exact)
+        mine, other = (run(model, batch, masked, dtype, labels=labels) for model in (ours, theirs))
+        inner = run(theirs.wav2vec2, batch, masked, dtype)
+    close(mine.logits, other.logits, dtype, "logits")
+    close(mine.last_hidden_state, inner.last_hidden_state, dtype, "last_hidden_state")
+    close(mine.extract_features, inner.extract_features, dtype, "extract_features")
+    same_hidden_states(mine, other, dtype)
     counted = batch.lengths if masked else torch.full_like(batch.lengths, max(lengths))
     assert torch.equal(mine.frame_lengths, theirs._get_feat_extract_output_lengths(counted))
     # transformers computes the loss in float32 whatever the dtype, so float32's error is the best there is
     torch.testing.assert_close(mine.loss.float(), other.loss.float(), rtol=1e-6, atol=1e-5)
 
 
-@pytest.mark.parametrize("masked", [False, True], ids=["no mask", "mask"])
-def test_gradients_of_every_parameter(models, masked):
-    ours, theirs = (model.to(torch.float64) for model in models)
-    batch = pad([torch.randn(length, generator=torch.Generator().manual_seed(3)) for length in (4000, 9999)])
-    mask = batch.mask if masked else None
-    target = torch.randn(2, 30, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
-    for model in (ours, theirs):
-        model.zero_grad()
-        logits = model(batch.waveforms.double(), attention_mask=mask).logits
-        (logits * target[:, : logits.shape[1]]).sum().backward()
-    expected = {name: parameter.grad for name, parameter in theirs.named_parameters()}
-    for name, parameter in ours.named_parameters():
-        if expected[name] is None or name.endswith("masked_spec_embed"):
-            assert parameter.grad is None or not parameter.grad.any(), name
-            continue
-        scale = expected[name].abs().max().clamp(min=1.0)
-        torch.testing.assert_close(parameter.grad / scale, expected[name] / scale, atol=1e-10, rtol=0, msg=name)
+@SEEDS
+@MODES
+@MASKED
+@pytest.mark.parametrize("name", PLAIN)
+def test_ctc_with_no_field_at_its_default(name, masked, training, seed, monkeypatch):
+    # in train mode transformers' adapter drops strides at random, and its length formula fits a kernel of 3 only
+    fixed = ALONE if training or seed == 2 else {"adapter_kernel_size": 3, "adapter_stride": 2}
+    config = unusual_config(seed, **PLAIN[name], **fixed)
+    ours, theirs = both(Wav2Vec2ForCTC, config, training=training)
+    batch = batch_of((400, 291, 200), seed)
+    labels = torch.tensor([[5, 6, 6], [7, -100, -100], [8, 9, -100]])
+    mine, other = (run(model, batch, masked, torch.float64, labels=labels) for model in (ours, theirs))
+    close(mine.logits, other.logits, torch.float64, "logits")
+    same_hidden_states(mine, other, torch.float64)
+    torch.testing.assert_close(mine.loss.float(), other.loss.float(), rtol=1e-6, atol=1e-5)
+    target = torch.randn_like(mine.logits)
+    same_gradients(ours, theirs, (mine.logits * target).sum(), (other.logits * target).sum(), torch.float64)
 
 
-@pytest.mark.parametrize("preset", ["base", "large", "large_lv60"])
-def test_parameter_names_and_shapes_of_the_presets(preset):
-    config = Wav2Vec2Config.from_preset(preset)
-    values = {key: value for key, value in config.to_dict().items() if key != "model_type"}
-    with torch.device("meta"):
-        ours = Wav2Vec2ForCTC(config).state_dict()
-        theirs = transformers.Wav2Vec2ForCTC(transformers.Wav2Vec2Config(**values)).state_dict()
-    assert {name: tensor.shape for name, tensor in ours.items()} == {name: t.shape for name, t in theirs.items()}
-
-
-def test_base_itself_once():
+def test_base_itself_once_in_single_precision():
     """The real size, once: 12 layers deep, errors have room to grow."""
     torch.manual_seed(0)
     ours = Wav2Vec2ForCTC(Wav2Vec2Config.base()).eval()
-    theirs = theirs_like(ours)
-    batch = pad([torch.randn(8000), torch.randn(5000)])
+    with torch.device("meta"):
+        theirs = transformers.Wav2Vec2ForCTC(their_config(ours.config)).eval()
+    theirs.load_state_dict(ours.state_dict(), assign=True)
+    batch = batch_of((8000, 5000))
     with torch.no_grad():
-        mine = ours(batch.waveforms, batch.mask).logits
-        other = theirs(batch.waveforms, attention_mask=batch.mask).logits
-    torch.testing.assert_close(mine, other, atol=1e-5, rtol=0)
+        mine, other = (run(model, batch, True, torch.float32) for model in (ours, theirs))
+    close(mine.logits, other.logits, torch.float32)
 
 
-def test_a_short_clip_in_a_long_batch_is_where_we_differ_on_purpose(models):
-    """transformers marks the whole row as real when a clip is too short for one frame; ours says so."""
-    ours, theirs = (model.to(torch.float32) for model in models)
-    waves = torch.randn(2, 4000)
+def test_a_short_clip_in_a_long_batch_is_where_we_differ_on_purpose():
+    """transformers marks the whole row as valid when a clip is too short for one frame; ours says so."""
+    ours, theirs = tiny_pair("tiny")
     mask = torch.arange(4000) < torch.tensor([[4000], [300]])
     marked = theirs._get_feature_vector_attention_mask(12, mask.long())
     assert marked.sum(1).tolist() == [12, 12]
-    with pytest.raises(ValueError, match="clip 1 has 300 real samples, one frame needs 400: 100 are missing"):
-        ours(waves, mask)
+    with pytest.raises(ValueError, match="clip 1 has 300 valid samples, one frame needs 400: 100 are missing"):
+        ours(torch.randn(2, 4000, dtype=torch.float64), mask)
+
+
+# ---------------------------------------------------------------- classification
+
+
+@SEEDS
+@MODES
+@MASKED
+@pytest.mark.parametrize("name", PLAIN)
+def test_classification_with_no_field_at_its_default(name, masked, training, seed):
+    # transformers' weighted sum fails where LayerDrop has left out a layer
+    mixing = {"use_weighted_layer_sum": True, "layerdrop": 0.0} if seed else {"use_weighted_layer_sum": False}
+    config = unusual_config(seed, **PLAIN[name], **ALONE, **mixing)
+    ours, theirs = both(Wav2Vec2ForSequenceClassification, config, training=training)
+    batch, labels = batch_of((400, 291, 200), seed), torch.tensor([4, 0, 2])
+    mine, other = (run(model, batch, masked, torch.float64, labels=labels) for model in (ours, theirs))
+    assert mine.logits.shape == (3, 22)
+    close(mine.logits, other.logits, torch.float64, "logits")
+    close(mine.loss, other.loss, torch.float64, "loss")
+    same_hidden_states(mine, other, torch.float64)
+    same_gradients(ours, theirs, mine.loss, other.loss, torch.float64)
+
+
+# ---------------------------------------------------------------- pre-training
+
+
+@pytest.fixture
+def same_noise(monkeypatch):
+    """Hand transformers' quantizer our Gumbel noise, and keep its float64 from being rounded to float32 on the way."""
+
+    def install(noise):
+        def gumbel_softmax(logits, tau, hard):
+            soft = ((logits + noise.reshape(logits.shape)) / tau).softmax(-1)
+            one_hot = torch.zeros_like(logits).scatter_(-1, soft.argmax(-1, keepdim=True), 1.0)
+            return one_hot - soft.detach() + soft
+
+        monkeypatch.setattr(torch.nn.functional, "gumbel_softmax", gumbel_softmax)
+        if noise.dtype == torch.float64:
+            monkeypatch.setattr(torch.Tensor, "float", lambda tensor: tensor)
+
+    return install
+
+
+# transformers ignores even a given time mask without apply_spec_augment, and draws feature masks of its own with it
+GIVEN_MASK = {"add_adapter": False, "apply_spec_augment": True, "mask_feature_prob": 0.0}
+PRETRAINING_CONFIGS = {
+    "tiny": dataclasses.replace(TINY, **QUIET),
+    "few tokens, so that negatives equal the positive": dataclasses.replace(
+        TINY, **QUIET, num_codevector_groups=2, num_codevectors_per_group=3
+    ),
+    "no default, pre-norm": unusual_config(0, **GIVEN_MASK),
+    "no default, group norm, post-norm": unusual_config(1, **GIVEN_MASK, **GROUP, **POST),
+    "no default, fused attention": unusual_config(2, **GIVEN_MASK, attn_implementation="sdpa"),
+}
+
+
+@MODES
+@MASKED
+@pytest.mark.parametrize("dtype", EXACT, ids=str)
+@pytest.mark.parametrize("name", PRETRAINING_CONFIGS)
+def test_pretraining_outputs_losses_and_gradients(name, dtype, masked, training, same_noise):
+    config = PRETRAINING_CONFIGS[name]
+    ours, theirs = both(Wav2Vec2ForPreTraining, config, dtype, training)
+    geometry = FrameGeometry.from_config(config)
+    batch = batch_of([geometry.samples_for(frames)[0] for frames in (40, 27, 20)])
+    time_mask, negatives = sample_task(config, batch.lengths, generator=torch.Generator().manual_seed(0))
+    task = {"mask_time_indices": time_mask, "sampled_negative_indices": negatives}
+    noise = sample_gumbel(
+        (*time_mask.shape, config.num_codevector_groups, config.num_codevectors_per_group),
+        torch.Generator().manual_seed(0),
+    ).to(dtype)
+    same_noise(noise)
+    mine = run(ours, batch, masked, dtype, **task, gumbel_noise=noise)
+    other = run(theirs, batch, masked, dtype, **task)
+    for part in ("projected_states", "projected_quantized_states", "codevector_perplexity"):
+        close(getattr(mine, part), getattr(other, part), dtype, part)
+    for part in ("contrastive_loss", "diversity_loss", "loss"):
+        close(getattr(mine, part), getattr(other, part), dtype, part)
+    same_hidden_states(mine, other, dtype)
+    if name.startswith("few"):  # the comparison covers negatives that are the positive's own token
+        assert (mine.codes.flatten(0, 1)[negatives] == mine.codes[:, :, None]).all(-1)[time_mask].any()
+    same_gradients(ours, theirs, mine.loss, other.loss, dtype)
+
+
+def test_transformers_own_mask_and_negatives_are_taken_as_they_are():
+    """What a transformers script samples can be handed to our model unchanged: same layout, same loss."""
+    ours, theirs = both(Wav2Vec2ForPreTraining, PRETRAINING_CONFIGS["tiny"])
+    batch = batch_of((16_000, 9_999, 12_345))
+    frame_mask = ours(batch.waveforms.double(), batch.mask).frame_mask
+    np.random.seed(0)
+    time_mask = modeling_wav2vec2._compute_mask_indices(
+        (3, 49), 0.65, 10, attention_mask=frame_mask.long(), min_masks=2
+    )
+    negatives = modeling_wav2vec2._sample_negative_indices((3, 49), 10, mask_time_indices=time_mask)
+    task = {
+        "mask_time_indices": torch.from_numpy(time_mask),
+        "sampled_negative_indices": torch.from_numpy(negatives),
+    }
+    mine, other = (run(model, batch, True, torch.float64, **task) for model in (ours, theirs))
+    torch.testing.assert_close(mine.loss.float(), other.loss.float(), rtol=1e-6, atol=1e-5)
+
+
+def test_spec_augment_in_train_mode(monkeypatch):
+    """Time and feature masks of fine-tuning: the same indices give the same hidden states as in transformers."""
+    config = dataclasses.replace(TINY, **QUIET, mask_feature_prob=0.3, mask_feature_length=4)
+    ours, theirs = both(Wav2Vec2ForCTC, config, training=True)
+    batch = batch_of((16_000, 9_999, 12_345))
+    time_mask, _ = sample_task(config, batch.lengths)
+    feature_mask = torch.rand(3, config.hidden_size) < 0.3
+    monkeypatch.setattr(wav2vec2, "sample_time_mask", lambda *args, **kwargs: time_mask)
+    monkeypatch.setattr(wav2vec2, "sample_feature_mask", lambda *args, **kwargs: feature_mask)
+    drawn = {time_mask.shape: time_mask.numpy(), feature_mask.shape: feature_mask.numpy()}
+    monkeypatch.setattr(modeling_wav2vec2, "_compute_mask_indices", lambda shape, **kwargs: drawn[torch.Size(shape)])
+    mine, other = (run(model, batch, True, torch.float64) for model in (ours, theirs))
+    close(mine.logits, other.logits, torch.float64)
+    assert torch.equal(mine.time_mask, time_mask)
+
+
+# ---------------------------------------------------------------- names, shapes, initial weights
+
+
+@pytest.mark.parametrize("preset", ["base", "large", "large_lv60"])
+@pytest.mark.parametrize("head", [Wav2Vec2ForCTC, Wav2Vec2ForPreTraining, Wav2Vec2ForSequenceClassification])
+def test_parameter_names_and_shapes_of_the_presets(head, preset):
+    config = Wav2Vec2Config.from_preset(preset)
+    with torch.device("meta"):
+        ours, theirs = head(config), getattr(transformers, head.__name__)(their_config(config))
+    assert {name: p.shape for name, p in ours.named_parameters()} == {
+        name: p.shape for name, p in theirs.named_parameters()
+    }
+    assert [name for name, _ in ours.named_modules()] == [name for name, _ in theirs.named_modules()]
+
+
+def test_initial_weights_are_distributed_as_in_transformers():
+    torch.manual_seed(0)
+    config = dataclasses.replace(TINY, num_codevectors_per_group=320, codevector_dim=256, conv_bias=True)
+    for head in (Wav2Vec2ForPreTraining, Wav2Vec2ForCTC):
+        expected = getattr(transformers, head.__name__)(their_config(config)).state_dict()
+        for name, mine in head(config).state_dict().items():
+            other = expected[name]
+            if mine.numel() < 500:
+                assert bool(mine.std() < 1e-6) == bool(other.std() < 1e-6), name  # constant in one, constant in both
+                continue
+            for statistic in (torch.mean, torch.std):
+                torch.testing.assert_close(
+                    statistic(mine), statistic(other), atol=0.15 * float(other.std()), rtol=0.1, msg=name
+                )

@@ -1,4 +1,4 @@
-"""The pre-training model: losses by hand, what may go in, and what the loss does not depend on."""
+"""Pre-training: the quantizer, the negatives, the losses by hand, what may go in, what the loss does not depend on."""
 
 import dataclasses
 import math
@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from w2vlearn import Wav2Vec2Config, Wav2Vec2ForPreTraining, pad
-from w2vlearn.model import sample_negatives, sample_task
-from w2vlearn.model.losses import contrastive_accuracy, contrastive_logits, contrastive_loss, diversity_loss
+from w2vlearn.model import sample_negatives, sample_task, sample_time_mask
+from w2vlearn.model.pretraining import contrastive_accuracy, contrastive_logits, contrastive_loss
+from w2vlearn.model.quantizer import Wav2Vec2GumbelVectorQuantizer, gumbel_temperature, perplexity, sample_gumbel
 
 PLAIN = dict.fromkeys(("hidden_dropout", "activation_dropout", "attention_dropout", "layerdrop"), 0.0)
 TINY = dataclasses.replace(Wav2Vec2Config.tiny(), **PLAIN)
@@ -29,12 +30,188 @@ BATCH = pad([torch.randn(16_000, generator=seeded(1)), torch.randn(9_999, genera
 TIME_MASK, NEGATIVES = sample_task(TINY, BATCH.lengths, generator=seeded(3))
 
 
+# ---------------------------------------------------------------- quantizer: 2 x 20 entries of 8 features
+
+
+@pytest.fixture
+def quantizer():
+    torch.manual_seed(0)
+    return Wav2Vec2GumbelVectorQuantizer(TINY)
+
+
+def test_codevectors_are_one_entry_of_each_codebook_side_by_side(quantizer):
+    features = torch.randn(2, 5, 24)
+    codevectors, codes, used = quantizer(features, gumbel_noise=torch.zeros(2, 5, 2, 20))
+    assert codevectors.shape == (2, 5, 16) and codes.shape == (2, 5, 2) and used.shape == ()
+    assert codes.dtype == torch.int64
+    # entry e of codebook g is row g * 20 + e; a token is one entry of each, side by side
+    for clip in range(2):
+        for frame in range(5):
+            first, second = codes[clip, frame].tolist()
+            token = torch.cat([quantizer.codevectors[0, first], quantizer.codevectors[0, 20 + second]])
+            assert torch.equal(codevectors[clip, frame], token)
+
+
+def test_eval_takes_the_largest_score_and_ignores_noise(quantizer):
+    quantizer.eval()
+    features = torch.randn(2, 5, 24)
+    codevectors, codes, _ = quantizer(features)
+    scores = quantizer.weight_proj(features).view(2, 5, 2, 20)
+    assert torch.equal(codes, scores.argmax(-1))
+    again, *_ = quantizer(features, gumbel_noise=sample_gumbel((2, 5, 2, 20)) * 100)
+    assert torch.equal(codevectors, again)
+
+
+def test_train_draws_entries_from_the_softmax_of_their_scores(quantizer):
+    """Gumbel noise + argmax is a draw from softmax(scores): chi-square over 20 000 frames of the same feature."""
+    draws = 20_000
+    with torch.no_grad():
+        quantizer.weight_proj.weight.mul_(0.2)  # so that no entry is too rare for the test
+    feature = torch.randn(1, 1, 24)
+    probabilities = quantizer.weight_proj(feature).view(2, 20).softmax(-1).double()
+    noise = sample_gumbel((1, draws, 2, 20), torch.Generator().manual_seed(0))
+    _, codes, _ = quantizer(feature.expand(1, draws, 24), gumbel_noise=noise)
+    for group in range(2):
+        counts = torch.bincount(codes[0, :, group], minlength=20).double()
+        expected = probabilities[group] * draws
+        assert ((counts - expected) ** 2 / expected).sum() < 43.8  # 99.9 % quantile with 19 degrees of freedom
+
+
+def test_straight_through_forwards_the_choice_and_backwards_the_softmax(quantizer):
+    features = torch.randn(1, 3, 24, requires_grad=True)
+    noise = sample_gumbel((1, 3, 2, 20), torch.Generator().manual_seed(1))
+    weights = torch.randn(1, 3, 16)
+    codevectors, *_ = quantizer(features, gumbel_noise=noise)
+    (codevectors * weights).sum().backward()
+    hard = features.grad.clone()
+
+    features.grad = None
+    soft = ((quantizer.weight_proj(features).view(1, 3, 2, 20) + noise) / quantizer.temperature).softmax(-1)
+    mixed = torch.einsum("btge,geq->btgq", soft, quantizer.codevectors.view(2, 20, 8)).flatten(2)
+    (mixed * weights).sum().backward()
+    torch.testing.assert_close(hard, features.grad)
+    assert hard.abs().max() > 0
+    assert not torch.allclose(codevectors, mixed)  # forward it is the choice, not the mixture
+
+
+def test_temperature_schedule():
+    assert gumbel_temperature(0) == 2.0
+    assert gumbel_temperature(100_000) == pytest.approx(2 * 0.999995**100_000)
+    assert gumbel_temperature(10**6) == 0.5
+    assert gumbel_temperature(10**7, end=0.1) == 0.1
+
+
+def test_perplexity_counts_entries_in_use():
+    """From G, all frames take the same token, to G * E, all entries equally often; 3 of 4 equally often are 3."""
+    one = torch.zeros(1, 12, 2, 4)
+    one[..., 0] = 1
+    assert perplexity(one).item() == pytest.approx(2)
+    assert perplexity(torch.full((1, 12, 2, 4), 0.25)).item() == pytest.approx(8)
+    three = torch.eye(4)[torch.arange(12) % 3].view(1, 12, 1, 4).expand(1, 12, 2, 4)
+    assert perplexity(three).item() == pytest.approx(6)
+
+
+def test_perplexity_of_valid_hidden_frames_only(quantizer):
+    """What padded or visible frames hold does not matter."""
+    features = torch.randn(2, 6, 24)
+    valid = torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0]]).bool()
+    hidden = torch.tensor([[0, 1, 1, 0, 1, 0], [0, 1, 1, 1, 1, 0]]).bool()
+    for training in (True, False):
+        quantizer.train(training)
+        *_, used = quantizer(features, attention_mask=valid, mask_time_indices=hidden)
+        other = torch.where((valid & hidden)[:, :, None], features, torch.randn(2, 6, 24))
+        torch.testing.assert_close(used, quantizer(other, attention_mask=valid, mask_time_indices=hidden)[2])
+        torch.testing.assert_close(used, quantizer(features[valid & hidden][None])[2])
+        *_, all_valid = quantizer(features, attention_mask=valid)
+        torch.testing.assert_close(all_valid, quantizer(features[valid][None])[2])
+        assert abs(used - all_valid) > 1e-3
+
+
+def test_half_precision_chooses_in_single_precision(quantizer):
+    quantizer.bfloat16()
+    codevectors, codes, used = quantizer(torch.randn(2, 5, 24).bfloat16(), gumbel_noise=torch.zeros(2, 5, 2, 20))
+    assert codevectors.dtype == torch.bfloat16 and used.dtype == torch.float32 and codes.shape == (2, 5, 2)
+
+
+# ---------------------------------------------------------------- negatives
+
+
+def a_mask(*rows):
+    return torch.tensor(rows).bool()
+
+
+def test_shape_and_layout_of_negatives():
+    mask = a_mask([0, 1, 1, 0, 1], [1, 1, 0, 0, 0])
+    negatives = sample_negatives(mask, 7, seeded())
+    assert negatives.shape == (2, 5, 7) and negatives.dtype == torch.int64
+    assert set(negatives[0, 1].tolist()) == {2, 4}  # the other hidden ones, as rows of (B T, P)
+    assert set(negatives[0, 4].tolist()) == {1, 2}
+    assert set(negatives[1, 0].tolist()) == {5 + 1}  # the only other one
+    assert (negatives[0, 0] == 0).all() and (negatives[1, 4] == 5).all()  # not hidden: the clip's first frame
+
+
+def test_negatives_are_always_another_hidden_valid_frame_of_the_same_clip():
+    lengths = torch.randint(12, 80, (50,), generator=seeded(1))
+    mask = sample_time_mask(lengths, 80, generator=seeded(2))
+    negatives = sample_negatives(mask, 100, seeded(3))
+    row = torch.arange(50 * 80).view(50, 80, 1)
+    chosen = negatives[mask]  # (hidden frames, K)
+    own = row.expand_as(negatives)[mask]
+    assert (chosen != own).all()
+    assert (chosen // 80 == own // 80).all()
+    assert mask.flatten()[chosen].all()
+    assert (chosen % 80 < lengths[chosen // 80]).all()
+
+
+@pytest.mark.parametrize("frame", [0, 3, 9], ids=["first", "middle", "last"])
+def test_negatives_are_uniform_over_the_others(frame):
+    """Chi-square over 90 000 draws: stepping over the positive must not favour its neighbours."""
+    mask = a_mask([1, 0, 0, 1, 1, 1, 0, 1, 1, 1])
+    others = [other for other in mask[0].nonzero().flatten().tolist() if other != frame]
+    draws = sample_negatives(mask, 90_000, seeded(frame))[0, frame]
+    counts = torch.bincount(draws, minlength=10).double()
+    assert counts.sum() == counts[others].sum()
+    expected = 90_000 / len(others)
+    assert ((counts[others] - expected) ** 2 / expected).sum() < 20.5  # 99.9 % quantile, 5 degrees of freedom
+
+
+def test_negatives_repeat_with_a_generator():
+    mask = torch.ones(2, 10, dtype=torch.bool)
+    state = torch.get_rng_state()
+    assert torch.equal(sample_negatives(mask, 5, seeded(1)), sample_negatives(mask, 5, seeded(1)))
+    assert not torch.equal(sample_negatives(mask, 5, seeded(1)), sample_negatives(mask, 5, seeded(2)))
+    assert torch.equal(state, torch.get_rng_state())
+    torch.manual_seed(3)
+    default = sample_negatives(mask, 5)
+    torch.manual_seed(3)
+    assert torch.equal(default, sample_negatives(mask, 5))
+
+
+@pytest.mark.parametrize(
+    ("mask", "count", "error", "message"),
+    [
+        (a_mask([1, 1, 0], [0, 1, 0]), 5, ValueError, "clip 1 has 1 hidden frames; .* two are needed"),
+        (a_mask([0, 0, 0]), 5, ValueError, "clip 0 has 0 hidden frames"),
+        (a_mask([1, 1, 0]).long(), 5, TypeError, "must be bool, True = hidden, found torch.int64"),
+        (a_mask([1, 1, 0])[0], 5, ValueError, r"shape \(B, T\), found \(3,\)"),
+        (a_mask([1, 1, 0]), 0, ValueError, "num_negatives must be at least 1, found 0"),
+        (None, 5, TypeError, "bool tensor .* found a NoneType"),
+    ],
+)
+def test_bad_input_of_the_negatives(mask, count, error, message):
+    with pytest.raises(error, match=message):
+        sample_negatives(mask, count)
+
+
+# ---------------------------------------------------------------- task, losses, model
+
+
 def test_sample_task():
     assert TIME_MASK.shape == (2, 49) and not TIME_MASK[1, 30:].any()
     assert NEGATIVES.shape == (2, 49, TINY.num_negatives)
     again = sample_task(TINY, BATCH.lengths, generator=seeded(3))
     assert torch.equal(again[0], TIME_MASK) and torch.equal(again[1], NEGATIVES)
-    with pytest.raises(ValueError, match="clip 1 has 9 real frames, one span needs 10"):
+    with pytest.raises(ValueError, match="clip 1 has 9 valid frames, one span needs 10"):
         sample_task(TINY, torch.tensor([16_000, 3279]))
 
 
@@ -45,12 +222,12 @@ def test_contrastive_loss_by_hand():
     mask = torch.tensor([[0, 1, 1, 1, 0, 0], [1, 1, 0, 0, 0, 1]]).bool()
     negatives = sample_negatives(mask, 3, generator)
     codes = torch.arange(12).view(2, 6, 1)
-    codes[0, 1] = codes[0, 2]  # two frames with the same word
+    codes[0, 1] = codes[0, 2]  # two frames with the same token
     logits = contrastive_logits(predicted, targets, negatives, codes, 0.1)
-    rows, words, total, right, duplicates = targets.flatten(0, 1), codes.flatten(), 0.0, 0, 0
+    rows, tokens, total, right, duplicates = targets.flatten(0, 1), codes.flatten(), 0.0, 0, 0
     for clip, frame in mask.nonzero().tolist():
         own = clip * 6 + frame
-        wrong = [index for index in negatives[clip, frame].tolist() if words[index] != words[own]]
+        wrong = [index for index in negatives[clip, frame].tolist() if tokens[index] != tokens[own]]
         duplicates += 3 - len(wrong)
         scores = [
             torch.cosine_similarity(predicted[clip, frame], rows[index], dim=0).item() / 0.1 for index in [own, *wrong]
@@ -62,29 +239,13 @@ def test_contrastive_loss_by_hand():
     assert contrastive_accuracy(logits, mask).item() == pytest.approx(right / 6)
 
 
-def test_guessing_costs_log_of_the_choices():
-    logits = torch.zeros(1, 5, 101)
-    mask = torch.tensor([[1, 0, 1, 1, 0]]).bool()
-    assert contrastive_loss(logits, mask).item() == pytest.approx(3 * math.log(101), rel=1e-5)
-    assert contrastive_accuracy(logits, mask) == 0  # a tie is not right
-
-
 def test_a_collapsed_codebook_is_no_success():
-    """All words alike: the loss is 0, because nothing is wrong; the accuracy must not say 100 %."""
+    """The same token everywhere: the loss is 0, because nothing is wrong; the accuracy must not say 100 %."""
     vectors = torch.ones(1, 4, 3)
     mask = torch.ones(1, 4, dtype=torch.bool)
     logits = contrastive_logits(vectors, vectors, sample_negatives(mask, 5), torch.zeros(1, 4, 2, dtype=torch.long))
     assert contrastive_loss(logits, mask) == 0
     assert contrastive_accuracy(logits, mask) == 0
-
-
-def test_diversity_loss_and_the_sum(model):
-    mask = torch.tensor([[1, 1, 0]]).bool()
-    assert diversity_loss(torch.tensor(160.0), 640, mask).item() == pytest.approx(0.75 * 2)
-    result = model(BATCH.waveforms, BATCH.mask, TIME_MASK, NEGATIVES)
-    share = (40 - result.codevector_perplexity) / 40
-    torch.testing.assert_close(result.diversity_loss, share * TIME_MASK.sum())
-    torch.testing.assert_close(result.loss, result.contrastive_loss + 0.1 * result.diversity_loss)
 
 
 def test_the_quantizer_sees_what_the_transformer_does_not(model):
@@ -114,25 +275,17 @@ def test_padding_changes_no_loss():
         torch.testing.assert_close(getattr(first, name).double(), getattr(second, name).double(), rtol=1e-9, atol=1e-9)
 
 
-def test_without_a_time_mask_the_perplexity_counts_real_frames_only(model):
+def test_without_a_time_mask_the_perplexity_counts_valid_frames_only(model):
     """transformers counts padding there, too."""
     result = model(BATCH.waveforms, BATCH.mask)
     in_use = [len(set(result.codes[result.frame_mask][:, group].tolist())) for group in range(2)]
     one_hot = torch.nn.functional.one_hot(result.codes, 20).double()
-    mean = one_hot[result.frame_mask].mean(0)  # (B, T, G, E) -> (real frames, G, E) -> (G, E)
+    mean = one_hot[result.frame_mask].mean(0)  # (B, T, G, E) -> (valid frames, G, E) -> (G, E)
     expected = (-torch.xlogy(mean, mean).sum(-1)).exp().sum()
     torch.testing.assert_close(result.codevector_perplexity.double(), expected, rtol=1e-5, atol=1e-5)
     assert result.codevector_perplexity <= sum(in_use) + 1e-4
     everywhere = one_hot.mean((0, 1))
     assert abs((-torch.xlogy(everywhere, everywhere).sum(-1)).exp().sum() - expected) > 1e-3
-
-
-def test_one_clip_with_nothing_hidden_adds_nothing(model):
-    mask = TIME_MASK.clone()
-    mask[1] = False
-    both = model(BATCH.waveforms, None, mask, NEGATIVES)
-    one = model(BATCH.waveforms[:1], None, mask[:1], NEGATIVES[:1])
-    torch.testing.assert_close(both.loss, one.loss)
 
 
 def negatives_with(value, dtype=torch.int64):
@@ -157,7 +310,7 @@ OTHER_CLIP = 49 + int(TIME_MASK[1].nonzero()[0])
         (TIME_MASK, negatives_with(98), ValueError, "negative 98, which is not a row of the 2 x 49 frames"),
         (TIME_MASK, negatives_with(-1), ValueError, "negative -1, which is not a row"),
         (TIME_MASK, NEGATIVES.float(), TypeError, "int64 or int32 .* found torch.float32"),
-        (TIME_MASK, NEGATIVES.tolist(), TypeError, "found list"),
+        (TIME_MASK, NEGATIVES.tolist(), TypeError, "found a list"),
         (TIME_MASK, NEGATIVES[:, :, 0], ValueError, r"shape \(B, T, K\) .*found \(2, 49\)"),
         (TIME_MASK, NEGATIVES[:, :48], ValueError, r"\(2, 49\); found \(2, 48, 10\)"),
         (TIME_MASK, NEGATIVES[:, :, :0], ValueError, "each has 0 negatives"),
@@ -170,26 +323,10 @@ OTHER_CLIP = 49 + int(TIME_MASK[1].nonzero()[0])
             r"\(B, T\) = \(2, 49\), because 16000 samples give 49 frames; found \(2, 50\)",
         ),
     ],
-    ids=[
-        *(
-            "no mask",
-            "positive",
-            "other clip",
-            "visible",
-            "out of range",
-            "negative number",
-            "floats",
-            "list",
-            "2 axes",
-        ),
-        *("48 columns", "no negatives", "nothing hidden", "integer mask", "50 columns"),
-    ],
 )
-@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
-def test_bad_input_is_refused_before_anything_is_computed(model, time_mask, negatives, error, message, training):
+def test_bad_input_is_refused_before_anything_is_computed(model, time_mask, negatives, error, message):
     calls = []
     model.wav2vec2.feature_extractor.register_forward_pre_hook(lambda *args: calls.append(1))
-    model.train(training)
     with pytest.raises(error, match=message):
         model(BATCH.waveforms, BATCH.mask, time_mask, negatives)
     assert not calls
@@ -199,11 +336,6 @@ def test_a_time_mask_without_negatives_trains_nothing(model):
     assert model(BATCH.waveforms, BATCH.mask, TIME_MASK).loss is None
     with pytest.raises(ValueError, match="in train mode a time mask needs negatives"):
         model.train()(BATCH.waveforms, BATCH.mask, TIME_MASK)
-
-
-def test_int32_negatives_are_fine(model):
-    first = model(BATCH.waveforms, BATCH.mask, TIME_MASK, NEGATIVES).loss
-    assert torch.equal(first, model(BATCH.waveforms, BATCH.mask, TIME_MASK, NEGATIVES.int()).loss)
 
 
 def test_an_adapter_is_refused():

@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from w2vlearn.lessons.pretraining_demo import pretrain_tiny
+from course.pretraining_demo import pretrain_tiny
 
 
 @pytest.fixture(scope="module")
@@ -73,5 +73,5 @@ def test_a_progress_bar(capsys):
 def test_bad_input():
     with pytest.raises(ValueError, match="at least one step, found steps = 0"):
         pretrain_tiny(steps=0)
-    with pytest.raises(ValueError, match="clip 1 has 9 real frames, one span needs 10"):
+    with pytest.raises(ValueError, match="clip 1 has 9 valid frames, one span needs 10"):
         pretrain_tiny([torch.randn(8000), torch.randn(3279)], progress=False)

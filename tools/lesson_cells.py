@@ -1,4 +1,4 @@
-"""The cells of a lesson that are made from its file: exercises, predictions, and the numbers in prose.
+"""The cells of a lesson that are made from its Markdown: exercises, predictions, and the numbers in prose.
 
 A cell says in its metadata what it is made from: ``{"lesson": {"part": "stub", "of": "2.1"}}`` or, for prose,
 ``{"lesson": {"numbers": ["T(SECOND)", ...]}}``, one expression for each number in order. `refresh` makes them again;
@@ -7,16 +7,17 @@ it is the first thing that ``make lessons`` does. Everything else in a notebook 
 
 from __future__ import annotations
 
+import copy
 import re
 from pathlib import Path
 from types import ModuleType
 
-from nbformat import NotebookNode, from_dict
+from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
-from w2vlearn.lessons import course
-from w2vlearn.lessons.exercise import Exercise, Prediction
-from w2vlearn.lessons.prose import NO_BREAK, compute, expressions, fill, numbers
+from course import contents
+from course.exercise import Exercise, Prediction
+from course.prose import NO_BREAK, compute, expressions, fill, numbers
 
 KEY = "lesson"  # the entry of a cell's metadata that is ours
 EXERCISE_PARTS = ("task", "stub", "check", "solution")
@@ -32,19 +33,19 @@ def lesson_number(path: Path) -> int | None:
 def part_source(part: str, identifier: str) -> str:
     """Source of one cell of an exercise or prediction."""
     if part in PREDICTION_PARTS:
-        return _prediction_source(part, course.prediction(identifier))
-    return _exercise_source(part, course.exercise(identifier))
+        return _prediction_source(part, contents.prediction(identifier))
+    return _exercise_source(part, contents.exercise(identifier))
 
 
 def _prediction_source(part: str, prediction: Prediction) -> str:
-    names = _names(prediction.id)
+    names = contents.names_for(prediction.id)
     if part == "question":
         return f"**Prediction {prediction.id}.** {fill(prediction.question.strip(), names)}"
     return prediction.stub.strip()
 
 
 def _exercise_source(part: str, exercise: Exercise) -> str:
-    names = _names(exercise.id)
+    names = contents.names_for(exercise.id)
     if part == "task":
         hints = [_fold(f"Hint {place}", fill(hint.strip(), names)) for place, hint in enumerate(exercise.hints, 1)]
         return "\n\n".join([f"## {exercise.heading}", fill(exercise.task, names), *hints])
@@ -58,10 +59,6 @@ def _exercise_source(part: str, exercise: Exercise) -> str:
 
 def _fold(title: str, body: str) -> str:
     return f"<details><summary>{title}</summary>\n\n{body}\n\n</details>"
-
-
-def _names(identifier: str) -> dict:
-    return vars(course.content(int(identifier.split(".")[0])))
 
 
 def part_cells(kind: str, identifier: str) -> list[NotebookNode]:
@@ -104,9 +101,9 @@ def refresh(notebook: NotebookNode, path: Path) -> None:
         if "part" in own:
             cell.source = part_source(own["part"], own["of"])
         elif "numbers" in own and number is not None:
-            cell.source = recomputed(cell.source, own["numbers"], course.content(number))
+            cell.source = recomputed(cell.source, own["numbers"], contents.content(number))
     if number is not None and notebook.cells and notebook.cells[0].source.startswith("# "):
-        title = f"# {course.COURSE[number].heading}"
+        title = f"# {contents.COURSE[number].heading}"
         notebook.cells[0].source = re.sub(r"\A# .*", lambda _: title, notebook.cells[0].source)
 
 
@@ -123,12 +120,11 @@ def recomputed(source: str, kept: list[str], content: ModuleType) -> str:
 
 def with_solutions(notebook: NotebookNode, answers: dict[str, str] | None = None) -> NotebookNode:
     """A copy in which every stub is replaced by its solution, or by the answer given for its exercise."""
-    notebook = from_dict(notebook)
-    notebook = NotebookNode(notebook, cells=[NotebookNode(cell) for cell in notebook.cells])
+    notebook = copy.deepcopy(notebook)
     for cell in notebook.cells:
         own = cell.metadata.get(KEY, {})
         if own.get("part") == "stub":
-            cell.source = (answers or {}).get(own["of"], course.exercise(own["of"]).solution)
+            cell.source = (answers or {}).get(own["of"], contents.exercise(own["of"]).solution)
     return notebook
 
 

@@ -1,38 +1,44 @@
 """Run the lessons and store them again, outputs included (``make lessons``).
 
 Each notebook runs from a fresh kernel in its own folder, as a learner's would, and is written back without the noise
-that differs from run to run. The stored outputs are what nbval then compares, to the last digit.
+that differs from run to run. The stored outputs are what nbval then compares, to the last digit. Before it is stored a
+lesson runs once more as on an old processor; what comes out otherwise there is not stored, and its cell is named.
 
     python tools/lessons.py                    every lesson in notebooks/
     python tools/lessons.py notebooks/00*      some
+    python tools/lessons.py --quick            without the run as on an old processor
+    python tools/lessons.py --elsewhere        store nothing; say which stored cells come out otherwise there
     python tools/lessons.py --check            run nothing; say which are not in stored form
-    python tools/lessons.py --inject FOLDER    run nothing; write copies with every exercise solved into FOLDER
 """
 
 from __future__ import annotations
 
 import argparse
+import configparser
 import copy
 import hashlib
+import os
+import re
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # tools/ is not installed
-
-from tools.lesson_cells import KEY, refresh, with_solutions  # noqa: E402
-
 LESSONS = ROOT / "notebooks"
-SECONDS_PER_CELL = 60  # the same limit as nbval's in the Makefile
+sys.path[:0] = [str(ROOT), str(LESSONS)]  # tools/ and the course are not installed
 
-# Changes to a notebook's source before it runs, in order; each takes the notebook and its path and changes it in place.
-Transform = Callable[[nbformat.NotebookNode, Path], None]
-TRANSFORMS: list[Transform] = [refresh]
+from tools.lesson_cells import KEY, refresh  # noqa: E402
+
+SECONDS_PER_CELL = 60  # the same limit as nbval's in the Makefile
+SANITIZE = ROOT / "tests" / "notebooks" / "sanitize.cfg"  # what nbval does not compare either
+
+# An old processor, simulated: torch and its libraries take their plainest instructions and add in another order.
+OLD_PROCESSOR = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_CBWR": "COMPATIBLE"}
 
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -45,8 +51,8 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """A copy in stored form: what a learner wrote and what the kernel said, none of what differs from run to run.
 
     Gone are execution times, Python's version and widget state. A widget's view, which only names a random id of a
-    kernel that is no more, goes too: its text stays, and that is what a reader of a fresh clone sees. Neighbouring
-    pieces of one stream become one, trailing blanks go, and a cell's id is made from its content.
+    kernel that is no more, goes too: its text stays, and that is what a reader of a fresh clone sees. Trailing blanks
+    go, and a cell's id is made from its content, so that it changes only where the cell does.
     """
     notebook = copy.deepcopy(notebook)
     notebook.metadata = nbformat.from_dict(METADATA)
@@ -54,48 +60,29 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     seen: dict[str, int] = {}
     for cell in notebook.cells:
         cell.source = "\n".join(line.rstrip() for line in cell.source.strip("\n").split("\n"))
-        cell.metadata = nbformat.from_dict(
-            {key: cell.metadata[key] for key in ("tags", "jupyter", KEY) if key in cell.metadata}
-        )
-        cell.id = _cell_id(cell, seen)
+        kept = {key: cell.metadata[key] for key in ("tags", "jupyter", KEY) if key in cell.metadata}
+        cell.metadata = nbformat.from_dict(kept)
+        digest = hashlib.sha1(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:10]
+        seen[digest] = seen.get(digest, 0) + 1
+        cell.id = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
         cell.pop("attachments", None)
-        if cell.cell_type == "code":
-            cell.outputs = list(_quiet(cell.outputs))
+        for output in cell.get("outputs", []):
+            if "data" in output:
+                output.data.pop(WIDGET_VIEW, None)
+                output.metadata = nbformat.from_dict({})
     return notebook
 
 
-def _cell_id(cell: nbformat.NotebookNode, seen: dict[str, int]) -> str:
-    """An id made from the content, so that it changes only where the cell does; repeated cells are numbered."""
-    digest = hashlib.sha1(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:10]
-    seen[digest] = seen.get(digest, 0) + 1
-    return digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
-
-
-def _quiet(outputs: Iterable[nbformat.NotebookNode]) -> Iterable[nbformat.NotebookNode]:
-    """The outputs without widget views, neighbouring pieces of one stream joined."""
-    last = None
-    for output in outputs:
-        if output.output_type == "stream" and last is not None and last.get("name") == output.name:
-            last.text += output.text
-            continue
-        if "data" in output:
-            output.data.pop(WIDGET_VIEW, None)
-            output.metadata = nbformat.from_dict({})
-        last = output
-        yield output
-
-
-def run(path: Path) -> nbformat.NotebookNode:
-    """The notebook at ``path``, transformed, executed from a fresh kernel, in stored form. Nothing is written.
+def execute(
+    notebook: nbformat.NotebookNode, folder: Path, environment: Mapping[str, str] | None = None
+) -> nbformat.NotebookNode:
+    """A copy that ran from a fresh kernel in ``folder``, under more environment variables if given; in stored form.
 
     Raises
     ------
     nbclient.exceptions.CellExecutionError
         If a cell fails that is not tagged ``raises-exception``.
     """
-    notebook = nbformat.read(path, as_version=4)
-    for transform in TRANSFORMS:
-        transform(notebook, path)
     notebook = normalise(notebook)
     for cell in notebook.cells:
         if cell.cell_type == "code":
@@ -104,11 +91,73 @@ def run(path: Path) -> nbformat.NotebookNode:
         notebook,
         timeout=SECONDS_PER_CELL,
         kernel_name="python3",
-        resources={"metadata": {"path": str(path.parent)}},
+        resources={"metadata": {"path": str(folder)}},
         record_timing=False,
         store_widget_state=False,
+        coalesce_streams=True,
     )
-    return normalise(client.execute())
+    return normalise(client.execute(env={**os.environ, **(environment or {})}))
+
+
+def fresh(path: Path) -> nbformat.NotebookNode:
+    """The lesson at ``path`` with the cells that come from its Markdown, and the numbers in its prose, made again."""
+    notebook = nbformat.read(path, as_version=4)
+    refresh(notebook, path)
+    return notebook
+
+
+# ---------------------------------------------------------------- comparing
+
+
+@cache
+def _patterns() -> tuple[tuple[re.Pattern, str], ...]:
+    config = configparser.RawConfigParser()
+    config.read(SANITIZE, encoding="utf-8")
+    return tuple((re.compile(config[name]["regex"]), config[name]["replace"]) for name in config.sections())
+
+
+def comparable(cell: nbformat.NotebookNode) -> dict[str, str]:
+    """MIME type -> text of everything a cell put out that nbval compares."""
+    texts: dict[str, str] = {}
+    for output in cell.get("outputs", []):
+        if output.output_type == "stream":
+            parts = {output.name: output.text}
+        elif output.output_type == "error":
+            parts = {"error": f"{output.ename}: {output.evalue}"}
+        else:
+            parts = {mime: str(value) for mime, value in output.data.items() if not mime.startswith("image/png")}
+        for kind, text in parts.items():
+            for pattern, replacement in _patterns():
+                text = pattern.sub(replacement, text)
+            texts[kind] = texts.get(kind, "") + text
+    return texts
+
+
+def changes(stored: nbformat.NotebookNode, ran: nbformat.NotebookNode) -> list[str]:
+    """Where two runs of one notebook differ: a complaint for each cell, with both texts from the difference on."""
+    complaints = []
+    for place, (before, after) in enumerate(zip(stored.cells, ran.cells, strict=True)):
+        then, now = comparable(before), comparable(after)
+        for kind in sorted(then.keys() | now.keys()):
+            one, other = then.get(kind, ""), now.get(kind, "")
+            if one != other:
+                pairs = enumerate(zip(one, other, strict=False))
+                same = next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
+                start = max(0, same - 30)
+                told = f"{one[start : start + 120]!r} became {other[start : start + 120]!r}"
+                complaints.append(f"cell {place} ({before.source.splitlines()[0][:60]}), {kind}: {told}")
+                break
+    return complaints
+
+
+def changes_elsewhere(
+    notebook: nbformat.NotebookNode, folder: Path, environment: Mapping[str, str] = OLD_PROCESSOR
+) -> list[str]:
+    """What an executed notebook says otherwise when it runs again under these environment variables."""
+    return changes(notebook, execute(notebook, folder, environment))
+
+
+# ---------------------------------------------------------------- storing
 
 
 def as_text(notebook: nbformat.NotebookNode) -> str:
@@ -121,38 +170,47 @@ def is_stored_form(path: Path) -> bool:
     return path.read_text(encoding="utf-8") == as_text(normalise(nbformat.read(path, as_version=4)))
 
 
+def store(path: Path, quick: bool = False) -> tuple[str, list[str]]:
+    """Run a lesson and store it, unless it raises or comes out otherwise elsewhere; what was done, and complaints."""
+    before = path.read_text(encoding="utf-8")
+    try:
+        notebook = execute(fresh(path), path.parent)
+        complaints = [] if quick else changes_elsewhere(notebook, path.parent)
+    except Exception as error:  # one broken lesson must not hide the next
+        return "failed, left as it was", [str(error)]
+    if complaints:
+        return "differs on an old processor, left as it was", complaints
+    after = as_text(notebook)
+    if after != before:
+        path.write_text(after, encoding="utf-8")
+    return "changed" if after != before else "as before", []
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run and store, or check; returns the exit status."""
     parser = argparse.ArgumentParser(description="Run the lessons and store them again, outputs included.")
     parser.add_argument("notebooks", nargs="*", type=Path, help="all of notebooks/ if none is named")
     parser.add_argument("--check", action="store_true", help="run nothing; fail if a notebook is not in stored form")
-    parser.add_argument("--inject", type=Path, metavar="FOLDER", help="write copies with every exercise solved")
+    parser.add_argument(
+        "--elsewhere", action="store_true", help="store nothing; run as on an old processor, and compare"
+    )
+    parser.add_argument("--quick", action="store_true", help="store without the run as on an old processor")
     options = parser.parse_args(arguments)
-    paths = options.notebooks or sorted(LESSONS.glob("*.ipynb"))
     failed = 0
-    for path in paths:
-        if options.inject:
-            options.inject.mkdir(parents=True, exist_ok=True)
-            solved = normalise(with_solutions(nbformat.read(path, as_version=4)))
-            (options.inject / path.name).write_text(as_text(solved), encoding="utf-8")
-            continue
+    for path in options.notebooks or sorted(LESSONS.glob("*.ipynb")):
+        start, complaints = time.perf_counter(), []
         if options.check:
             fine = is_stored_form(path)
-            print(f"{path.name}: {'fine' if fine else 'not in stored form; run make lessons'}")
-            failed += not fine
-            continue
-        start = time.perf_counter()
-        before = path.read_text(encoding="utf-8")
-        try:
-            after = as_text(run(path))
-        except Exception as error:  # one broken lesson must not hide the next; the status tells
-            print(f"{path.name}: failed, left as it was\n{error}", file=sys.stderr)
-            failed += 1
-            continue
-        if after != before:
-            path.write_text(after, encoding="utf-8")
-        print(f"{path.name}: {time.perf_counter() - start:.1f} s, {'changed' if after != before else 'as before'}")
-    return 1 if failed else 0
+            said, complaints = "fine", [] if fine else ["not in stored form; run make lessons"]
+        elif options.elsewhere:
+            said, complaints = "compared", changes_elsewhere(nbformat.read(path, as_version=4), path.parent)
+        else:
+            said, complaints = store(path, options.quick)
+        print(f"{path.name}: {time.perf_counter() - start:.1f} s, {said}", flush=True)
+        for complaint in complaints:
+            print(f"  {complaint}", file=sys.stderr)
+        failed += bool(complaints)
+    return int(failed > 0)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from training.vocabulary import greedy
 from training.voices import Voice
 from w2vlearn.audio import read_audio
 from w2vlearn.batch import pad
-from w2vlearn.checkpoint import load
+from w2vlearn.checkpoints import load
 
 FOLDER = ROOT / "w2vlearn" / "data" / "digits_clips"
 MODELS = ("digits_group", "digits_layer")

@@ -17,14 +17,14 @@ _ROOMS = {
     "Wav2Vec2Model": "w2vlearn.model",
     "Wav2Vec2ForCTC": "w2vlearn.model",
     "Wav2Vec2ForPreTraining": "w2vlearn.model",
-    "load": "w2vlearn.checkpoint",
+    "load": "w2vlearn.checkpoints",
     "trace": "w2vlearn.tracing",
     "Trace": "w2vlearn.tracing",
-    "symbolic_trace": "w2vlearn.tracing",
+    "symbolic_trace": "w2vlearn.symbolic",
     "padding_leak": "w2vlearn.tracing",
     "receptive_field": "w2vlearn.tracing",
     "transcribe": "w2vlearn.transcription",
-    "explore": "w2vlearn.explore",
+    "explore": "w2vlearn.widgets",
 }
 
 __all__ = list(_ROOMS)

@@ -7,19 +7,33 @@ the sample rate, it only counts samples. A recording at 44.1 kHz, fed as it is, 
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 import torch
+
+from w2vlearn.paths import local_path
+
+__all__ = ["SAMPLE_RATE", "AudioStream", "AudioWarning", "MissingAudioError", "example", "example_clips", "read_audio"]
 
 SAMPLE_RATE = 16_000
 LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000  # what a microphone or a sound file can mean; the rest is a broken header
 
 _CLIPS = Path(__file__).parent / "data" / "clips"
 _READABLE = "WAV, FLAC, OGG or MP3; `ffmpeg -i yours out.wav` turns others into WAV"
+_CUT_S = 0.1  # seconds that may be missing: MP3 encoders count a little differently
 
 
 class MissingAudioError(FileNotFoundError, ValueError):
     """The sound file does not exist. Caught by ``except ValueError`` and by ``except FileNotFoundError``."""
+
+
+class AudioWarning(UserWarning):
+    """A sound file holds less, or more, than its header says; what could be read was read."""
 
 
 def read_audio(path: str | os.PathLike[str], sample_rate: int = SAMPLE_RATE) -> torch.Tensor:
@@ -28,7 +42,7 @@ def read_audio(path: str | os.PathLike[str], sample_rate: int = SAMPLE_RATE) -> 
     Parameters
     ----------
     path : str or path
-        A WAV, FLAC, OGG or MP3 file, of any sample rate and any number of channels.
+        A WAV, FLAC, OGG or MP3 file, of any sample rate and any number of channels. ``~`` is your home folder.
     sample_rate : int
         Samples per second of the result. Leave it at 16 000 for wav2vec 2.0.
 
@@ -42,37 +56,103 @@ def read_audio(path: str | os.PathLike[str], sample_rate: int = SAMPLE_RATE) -> 
     TypeError
         If ``path`` is no path or ``sample_rate`` no integer.
     ValueError
-        If the file is missing, a directory, empty, not audio, damaged, of zero length, of a sample rate outside 1 to
-        768 kHz, or holds NaN or infinity. The message says what was found and what to do.
+        If the file is missing, a directory, a URL, empty, not audio, damaged (a FLAC that was cut is: its last frame
+        cannot be decoded), of zero length, of a sample rate outside 1 to 768 kHz, or holds NaN or infinity. The message
+        says what was found and what to do.
+
+    Warns
+    -----
+    AudioWarning
+        If a WAV, MP3 or OGG file ends before the length in its header, or its header says 0 samples before sound. What
+        was read counts: it is returned.
 
     Notes
     -----
     Channels are averaged, so a stereo file whose channels cancel becomes silence. The resampler (soxr, high quality)
     keeps time: second 1.5 of the file is second 1.5 of the result. Nothing is normalised here; `pad` does that when
-    asked.
+    asked. For a recording of hours see `AudioStream`.
     """
-    file = _checked_path(path)
-    sample_rate = _checked_rate(sample_rate)
-    waveform, found_rate = _decode(file)  # (L_file, channels)
-    if not LOWEST_RATE <= found_rate <= HIGHEST_RATE:
-        raise ValueError(
-            f"{file}: its header says {found_rate} samples per second; wanted {LOWEST_RATE} to {HIGHEST_RATE}. "
-            "The header is probably wrong: export the file again."
-        )
-    if not len(waveform):
-        raise ValueError(f"{file}: a sound file of zero length; wanted at least one sample. Record or export it again.")
-    mono = waveform.mean(axis=1)  # (L_file,)
-    _check_finite(mono, file)
-    if found_rate != sample_rate:
+    stream = AudioStream(path, sample_rate)
+    clip = torch.cat(list(stream))  # [(n,)] -> (L,)
+    for note in stream.notes:
+        warnings.warn(f"{stream.path}: {note}", AudioWarning, stacklevel=2)
+    return clip
+
+
+@dataclass
+class AudioStream:
+    """A sound file block by block, never whole in memory; iterate over it as often as you like.
+
+    Attributes
+    ----------
+    path : str or path
+    sample_rate : int
+        Samples per second of the blocks.
+    block_s : float
+        Seconds of the file held at a time.
+    notes : list of str
+        After the end was reached: how the sound that was read differs from what the file's header says.
+
+    Raises
+    ------
+    TypeError, ValueError
+        What `read_audio` raises, in its words: for the path at once, for the content when it is read.
+    """
+
+    path: str | os.PathLike[str]
+    sample_rate: int = SAMPLE_RATE
+    block_s: float = 10.0
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self):
+        self.path = _checked_path(self.path)
+        self.sample_rate = _checked_rate(self.sample_rate)
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        """Blocks of the waveform. Shapes: (n,), float32; together what `read_audio` gives."""
+        import soundfile
         import soxr
 
-        mono = soxr.resample(mono, found_rate, sample_rate, quality="HQ")  # (L,), L = L_file * sample_rate / found_rate
-        if not len(mono):
+        rate, position, length = 0, 0, 0  # the file's samples per second, its samples read, samples given
+        try:
+            with _opened(self.path) as (file, content):
+                rate = file.samplerate
+                if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+                    raise ValueError(
+                        f"{self.path}: its header says {rate} samples per second; wanted {LOWEST_RATE} to "
+                        f"{HIGHEST_RATE}. The header is probably wrong: export the file again."
+                    )
+                resampler = soxr.ResampleStream(rate, self.sample_rate, 1, dtype="float32", quality="HQ")
+                at_end = False
+                while not at_end:
+                    block = file.read(round(self.block_s * rate), dtype="float32", always_2d=True)  # (n, channels)
+                    at_end = not len(block)
+                    mono = block.mean(axis=1)  # (n, channels) -> (n,)
+                    _check_finite(mono, position, self.path)
+                    position += len(mono)
+                    if rate != self.sample_rate:
+                        mono = resampler.resample_chunk(mono, last=at_end)  # keeps a little back until the end
+                    length += len(mono)
+                    if len(mono):
+                        yield torch.from_numpy(mono.astype("float32", copy=True))
+                self.notes = _differences(file, content, position)
+        except PermissionError as error:
+            raise ValueError(f"{self.path}: this user may not read it. Change its permissions or copy it.") from error
+        except (soundfile.SoundFileError, OSError) as error:
+            after = f" after {position / rate:.2f} s" if position else ""
+            reason = getattr(error, "error_string", error)
             raise ValueError(
-                f"{file}: {len(waveform)} samples at {found_rate} Hz are less than one sample at {sample_rate} Hz; "
+                f"{self.path}: not audio that can be read, or damaged{after} ({reason}); wanted {_READABLE}."
+            ) from error
+        if not position:
+            raise ValueError(
+                f"{self.path}: a sound file of zero length; wanted at least one sample. Record or export it again."
+            )
+        if not length:
+            raise ValueError(
+                f"{self.path}: {position} samples at {rate} Hz are less than one sample at {self.sample_rate} Hz; "
                 "wanted a longer recording."
             )
-    return torch.from_numpy(mono.astype("float32", copy=True))  # (L,)
 
 
 def example_clips() -> dict[str, Path]:
@@ -113,23 +193,26 @@ def example(name: str) -> torch.Tensor:
 
 
 def _checked_path(path: str | os.PathLike[str]) -> Path:
-    """The path as a `Path` to a file that exists and is not empty, or an error that says what is wrong."""
-    if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"read_audio wants the path of a sound file, got {type(path).__name__}: pass a str or a Path.")
-    file = Path(path)
-    if not file.exists():
+    """The path of a file that exists and is not empty, or an error that says what is wrong."""
+    file = local_path(path, "read_audio")
+    try:
+        status = file.stat()
+    except (FileNotFoundError, NotADirectoryError):
         raise MissingAudioError(
             f"{file}: no such file (looked in {file.absolute().parent}). Check the name and the folder."
-        )
+        ) from None
+    except OSError as error:
+        raise ValueError(f"{file}: cannot be opened ({error.strerror}). Check the name and the folder.") from error
     if file.is_dir():
         raise ValueError(f"{file}: a directory, not a sound file. Pass one file at a time.")
-    if file.is_file() and file.stat().st_size == 0:
+    if not file.is_file():
+        raise ValueError(f"{file}: a pipe or a device, not a file. Save the sound into a file first.")
+    if status.st_size == 0:
         raise ValueError(f"{file}: empty, 0 bytes; wanted {_READABLE}. Perhaps the download or the recording failed.")
     return file
 
 
 def _checked_rate(sample_rate: int) -> int:
-    """The wanted sample rate, if it is one."""
     if isinstance(sample_rate, bool) or not hasattr(sample_rate, "__index__"):
         raise TypeError(
             f"sample_rate wants a whole number of samples per second, such as {SAMPLE_RATE}; got {sample_rate!r}."
@@ -143,28 +226,7 @@ def _checked_rate(sample_rate: int) -> int:
     return sample_rate
 
 
-def _decode(file: Path):
-    """Samples (L_file, channels) as a float32 array, and the sample rate in the file's header."""
-    import soundfile
-
-    try:
-        # Opened here and not by soundfile, which would believe the name: a file called x.raw would ask for its format.
-        with open(file, "rb") as stream:
-            return soundfile.read(_Nameless(stream), dtype="float32", always_2d=True)
-    except PermissionError as error:
-        raise ValueError(f"{file}: this user may not read it. Change its permissions or copy it.") from error
-    except (soundfile.SoundFileError, TypeError, OSError) as error:
-        raise ValueError(f"{file}: not audio that can be read, or damaged ({error}); wanted {_READABLE}.") from error
-
-
-class _Nameless:
-    """A binary file without its name, so that nothing is guessed from the name."""
-
-    def __init__(self, stream):
-        self.read, self.seek, self.tell, self.readinto = stream.read, stream.seek, stream.tell, stream.readinto
-
-
-def _check_finite(mono, file: Path) -> None:
+def _check_finite(mono, position: int, path: Path) -> None:
     """Refuse NaN and infinity, which a float file can hold and which would spread over every frame."""
     import numpy
 
@@ -172,6 +234,117 @@ def _check_finite(mono, file: Path) -> None:
     if not finite.all():
         first = int(finite.argmin())
         raise ValueError(
-            f"{file}: {int((~finite).sum())} of {len(mono)} samples are NaN or infinite, the first is number {first} "
-            f"({mono[first]}). Export the file again, or cut it before that sample."
+            f"{path}: sample number {position + first} is NaN or infinite ({mono[first]}). "
+            "Export the file again, or cut it before that sample."
         )
+
+
+# ------------------------------------------------------------------------------------------------ below soundfile
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple]:
+    """The file as a ``soundfile.SoundFile`` that is read from the front to its very end, and the same file open."""
+    import soundfile
+
+    with open(path, "rb") as content:
+        try:
+            file = soundfile.SoundFile(_Content(content))
+        except soundfile.LibsndfileError as error:
+            if path.suffix.lower() != ".mp3":
+                raise
+            try:  # an MP3 with something before its first frame is known by its name only
+                file = soundfile.SoundFile(path)
+            except soundfile.LibsndfileError:
+                raise error from None
+        with file:
+            file.seekable = lambda: False  # else soundfile stops at the header's length and seeks after each block
+            yield file, content
+
+
+class _Content:
+    """An open file as soundfile reads it: without a name, from which it would guess a format (``x.raw``).
+
+    A WAV header whose data chunk has size 0, because its writer never came back to fill it in, reads as "to the end".
+    """
+
+    def __init__(self, file: BinaryIO):
+        header = _wav_header(file)
+        self._size_at = header.size_at if header and header.data_bytes == 0 else None
+        self._file, self.seek, self.tell = file, file.seek, file.tell
+        file.seek(0)
+
+    def read(self, count: int) -> bytes:
+        start = self._file.tell()
+        data = bytearray(self._file.read(count))
+        if self._size_at is not None:
+            for position in range(max(start, self._size_at), min(start + len(data), self._size_at + 4)):
+                data[position - start] = 0xFF
+        return bytes(data)
+
+
+class _WavHeader(NamedTuple):
+    """Where the size of a WAV file's data chunk stands, that size, and the bytes that a second of sound takes."""
+
+    size_at: int
+    data_bytes: int
+    bytes_per_second: int
+
+
+def _wav_header(file: BinaryIO) -> _WavHeader | None:
+    """A WAV file's header as it is written; libsndfile gives a corrected one. None for other formats."""
+    head = file.read(12)
+    if head[:4] != b"RIFF" or head[8:] != b"WAVE":
+        return None
+    bytes_per_second = 0
+    while len(chunk := file.read(8)) == 8:
+        start, size = file.tell(), int.from_bytes(chunk[4:], "little")
+        if chunk[:4] == b"data":
+            return _WavHeader(start - 4, size, bytes_per_second)
+        if chunk[:4] == b"fmt ":
+            bytes_per_second = int.from_bytes(file.read(12)[8:], "little")
+        file.seek(start + size + size % 2)
+    return None
+
+
+def _tells_length(mp3: BinaryIO) -> bool:
+    """Whether an MP3 begins with a frame that holds its length; a recorded radio stream has none."""
+    mp3.seek(0)
+    head = mp3.read(10)
+    # An ID3 tag comes before the frames; its size has 7 bits to a byte.
+    tag = 10 + sum(byte << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
+    mp3.seek(tag if head[:3] == b"ID3" else 0)
+    begin = mp3.read(4096)
+    return any(name in begin for name in (b"Xing", b"Info", b"VBRI"))
+
+
+def _differences(file, content: BinaryIO, samples: int) -> list[str]:
+    """How the ``samples`` that were read differ from what the file says about its length, in words."""
+    read_s, promised_s = samples / file.samplerate, file.frames / file.samplerate
+    size = content.seek(0, os.SEEK_END)
+    content.seek(0)
+    if file.format == "FLAC":
+        return []  # one that is cut is damaged; a length of 0 means "unknown"
+    if file.format == "OGG":
+        content.seek(max(0, size - 100_000))  # a page has less than 65,308 bytes
+        tail = content.read()
+        page = tail.rfind(b"OggS")
+        flags = tail[page + 5] if 0 <= page < len(tail) - 5 else 0
+        end_mark = 4  # RFC 3533, section 6: last page of the stream
+        return [] if flags & end_mark else [f"{read_s:.2f} s were read, and it has no end mark: it was probably cut"]
+    if file.format == "MP3" and not _tells_length(content):
+        return [
+            f"it does not tell its length; the decoder guessed it, and {read_s:.2f} s were read. "
+            "If sound is missing at the end: `ffmpeg -i yours out.wav`, and read that"
+        ]
+    if file.format == "WAV":
+        header = _wav_header(content)
+        # 0xFFFFFFFF, and in older programs 0x7FFFFFFF, stand for "unknown": the sound went through a pipe.
+        if header is None or not header.bytes_per_second or header.data_bytes > 0x7FFF_0000:
+            return []
+        promised_s = header.data_bytes / header.bytes_per_second
+    if promised_s == 0:
+        return [f"its header says 0 samples, {read_s:.2f} s were read"]
+    if promised_s - read_s > _CUT_S:
+        return [f"its header says {promised_s:.2f} s, {read_s:.2f} s were read: it was probably cut"]
+    return []

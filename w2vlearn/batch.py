@@ -1,4 +1,4 @@
-"""Many clips in, one rectangle out: pad to the longest and remember what is real."""
+"""Many clips in, one rectangle out: pad to the longest and remember which samples are valid."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from w2vlearn.masks import sample_mask
+from w2vlearn.padding_masks import sample_mask
 
 __all__ = ["Batch", "pad"]
 
@@ -24,7 +24,7 @@ class Batch:
     waveforms : Tensor
         Shape: (B, L), float32; zeros after each clip's end.
     lengths : Tensor
-        Real samples per clip. Shape: (B,), int64.
+        Valid samples per clip. Shape: (B,), int64.
     """
 
     waveforms: Tensor
@@ -32,7 +32,7 @@ class Batch:
 
     @property
     def mask(self) -> Tensor:
-        """Sample mask. Shape: (B, L), bool, True = real."""
+        """Sample mask. Shape: (B, L), bool, True = valid."""
         return sample_mask(self.lengths, self.waveforms.shape[1])
 
     def clips(self) -> list[Tensor]:
@@ -55,7 +55,7 @@ def pad(clips: Sequence[Tensor], *, normalize: bool = False, minimum_samples: in
     clips : sequence of Tensor
         Waveforms. Shapes: (L_i,), float32 (numpy float32 arrays are taken too), mono, 16 kHz.
     normalize : bool
-        Bring each clip to mean 0 and variance 1 over its real samples, before padding, as
+        Bring each clip to mean 0 and variance 1 over its valid samples, before padding, as
         LARGE_LV60 expects (BASE was trained without).
     minimum_samples : int
         The shortest clip allowed: the model's receptive field, 400 samples (25 ms).
@@ -111,7 +111,7 @@ def _checked(clip, index: int, minimum_samples: int) -> Tensor:
     if len(clip) < minimum_samples:
         raise ValueError(
             f"clip {index} has {len(clip)} samples, one frame needs {minimum_samples}: "
-            f"{minimum_samples - len(clip)} are missing; leave the clip out, or add silence and count it as real"
+            f"{minimum_samples - len(clip)} are missing; leave the clip out, or add silence and count it as valid"
         )
     if not bool(torch.isfinite(clip).all()):
         raise ValueError(f"clip {index} holds NaN or infinity; every sample must be a finite number")

@@ -11,17 +11,22 @@ import json
 import os
 import re
 import sys
+import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+
+from w2vlearn.geometry import FrameGeometry
 
 PRESETS = ("base", "large", "large_lv60", "tiny")
 _SEED = 0
 _EPILOG = """\
 examples:
   python -m w2vlearn 16000 23456 40000           three clips, lengths in samples (16000 = 1 s)
+  python -m w2vlearn 1s 2.5s                     the same in seconds of 16 kHz audio (also ms, min, h)
   python -m w2vlearn clip.wav other.flac         audio files, read as 16 kHz mono
   python -m w2vlearn 16000 40000 --preset large_lv60 --no-mask
-  python -m w2vlearn --transcribe clip.wav       spoken digits, by the small model in the package
+  python -m w2vlearn --transcribe clip.wav       spoken digits, by the small model in the package (--json: for programs)
   python -m w2vlearn 16000 --json > trace.json   everything, for programs; w2vlearn.Trace.load reads it
 
 The shapes come from formulas that were derived from the model's own operations, so an hour of audio takes no longer
@@ -34,30 +39,29 @@ class UserError(Exception):
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line's arguments."""
-    made = argparse.ArgumentParser(
+    """The command line's parser."""
+    arguments = argparse.ArgumentParser(
         prog="python -m w2vlearn",
-        description="Show how clips of different length become T frames of 768 features: the shape, the real positions "
-        "and the mask at every layer of wav2vec 2.0.",
+        description="Show how clips of different length become T frames of 768 features: the shape, the valid "
+        "positions and the mask at every layer of wav2vec 2.0.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("clips", nargs="*", metavar="CLIP", help="length in samples, or an audio file")
-    made.add_argument("--preset", choices=PRESETS, default="base", help="which model (default: base)")
-    made.add_argument("--no-mask", action="store_true", help="hand the model no mask, as if padding were audio")
-    made.add_argument("--run", action="store_true", help="run the model and observe, instead of evaluating formulas")
-    made.add_argument("--unfold", action="store_true", help="one line per layer call, nothing folded")
-    made.add_argument("--stages", action="store_true", help="only the stages and the mask steps")
-    made.add_argument("--words", action="store_true", help="the journey in words instead of the table")
-    made.add_argument("--markdown", action="store_true", help="the table as Markdown")
-    made.add_argument("--json", action="store_true", help="the whole trace as JSON")
-    made.add_argument("--transcribe", action="store_true", help="write down what is said in audio files, with times")
-    made.add_argument(
-        "--model", metavar="NAME", help="with --transcribe: digits-group (default), digits-layer, a folder or a hub id"
-    )
-    made.add_argument("--width", type=int, metavar="N", help="columns of the table (default: the terminal's)")
-    made.add_argument("--version", action="version", version=f"w2vlearn {_version()}")
-    return made
+    add = arguments.add_argument
+    add("clips", nargs="*", metavar="CLIP", help="length in samples (16000) or seconds (1s), or an audio file")
+    add("--preset", choices=PRESETS, default="base", help="which model (default: base)")
+    add("--no-mask", action="store_true", help="hand the model no mask, as if padding were audio")
+    add("--run", action="store_true", help="run the model and observe, instead of evaluating formulas")
+    add("--unfold", action="store_true", help="one line per layer call, nothing folded")
+    add("--stages", action="store_true", help="only the stages and the mask steps")
+    add("--words", action="store_true", help="the journey in words instead of the table")
+    add("--markdown", action="store_true", help="the table as Markdown")
+    add("--json", action="store_true", help="the whole trace, or with --transcribe the transcripts, as JSON")
+    add("--transcribe", action="store_true", help="write down what is said in audio files, with times")
+    add("--model", metavar="NAME", help="with --transcribe: digits-group (default), digits-layer, a folder or a hub id")
+    add("--width", type=int, metavar="N", help="columns of the table (default: the terminal's)")
+    add("--version", action="version", version=f"w2vlearn {_version()}")
+    return arguments
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -77,7 +81,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="replace")  # a terminal that knows no "→" gets "?", not a traceback
     options = parser().parse_args(arguments)
     try:
-        print(_answer(options))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)  # a file that was cut
+            answer = _answer(options)
+        for warning in caught:
+            print(f"w2vlearn: {_one_line(warning.message)}", file=sys.stderr)
+        print(answer)
         sys.stdout.flush()
     except BrokenPipeError:  # "| head" has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -102,64 +111,95 @@ def _answer(options: argparse.Namespace) -> str:
         )
     if options.transcribe or options.model:
         return transcripts(options)
-    clips = [read_clip(word) for word in options.clips]
-    road = observed if options.run else derived
-    trace = road(clips, options.preset, masked=not options.no_mask)
+    clips = [read_clip(argument) for argument in _joined(options.clips)]
+    method = observed if options.run else derived
+    trace = method(clips, options.preset, masked=not options.no_mask)
     level = "all" if options.unfold else "stages" if options.stages else "layers"
     if options.json:
         return json.dumps(trace.to_dict(), indent=1)
     if options.words:
-        from w2vlearn.show.journey_words import journey_text
+        from w2vlearn.show.journey import journey_text
 
         return journey_text(trace)
-    from w2vlearn.show.text import markdown_table, table, terminal_width
+    from w2vlearn.show import trace_table
 
     if options.markdown:
-        return markdown_table(trace, level=level).rstrip("\n")
-    return table(trace, level=level, width=options.width or terminal_width())
+        return trace_table.markdown(trace, level).rstrip("\n")
+    return trace_table.text(trace, level, options.width or trace_table.terminal_width())
 
 
 def transcripts(options: argparse.Namespace) -> str:
-    """What is said in each file: text, then words with times."""
+    """What is said in each file: text, then words with times; or all of it as JSON."""
     if not options.transcribe:
         raise UserError("--model chooses who writes: add --transcribe (tables take --preset)")
-    others = [
-        f"--{name}" for name in ("json", "markdown", "words", "unfold", "stages", "run") if getattr(options, name)
-    ]
+    others = [f"--{name}" for name in ("markdown", "words", "unfold", "stages", "run") if getattr(options, name)]
     if others:
         raise UserError(f"choose one of --transcribe and {others[0]}: they are different outputs")
-    lengths = [word for word in options.clips if re.fullmatch(r"[+-]?\d[\d_,]*", word) and not os.path.exists(word)]
+    files = _joined(options.clips)
+    lengths = [argument for argument in files if _is_length(argument)]
     if lengths:
         raise UserError(f"--transcribe needs audio files, {lengths[0]} is a length: nothing is said in it")
-    from w2vlearn.checkpoint import load
+    from w2vlearn.checkpoints import load
     from w2vlearn.transcription import transcribe
 
     model = load(options.model or "digits-group")
-    many = len(options.clips) > 1
-    return "\n\n".join(
-        f"{word}\n{transcribe(model, word)}" if many else str(transcribe(model, word)) for word in options.clips
+    written = {file: transcribe(model, file) for file in files}
+    if options.json:
+        return json.dumps([{"file": file, **written[file].to_dict()} for file in files], indent=1, allow_nan=False)
+    return "\n\n".join(f"{file}\n{written[file]}" if len(files) > 1 else str(written[file]) for file in files)
+
+
+_SECONDS = {"ms": 0.001, "s": 1, "sec": 1, "second": 1, "seconds": 1, "min": 60, "h": 3600}  # units -> seconds
+_UNIT = "|".join(_SECONDS)
+
+
+def read_clip(argument: str) -> int | Any:
+    """What an argument names: a length in samples (16000, 16_000, 1s), or the waveform (L,) of an audio file."""
+    if not _is_length(argument):
+        from w2vlearn.audio import read_audio
+
+        return read_audio(argument)
+    number, unit = re.fullmatch(rf"(.*?)\s*({_UNIT})?", argument.strip()).groups()
+    number = number.removesuffix(",")
+    if re.fullmatch(r"[+-]?\d{1,3}([,_' ]\d{3})+", number):
+        number = re.sub(r"[,_' ]", "", number)
+    if not re.fullmatch(r"[+-]?(\d[\d_]*\.?\d*|\.\d+)", number):
+        raise UserError(
+            f"{argument!r} is no length: write 16000, 16_000, 16,000 or 1s, and a space between two lengths"
+        )
+    value = float(number) * (_SECONDS[unit] * FrameGeometry.sample_rate if unit else 1)
+    samples = round(value)
+    if abs(value - samples) > 1e-6 or (not unit and "." in number):
+        raise UserError(
+            f"{argument!r} is no length: lengths are whole numbers of samples, or seconds with their unit; 1s is 16000"
+        )
+    if samples <= 0:
+        raise UserError(f"a clip of {argument} is no clip: give a positive length")
+    return samples
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """Arguments with a unit that stands alone put behind its number: ``1 s`` is one length."""
+    joined: list[str] = []
+    for argument in arguments:
+        if argument in _SECONDS and joined and _is_length(joined[-1]) and not os.path.exists(argument):
+            joined[-1] += argument
+        else:
+            joined.append(argument)
+    return joined
+
+
+def _is_length(argument: str) -> bool:
+    """Whether an argument means a length, well written or not, and no file of that name exists."""
+    return bool(re.fullmatch(rf"\s*[+-]?[\d.,_' e]*\d[\d.,_' ]*({_UNIT}|k|kb)?\s*", argument)) and not (
+        Path(argument).expanduser().exists()
     )
-
-
-def read_clip(word: str) -> int | Any:
-    """What one word of the command line names: a length in samples, or the waveform (L,) of an audio file."""
-    if re.fullmatch(r"[+-]?\d[\d_,]*", word):
-        samples = int(word.replace("_", "").replace(",", ""))
-        if samples <= 0:
-            raise UserError(f"a clip of {samples} samples is no clip: give a positive length")
-        return samples
-    if re.fullmatch(r"[+-]?\d*\.\d+(e[+-]?\d+)?|\d+\.?(s|ms|sec|min|h)", word):
-        raise UserError(f"{word!r} is no length: lengths are whole numbers of samples; 1 s is 16000")
-    from w2vlearn.audio import read_audio
-
-    return read_audio(word)
 
 
 def derived(clips: Sequence[int | Any], preset: str = "base", masked: bool = True) -> Any:
     """A trace of a preset with a CTC head by its stored formulas, nothing run."""
     from w2vlearn.config import Wav2Vec2Config
-    from w2vlearn.geometry import FrameGeometry
-    from w2vlearn.tracing.formulas import preset as stored
+    from w2vlearn.tracing.formulas import preset as stored_formulas
     from w2vlearn.tracing.record import BatchInfo, Trace, TraceData
 
     geometry = FrameGeometry.from_config(Wav2Vec2Config.from_preset(preset))
@@ -171,7 +211,7 @@ def derived(clips: Sequence[int | Any], preset: str = "base", masked: bool = Tru
                 f"clip {index} has {samples} samples, one frame needs {geometry.receptive_field}: {missing} "
                 f"{'is' if missing == 1 else 'are'} missing (clips count from 0)"
             )
-    shapes = stored(preset, masked).at(B=len(lengths), L=max(lengths), lengths=lengths)
+    shapes = stored_formulas(preset, masked).at(B=len(lengths), L=max(lengths), lengths=lengths)
     notes = ("from formulas that were derived from the model's own operations; nothing was run (--run does that)",)
     if not masked:
         notes += ("no mask: the model takes padding for audio",)

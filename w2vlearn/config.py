@@ -15,6 +15,29 @@ __all__ = ["PRESETS", "Wav2Vec2Config"]
 
 PRESETS = ("base", "large", "large_lv60", "tiny")
 
+# What the fields must be, so that an error names the field and not a layer of torch
+_TABLES = ("conv_dim", "conv_kernel", "conv_stride")
+_AT_LEAST_1 = (
+    *("hidden_size", "num_attention_heads", "intermediate_size", "vocab_size"),
+    *("num_conv_pos_embeddings", "num_conv_pos_embedding_groups", "mask_time_length", "mask_feature_length"),
+    *("num_codevectors_per_group", "num_codevector_groups", "codevector_dim", "proj_codevector_dim", "num_negatives"),
+    *("adapter_kernel_size", "adapter_stride", "output_hidden_size", "classifier_proj_size", "num_labels"),
+)
+_SHARES = (
+    *("feat_proj_dropout", "hidden_dropout", "activation_dropout", "attention_dropout", "final_dropout", "layerdrop"),
+    *("feat_quantizer_dropout", "mask_time_prob", "mask_feature_prob"),
+)
+_CHOICES = {
+    "feat_extract_norm": {"group": '"group" (BASE, LARGE)', "layer": '"layer" (LARGE_LV60)'},
+    "attn_implementation": {"sdpa": '"sdpa"', "eager": '"eager"'},
+    "ctc_loss_reduction": {"sum": '"sum"', "mean": '"mean"', "none": '"none"'},
+}
+_DIVIDES = {
+    "num_attention_heads": "hidden_size",
+    "num_conv_pos_embedding_groups": "hidden_size",
+    "num_codevector_groups": "codevector_dim",
+}
+
 
 @dataclass(frozen=True)
 class Wav2Vec2Config:
@@ -42,7 +65,7 @@ class Wav2Vec2Config:
     Raises
     ------
     ValueError
-        If the numbers cannot make a model: tables of different length, heads that do not divide D, a stride of 0.
+        If the values cannot make a model: tables of different length, heads that do not divide D, a stride of 0.
 
     Notes
     -----
@@ -107,63 +130,37 @@ class Wav2Vec2Config:
     output_hidden_size: int | None = None
 
     def __post_init__(self):
-        for name in ("conv_dim", "conv_kernel", "conv_stride"):
+        for name in _TABLES:
             object.__setattr__(self, name, tuple(int(size) for size in getattr(self, name)))
         if self.output_hidden_size is None:
             object.__setattr__(self, "output_hidden_size", self.hidden_size)
-        self._check_feature_encoder()
-        self._check_transformer()
-        self._check_training()
 
-    def _check_feature_encoder(self):
-        sizes = {name: len(getattr(self, name)) for name in ("conv_dim", "conv_kernel", "conv_stride")}
+        sizes = {name: len(getattr(self, name)) for name in _TABLES}
         if len(set(sizes.values())) != 1 or not self.conv_dim:
             raise ValueError(
                 f"each convolution needs a channel count, a kernel and a stride, but the tables have {sizes} entries; "
                 "make conv_dim, conv_kernel and conv_stride equally long"
             )
-        for name in ("conv_dim", "conv_kernel", "conv_stride"):
+        for name in _TABLES:
             if min(getattr(self, name)) < 1:
                 raise ValueError(f"{name} must hold numbers of at least 1, found {getattr(self, name)}")
-        if self.feat_extract_norm not in ("group", "layer"):
-            raise ValueError(
-                f'feat_extract_norm is "group" (BASE, LARGE) or "layer" (LARGE_LV60), found {self.feat_extract_norm!r}'
-            )
-
-    def _check_transformer(self):
-        for name in ("hidden_size", "num_attention_heads", "intermediate_size", "num_conv_pos_embeddings"):
+        for name in _AT_LEAST_1:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
-        for part, name in (
-            (self.num_attention_heads, "num_attention_heads"),
-            (self.num_conv_pos_embedding_groups, "num_conv_pos_embedding_groups"),
-        ):
-            if part < 1 or self.hidden_size % part:
-                raise ValueError(
-                    f"{name} = {part} must divide hidden_size = {self.hidden_size}; each part gets an equal share"
-                )
-        if self.attn_implementation not in ("sdpa", "eager"):
-            raise ValueError(f'attn_implementation is "sdpa" or "eager", found {self.attn_implementation!r}')
-
-    def _check_training(self):
-        for name in ("mask_time_prob", "mask_feature_prob"):
+        for name in _SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a share, 0 … 1, found {getattr(self, name)}")
-        for name in (
-            *("mask_time_length", "mask_feature_length", "num_codevectors_per_group", "num_codevector_groups"),
-            *("num_negatives", "adapter_kernel_size", "adapter_stride", "output_hidden_size", "num_labels"),
-        ):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} is {' or '.join(choices.values())}, found {getattr(self, name)!r}")
+        for name, whole in _DIVIDES.items():
+            parts, total = getattr(self, name), getattr(self, whole)
+            if total % parts:
+                raise ValueError(f"{name} = {parts} must divide {whole} = {total}; each part gets an equal share")
         if self.add_adapter and self.adapter_kernel_size > 3:
             raise ValueError(
                 f"adapter_kernel_size = {self.adapter_kernel_size}: at most 3, because each adapter layer pads with "
                 "one frame on either side, and a clip of one frame would have nothing left"
-            )
-        if self.codevector_dim < 1 or self.codevector_dim % self.num_codevector_groups:
-            raise ValueError(
-                f"num_codevector_groups = {self.num_codevector_groups} must divide codevector_dim = "
-                f"{self.codevector_dim}; each codebook gives an equal share of the codevector"
             )
 
     @classmethod

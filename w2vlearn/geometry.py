@@ -1,13 +1,16 @@
 """From samples to frames and back, by integer arithmetic alone.
 
-The first of the course's three roads (derive, observe, prove): nothing is run, only kernel sizes and strides are used.
+"Derive" of derive, observe, prove: nothing is run, only kernel sizes and strides are used. This is the one place where
+the package computes a length, a span or a count of frames.
 """
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 __all__ = ["FrameGeometry"]
 
@@ -72,27 +75,31 @@ class FrameGeometry:
     @property
     def hop(self) -> int:
         """Samples between the starts of neighbouring frames: the product of the strides (320 = 5 * 2**6 for BASE)."""
-        product = 1
-        for stride in self.strides:
-            product *= stride
-        return product
+        return math.prod(self.strides)
 
     @property
     def receptive_field(self) -> int:
         """Samples that one frame is computed from (400 for BASE = 25 ms at 16 kHz)."""
-        field = 1
-        for kernel, stride in zip(reversed(self.kernels), reversed(self.strides), strict=True):
-            field = (field - 1) * stride + kernel
-        return field
+        return len(self.spans(0)[0])
 
     def lengths(self, samples: int) -> list[int]:
         """Length after each convolution, T1 … T7, for a clip of ``samples`` samples; 0 once nothing fits."""
-        length = _length(samples)
-        lengths = []
+        length, lengths = _length(samples), []
         for kernel, stride in zip(self.kernels, self.strides, strict=True):
-            length = (length - kernel) // stride + 1 if length >= kernel else 0
+            length = max(0, (length - kernel) // stride + 1)
             lengths.append(length)
         return lengths
+
+    def left_over(self, samples: int) -> list[int]:
+        """Positions at the end of each convolution's input that its last kernel does not reach, first layer first.
+
+        >>> geometry = FrameGeometry((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2))
+        >>> geometry.left_over(16_000)[0]  # 16000 - ((3199 - 1) * 5 + 10)
+        0
+        """
+        inputs = [samples, *self.lengths(samples)]
+        steps = zip(inputs[:-1], inputs[1:], self.kernels, self.strides, strict=True)
+        return [before - ((after - 1) * stride + kernel if after else 0) for before, after, kernel, stride in steps]
 
     def frame_count(self, samples: int) -> int:
         """Frames T of a clip of ``samples`` samples; 0 below the receptive field.
@@ -103,6 +110,27 @@ class FrameGeometry:
             If ``samples`` is not an integer, or negative.
         """
         return self.lengths(samples)[-1]
+
+    def frame_counts(self, lengths: Any) -> Any:
+        """:meth:`frame_count` of many clips at once: floor((L - receptive field) / hop) + 1, or 0.
+
+        Parameters
+        ----------
+        lengths : integer array or tensor
+            Samples per clip. Shape: (B,), as numpy or torch hold it; where it lies decides where it is computed.
+
+        Returns
+        -------
+        array or tensor
+            Frames per clip, never below 0. Shape: (B,).
+
+        Notes
+        -----
+        One formula in place of one per layer: nested floors collapse, because floor((floor(x / a) - k) / b) =
+        floor((x - k a) / (a b)) for integers. Hugging Face ``modeling_wav2vec2.py``
+        (``_get_feat_extract_output_lengths``) goes from layer to layer, without the 0, which is torchaudio's.
+        """
+        return ((lengths - self.receptive_field) // self.hop + 1).clip(min=0)
 
     def span(self, t: int) -> range:
         """Samples that frame ``t`` is computed from, normalisation left out.
@@ -124,6 +152,21 @@ class FrameGeometry:
         """
         start = _frame(t) * self.hop
         return range(start, start + self.receptive_field)
+
+    def spans(self, t: int) -> list[range]:
+        """Positions that frame ``t`` is computed from in the input of each convolution, first layer first.
+
+        Entry 0 is :meth:`span`, in samples; entry i holds positions of the output of convolution i.
+
+        >>> geometry = FrameGeometry((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2))
+        >>> geometry.spans(1)[0], geometry.spans(1)[-1]  # 1 * 2 = 2, and a kernel of 2
+        (range(320, 720), range(2, 4))
+        """
+        start, stop, spans = _frame(t), t + 1, []
+        for kernel, stride in zip(reversed(self.kernels), reversed(self.strides), strict=True):
+            start, stop = start * stride, (stop - 1) * stride + kernel
+            spans.append(range(start, stop))
+        return spans[::-1]
 
     def frames_at(self, sample: int, samples: int | None = None) -> range:
         """Frames that read sample ``sample`` (0-based): one or two for BASE, or none.
@@ -171,14 +214,6 @@ class FrameGeometry:
     def centre_ms(self, t: int) -> float:
         """Centre of frame ``t`` in ms: 20 t + 12.5 for BASE at 16 kHz (between two samples when the field is even)."""
         return (self.span(t).start + self.receptive_field / 2) * 1000 / self.sample_rate
-
-    def closed_form(self) -> str:
-        """The frame count as one formula, exact for every length: nested floors collapse into one.
-
-        Exact because floor((floor(x / a) - k) / b) = floor((x - k a) / (a b)) for integers; the tests compare it with
-        :meth:`lengths` far beyond any clip.
-        """
-        return f"T(L) = (L - {self.receptive_field}) // {self.hop} + 1 for L >= {self.receptive_field}, else 0"
 
 
 def _integer(value, name: str) -> int:

@@ -10,7 +10,7 @@ class Shown:
     """Data that prints as text and, in a notebook, shows as HTML.
 
     ``Shown.renderer(value, form)`` gives the form ``"text"``, ``"html"``, ``"markdown"``, ``"pandas"`` or ``"figure"``;
-    ``w2vlearn/__init__.py`` sets it to `w2vlearn.show.render`.
+    ``w2vlearn/__init__.py`` sets it to `w2vlearn.show.render`, loaded when first used.
     """
 
     renderer: ClassVar[Callable[..., Any]]

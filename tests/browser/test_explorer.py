@@ -98,18 +98,6 @@ def test_keys_drag_and_typing_move_everything(explorer):
     assert clip_line(explorer) in twin(explorer)
 
 
-def test_edges_and_short_clips_are_said_and_the_explorer_stays_up(explorer):
-    for samples, words in [
-        (399, "0 frames: it runs out at T7"),
-        (400, "1 frame, every sample read"),
-        (720, "2 frames"),
-    ]:
-        explorer.page.locator(f'[data-edge="{samples}"]').click()
-        assert words in clip_line(explorer)
-    explorer.page.locator('[data-edge="399"]').click()
-    assert "1 samples are missing" in clip_line(explorer) and "1 samples are missing" in twin(explorer)
-
-
 @pytest.mark.parametrize("typed", ["abc", "-5", "", "57600001", "3.5"])
 def test_what_is_no_length_is_said_beside_the_field_and_the_last_good_one_stays(explorer, typed):
     field = part(explorer, "field-0")

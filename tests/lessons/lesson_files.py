@@ -1,4 +1,4 @@
-"""What the lesson tests share: the lessons that exist, and their texts."""
+"""What the lesson tests share: the lessons, and their texts."""
 
 from __future__ import annotations
 
@@ -7,20 +7,18 @@ from pathlib import Path
 
 import nbformat
 
+from course import contents
 from tools.lesson_cells import KEY
 from tools.lessons import LESSONS
-from w2vlearn.lessons import course
 
-HERE = Path(course.__file__).parent
-NUMBERS = [lesson.number for lesson in course.COURSE if (HERE / f"lesson_{lesson.number:02d}.py").is_file()]
-CONTENTS = {number: course.content(number) for number in NUMBERS}
-EXERCISES = [exercise for content in CONTENTS.values() for exercise in content.EXERCISES]
-PREDICTIONS = [prediction for content in CONTENTS.values() for prediction in content.PREDICTIONS]
+NUMBERS = range(len(contents.COURSE))
+PREDICTIONS = [prediction for number in NUMBERS for prediction in contents.texts(number)[0]]
+EXERCISES = [exercise for number in NUMBERS for exercise in contents.texts(number)[1]]
 
 
 def path_of(number: int) -> Path:
     """The notebook of a lesson."""
-    return LESSONS / f"{course.COURSE[number].file}.ipynb"
+    return LESSONS / f"{contents.COURSE[number].file}.ipynb"
 
 
 def notebook_of(number: int) -> nbformat.NotebookNode:
@@ -36,23 +34,17 @@ def own_prose(notebook: nbformat.NotebookNode) -> Iterator[tuple[int, nbformat.N
 
 
 def texts(number: int) -> Iterator[tuple[str, str]]:
-    """(where, text) of everything in the lesson's file that a learner may read, ``{{expressions}}`` unfilled."""
-    content = CONTENTS[number]
-    for prediction in content.PREDICTIONS:
+    """(where, text) of everything in the lesson's files that a learner may read, ``{{expressions}}`` unfilled."""
+    predictions, exercises = contents.texts(number)
+    for prediction in predictions:
         where = f"prediction {prediction.id}"
-        yield f"{where}, question", prediction.question
-        yield f"{where}, because", prediction.because
-        for place, rule in enumerate(prediction.rules):
-            yield f"{where}, rule {place}", rule.says
-    for exercise in content.EXERCISES:
+        yield from ((f"{where}, question", prediction.question), (f"{where}, because", prediction.because))
+        yield from ((f"{where}, rule {rule.when}", rule.says) for rule in prediction.rules)
+    for exercise in exercises:
         where = f"exercise {exercise.id}"
-        yield f"{where}, title", exercise.title
-        yield f"{where}, task", exercise.task
-        yield f"{where}, says", exercise.says
-        yield f"{where}, why", exercise.why
-        for place, hint in enumerate(exercise.hints, 1):
-            yield f"{where}, hint {place}", hint
-        for wrong in exercise.wrongs:
-            yield f"{where}, {wrong.name}", wrong.says
+        for part in ("title", "task", "says", "why"):
+            yield f"{where}, {part}", getattr(exercise, part)
+        yield from ((f"{where}, hint {place}", hint) for place, hint in enumerate(exercise.hints, 1))
+        yield from ((f"{where}, {wrong.name}", wrong.says) for wrong in exercise.wrongs)
         for case in exercise.cases() if callable(exercise.cases) else exercise.cases:
             yield f"{where}, case {case.label or case.arguments}"[:80], case.because

@@ -1,53 +1,122 @@
-"""Every exercise: the stub is "not yet", the solution "correct", each typical wrong answer gets its own message."""
+"""Every exercise: stub, solution and each typical wrong answer get their message, and nothing is taken for right."""
 
 from __future__ import annotations
 
+import ast
+import contextlib
+import copy
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
 import pytest
-from lesson_files import CONTENTS, EXERCISES, NUMBERS, PREDICTIONS
+import torch
+from lesson_files import EXERCISES, NUMBERS, PREDICTIONS
 
-from w2vlearn.lessons import course
-from w2vlearn.lessons.checking import answer_of, judge_answer
-from w2vlearn.lessons.comparing import explain
-from w2vlearn.lessons.prose import fill
+from course import checker, contents, sandbox
+from course.checker import answer_of, judge_answer
+from course.differences import describe
+from course.predictions import explain
+from course.prose import fill
 
-WRONGS = [(exercise, wrong) for exercise in EXERCISES for wrong in exercise.wrongs]
+FUNCTIONS = [exercise for exercise in EXERCISES if exercise.cases]
+each_exercise = pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.id)
+each_function = pytest.mark.parametrize("exercise", FUNCTIONS, ids=lambda exercise: exercise.id)
 
 
-def names(item) -> dict:
-    return vars(course.content(int(item.id.split(".")[0])))
+def solution_of(exercise):
+    return answer_of(exercise, exercise.solution)
 
 
-@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.id)
-def test_solution_is_correct(exercise):
-    verdict = judge_answer(exercise, answer_of(exercise, exercise.solution))
+@each_exercise
+def test_solution_is_correct_and_stub_is_not_yet(exercise):
+    verdict = judge_answer(exercise, solution_of(exercise))
     assert verdict.correct and verdict.reason == "solution", str(verdict)
-    assert str(verdict).startswith(f"{exercise.id} correct: ")
-
-
-@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.id)
-def test_stub_is_not_yet(exercise):
+    assert str(verdict).startswith(f"{exercise.id} correct: ") and "changes its argument" not in verdict.says
     verdict = judge_answer(exercise, answer_of(exercise, exercise.stub))
-    assert verdict.reason == "stub", str(verdict)
-    assert str(verdict).startswith(f"{exercise.id} not yet: ")
+    assert verdict.reason == "stub" and str(verdict).startswith(f"{exercise.id} not yet: "), str(verdict)
 
 
-@pytest.mark.parametrize(("exercise", "wrong"), WRONGS, ids=[f"{e.id}-{w.name}" for e, w in WRONGS])
-def test_wrong_answer_gets_its_own_message(exercise, wrong):
-    verdict = judge_answer(exercise, answer_of(exercise, wrong.code))
-    assert verdict.reason == f"wrong: {wrong.name}", str(verdict)
-    assert verdict.says == fill(wrong.says, names(exercise))
-    if wrong.when is not None:
-        right = answer_of(exercise, exercise.solution)
-        assert wrong.when(right) is not True, "its predicate takes the solution for wrong"
-
-
-@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.id)
-def test_messages_differ_and_lead_on(exercise):
-    messages = [fill(wrong.says, names(exercise)) for wrong in exercise.wrongs]
+@each_exercise
+def test_each_wrong_answer_gets_its_own_message(exercise):
+    messages = [fill(wrong.says, contents.names_for(exercise.id)) for wrong in exercise.wrongs]
     assert len(set(messages)) == len(messages)
-    assert len({wrong.name for wrong in exercise.wrongs}) == len(exercise.wrongs)
-    for message in messages:
-        assert len(message) > 40, f"says too little to lead on: {message!r}"
+    for wrong, message in zip(exercise.wrongs, messages, strict=True):
+        assert len(message) > 40, f"{wrong.name} says too little to lead on"
+        for code in wrong.codes:
+            answer = _without_placeholders(answer_of(exercise, code), solution_of(exercise))
+            verdict = judge_answer(exercise, answer)
+            assert (verdict.reason, verdict.says) == (f"wrong: {wrong.name}", message), code
+
+
+def _without_placeholders(answer, right):
+    """A wrong value whose ``...`` are filled from the solution, as far as that has an entry there."""
+    if answer is ...:
+        return right
+    if isinstance(answer, dict):
+        return {key: _without_placeholders(value, right[key]) for key, value in answer.items()}
+    if isinstance(answer, tuple | list):
+        entries = [*right, *[1] * len(answer)] if isinstance(right, tuple | list) else [1] * len(answer)
+        return type(answer)(_without_placeholders(one, other) for one, other in zip(answer, entries, strict=False))
+    return answer
+
+
+# ---------------------------------------------------------------- no small slip passes
+
+OTHER_OPERATORS = {
+    ast.Lt: (ast.LtE, ast.GtE), ast.LtE: (ast.Lt,), ast.Gt: (ast.GtE,), ast.Eq: (ast.NotEq,), ast.NotEq: (ast.Eq,),
+    ast.Add: (ast.Sub,), ast.Sub: (ast.Add,), ast.Mult: (ast.Add,), ast.FloorDiv: (ast.Div,), ast.Div: (ast.Mult,),
+    ast.And: (ast.Or,), ast.Or: (ast.And,), ast.Invert: (ast.UAdd,), ast.USub: (ast.UAdd,), ast.Not: (ast.UAdd,),
+}  # fmt: skip
+
+# Slips that change nothing: another spelling of the same function.
+EQUIVALENT = {
+    "range of -1 is as empty as range of 0": ("2.5", "max(-1,"),
+    "any other number will do": ("3.3", "-= torch.randn"),
+    "the only clip is also the last": ("4.4", ":samples])[-1]"),
+    "a second clip changes nothing in the first": ("4.4", "b + 2"),
+    "one axis: the first is the last": ("8.5", "dim=-1"),
+    "all convolutions have the same channels": ("9.1", "conv_dim["),
+    "the last axis broadcasts by itself": ("10.3", "keepdim=False"),
+}
+
+
+def slips(source: str) -> Iterator[str]:
+    """The solution with one operator, number, truth value, or min and max exchanged."""
+    tree = ast.parse(source)
+    for place, node in enumerate(ast.walk(tree)):
+        changes: list[Callable] = []
+        if isinstance(node, ast.Compare):
+            for at, operator in enumerate(node.ops):
+                others = OTHER_OPERATORS.get(type(operator), ())
+                changes += [lambda n, at=at, new=new: n.ops.__setitem__(at, new()) for new in others]
+        elif isinstance(node, ast.BinOp | ast.BoolOp | ast.AugAssign | ast.UnaryOp):
+            others = OTHER_OPERATORS.get(type(node.op), ())
+            changes += [lambda n, new=new: setattr(n, "op", new()) for new in others]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
+            changes.append(lambda n: setattr(n, "value", not n.value))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, int | float):
+            changes += [lambda n, by=by: setattr(n, "value", n.value + by) for by in (1, -1)]
+        elif isinstance(node, ast.Name) and node.id in ("min", "max"):
+            changes.append(lambda n: setattr(n, "id", {"min": "max", "max": "min"}[n.id]))
+        for change in changes:
+            other = copy.deepcopy(tree)
+            change(list(ast.walk(other))[place])
+            yield ast.unparse(other)
+
+
+@each_function
+def test_no_small_slip_passes(exercise):
+    tried, taken_for_right = 0, []
+    for source in slips(exercise.solution):
+        tried += 1
+        verdict = judge_answer(exercise, answer_of(exercise, source))
+        if verdict.correct and not any(of == exercise.id and text in source for of, text in EQUIVALENT.values()):
+            taken_for_right.append(source)
+    assert tried and not taken_for_right, "no case sees it:\n" + "\n\n".join(taken_for_right)
+
+
+# ---------------------------------------------------------------- every input
 
 
 class Hostile:
@@ -62,58 +131,226 @@ class Hostile:
     def __iter__(self):
         raise RuntimeError("no")
 
+    def __repr__(self):
+        raise RuntimeError("no")
+
     __hash__ = object.__hash__
 
 
-def calls_itself(*arguments):
-    return calls_itself(*arguments)
+VALUES = [
+    3,
+    -1,
+    float("nan"),
+    "forty-nine",
+    [1, 2, 3],
+    [],
+    {},
+    np.zeros((2, 3)),
+    np.array([None, "x"]),
+    torch.zeros(2, 3, dtype=torch.complex64),
+    torch.full((2, 3), float("nan")),
+    torch.tensor(0.25),
+    torch.zeros((1,) * 7),
+    dict,
+    (n for n in range(3)),
+    Hostile(),
+]
+
+
+def raises(*arguments):
+    raise ValueError("no idea")
+
+
+def prints(*arguments):
+    print("the answer")
+
+
+def endless(*arguments):
+    while True:
+        pass
+
+
+def swallows(*arguments):
+    while True:
+        with contextlib.suppress(BaseException):
+            time.sleep(0.001)
 
 
 def leaves(*arguments):
     raise SystemExit(3)
 
 
-HOSTILE = [
-    Hostile(),
-    calls_itself,
-    leaves,
-    lambda: 3,
-    lambda *a: Hostile(),
-    "text",
-    [],
-    {},
-    -1,
-    float("nan"),
-    print,
-    object,
-]
+def recursive(*arguments):
+    return recursive(*arguments)
 
 
-@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.id)
-def test_check_survives_anything(exercise):
-    for answer in HOSTILE:
-        verdict = judge_answer(exercise, answer)
+def asks(*arguments):
+    return input("how many?")
+
+
+def forgets_return(*arguments):
+    answer = len(arguments)  # noqa: F841
+
+
+def yields(*arguments):
+    yield 1
+
+
+def edits(*arguments):
+    for argument in arguments:
+        if isinstance(argument, torch.Tensor):
+            argument.zero_()
+        elif isinstance(argument, list):
+            argument.clear()
+
+
+MISBEHAVIOUR = {
+    raises: "breaks off: ValueError: no idea",
+    prints: "write return instead of print",
+    endless: "did not finish in time",
+    swallows: "did not finish in time",
+    leaves: "breaks off: SystemExit: 3",
+    recursive: "calls itself without end",
+    asks: "asks for input()",
+    forgets_return: "returns nothing (None)",
+    yields: "returns a generator",
+    edits: "returns nothing (None)",
+}
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """A learner's function is stopped soon, once what the solution does is known."""
+    monkeypatch.setattr(
+        checker, "attempt", lambda function, arguments, seconds: sandbox.attempt(function, arguments, 0.05)
+    )
+
+
+@each_exercise
+def test_a_value_is_told_what_it_is(exercise, capsys):
+    for value in VALUES:
+        verdict = judge_answer(exercise, value)
         assert not verdict.correct
-        assert len(verdict.says) > 20
+        assert describe(value) in verdict.says or verdict.reason.startswith("wrong"), verdict
+        assert "0x" not in verdict.says and capsys.readouterr().out == ""
+
+
+@each_function
+def test_a_function_is_told_what_it_returns(exercise):
+    for value in VALUES:
+        verdict = judge_answer(exercise, lambda *arguments, value=value: value)
+        assert not verdict.correct and "0x" not in verdict.says
+        told = [describe(value), "you return", "a generator", "should refuse"]
+        assert verdict.reason.startswith("wrong") or any(words in verdict.says for words in told), verdict
+
+
+@each_function
+def test_a_function_that_misbehaves_is_told_so(exercise, impatient, capsys):
+    judge_answer(exercise, None)
+    before = torch.random.get_rng_state()
+    for function, words in MISBEHAVIOUR.items():
+        verdict = judge_answer(exercise, function)
+        assert not verdict.correct and words in verdict.says, verdict
+    assert capsys.readouterr().out == "" and torch.equal(before, torch.random.get_rng_state())
+
+
+@each_exercise
+def test_a_value_exercise_is_told_about_a_function(exercise):
+    verdict = judge_answer(exercise, lambda: 3)
+    assert not verdict.correct and verdict.says
+    if not exercise.cases:
+        assert "the function <lambda>; hand over the value" in verdict.says
+
+
+@each_function
+def test_a_right_function_that_edits_its_arguments_is_right_and_told(exercise):
+    solution, mutable = solution_of(exercise), []
+
+    def answer(*arguments):
+        result = solution(*copy.deepcopy(arguments))
+        mutable.append(any(isinstance(argument, torch.Tensor | list) and len(argument) for argument in arguments))
+        edits(*arguments)
+        return result
+
+    verdict = judge_answer(exercise, answer)
+    assert verdict.correct and ("changes its argument" in verdict.says) == any(mutable)
+
+
+# ---------------------------------------------------------------- what was once told wrongly
+
+TOLD = [
+    ("1.1", "rate = 22_050.0", "solution", "librosa reads at"),
+    ("1.1", "rate = 22_051.5", "wrong: an estimate", "very near"),
+    ("1.2", "def to_clip(recording):\n    recording.float().mean(dim=1) / 32768", "case", "returns nothing (None)"),
+    ("1.4", "def normalise(waveforms, mask):\n    mask.sum()", "case", "begin with return"),
+    ("1.2", "def to_clip(recording):\n    return input('?')", "error", "input()"),
+    ("8.2", "def hide(starts, lengths, frames, span):\n    int(input())", "error", "input()"),
+    ("8.1", "mask_time_prob, hidden = 0.04, 0.48", "value", "`mask_time_prob`, 0.04, is not right yet"),
+    ("8.1", "mask_time_prob, hidden = 0.48, ...", "value", "`hidden` still has `...` in it"),
+    ("1.2", "def to_clip(recording):\n    raise RuntimeError('of my own')", "error", "of my own"),
+    ("0.1", "shape, real = (3, 124, 768), [49, 74, 124]", "value", "`real`, [49, 74, 124], is not right yet"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("identifier", "code", "reason", "words"), TOLD)
+def test_told_rightly(identifier, code, reason, words):
+    exercise = contents.exercise(identifier)
+    verdict = judge_answer(exercise, answer_of(exercise, code))
+    assert verdict.reason == reason and words in verdict.says, verdict
+
+
+# ---------------------------------------------------------------- predictions
+
+GUESSES = [
+    None,
+    ...,
+    3,
+    -1,
+    0.5,
+    float("nan"),
+    "banana",
+    "error",
+    "",
+    [],
+    [1],
+    (1, 2, 3),
+    (1, 2, 3, 4),
+    {},
+    print,
+    Hostile(),
+]
+GUESSES += [np.zeros((2, 3)), torch.zeros((1,) * 7), torch.tensor(float("nan")), object, 10**30]
 
 
 @pytest.mark.parametrize("prediction", PREDICTIONS, ids=lambda prediction: prediction.id)
 def test_prediction_explains(prediction):
+    names = contents.names_for(prediction.id)
     assert prediction.rules, "no typical wrong prediction is explained"
     for rule in prediction.rules:
-        assert len(fill(rule.says, names(prediction))) > 40
-        if not callable(rule.when):  # a value that many predict, against something else that happened
-            assert fill(rule.says, names(prediction)).split("{")[0] in explain(prediction, rule.when, "what happened")
-    assert explain(prediction, None, "what happened").startswith("no prediction, fine.")
+        says = fill(rule.says, names)
+        assert len(says) > 40
+        if "prediction" not in rule.when:  # a value that many predict, against something else that happened
+            assert says.split("{")[0] in explain(prediction, eval(rule.when, dict(names)), "what happened")
+    for actual in (49, "nothing", (2, 49, 48)):
+        for guess in GUESSES:
+            assert len(explain(prediction, guess, actual)) > 20
+
+
+def test_other_words_are_not_taken_for_error():
+    for identifier, actual in (("1.1", 68), ("1.2", (2, 49, 48)), ("4.3", [48, 24])):
+        prediction = contents.prediction(identifier)
+        assert explain(prediction, "Error", actual) != explain(prediction, "error?", actual)
+        assert "No error" in explain(prediction, "error", actual) or "complain" in explain(prediction, "error", actual)
+        because = fill(prediction.because, contents.names_for(identifier))
+        for guess in ("banana", "yes", "ab", ["a", "b", "c"], {1, 2, 3}, True):  # of no kind that a rule asks about
+            assert explain(prediction, guess, actual).endswith(because), guess
 
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_lesson_has_what_a_lesson_needs(number):
-    content = CONTENTS[number]
-    identifiers = [item.id for item in (*content.EXERCISES, *content.PREDICTIONS)]
-    assert all(identifier.startswith(f"{number}.") for identifier in identifiers)
-    for table in (content.EXERCISES, content.PREDICTIONS):
+    tables = contents.texts(number)
+    for table in tables:
         assert [item.id for item in table] == [f"{number}.{place}" for place in range(1, len(table) + 1)]
     if number:
-        assert {exercise.level for exercise in content.EXERCISES} == {"warm-up", "core", "stretch"}
-        assert 2 <= len(content.PREDICTIONS) <= 4
+        assert {exercise.level for exercise in tables[1]} == {"warm-up", "core", "stretch"}
+        assert 2 <= len(tables[0]) <= 4

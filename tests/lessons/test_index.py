@@ -1,4 +1,4 @@
-"""README and index lead to lessons and sections that exist, with the minutes that the course says."""
+"""README, index and glossary lead to sections that exist; lesson 11 holds the messages that people search for."""
 
 import re
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from w2vlearn.lessons.course import COURSE
-from w2vlearn.lessons.lesson_11 import MESSAGES
+from course.contents import COURSE
+from course.lesson_11 import MESSAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -60,3 +60,13 @@ def test_glossary_links_each_term_to_a_lesson():
     linked = [re.search(r"\[(\d+)\]\((\w+)\.ipynb\) \|$", row) for row in rows]
     assert len(rows) > 50 and all(linked)
     assert all(COURSE[int(link[1])].file == link[2] for link in linked)
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_message_is_written_and_raised(name):
+    notebook = nbformat.read(ROOT / "notebooks" / f"{COURSE[11].file}.ipynb", as_version=4)
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    printed = "\n".join(
+        output.get("text", "") for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs
+    )
+    assert MESSAGES[name] in prose and MESSAGES[name] in printed

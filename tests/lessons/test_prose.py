@@ -6,12 +6,12 @@ import re
 
 import nbformat
 import pytest
-from lesson_files import CONTENTS, NUMBERS, notebook_of, own_prose, path_of, texts
+from lesson_files import NUMBERS, notebook_of, own_prose, path_of, texts
 
+from course import contents
+from course.prose import PLACE, claims_in, fill, numbers
 from tools import lesson_cells
 from tools.lesson_cells import EXERCISE_PARTS, KEY, part_source, wrong_numbers
-from w2vlearn.lessons import course
-from w2vlearn.lessons.prose import PLACE, claims_in, fill, numbers
 
 
 @pytest.mark.parametrize("number", NUMBERS)
@@ -19,7 +19,9 @@ def test_numbers_in_the_notebook(number):
     complaints = []
     for position, cell in own_prose(notebook_of(number)):
         kept = cell.metadata.get(KEY, {}).get("numbers", [])
-        complaints += [f"cell {position}: {said}" for said in wrong_numbers(cell.source, kept, CONTENTS[number])]
+        complaints += [
+            f"cell {position}: {said}" for said in wrong_numbers(cell.source, kept, contents.content(number))
+        ]
     assert not complaints, "\n".join(complaints)
 
 
@@ -27,7 +29,7 @@ def test_numbers_in_the_notebook(number):
 def test_numbers_in_the_lesson_file(number):
     complaints = []
     for where, text in texts(number):
-        fill(text, vars(CONTENTS[number]))  # every expression works
+        fill(text, vars(contents.content(number)))  # every expression works
         typed = [match[0] for match in numbers(PLACE.sub("·", text))]
         if typed:
             complaints.append(f"{where}: {typed} typed, write {{{{…}}}}")
@@ -36,13 +38,13 @@ def test_numbers_in_the_lesson_file(number):
 
 def claims_of(number: int) -> list[str]:
     sources = [cell.source for _, cell in own_prose(notebook_of(number))]
-    sources += [fill(text, vars(CONTENTS[number])) for _, text in texts(number)]
+    sources += [fill(text, vars(contents.content(number))) for _, text in texts(number)]
     return claims_in(sources)
 
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_exactly_never_always_are_registered(number):
-    known = [" ".join(key.split()).lower() for key in CONTENTS[number].CLAIMS]
+    known = [" ".join(key.split()).lower() for key in contents.content(number).CLAIMS]
     loose = [said for said in claims_of(number) if not any(key in said.lower() for key in known)]
     assert not loose, "no function in CLAIMS proves: " + " | ".join(loose)
 
@@ -50,7 +52,7 @@ def test_exactly_never_always_are_registered(number):
 @pytest.mark.parametrize("number", NUMBERS)
 def test_claims_hold(number):
     said = [sentence.lower() for sentence in claims_of(number)]
-    for key, proof in CONTENTS[number].CLAIMS.items():
+    for key, proof in contents.content(number).CLAIMS.items():
         assert re.search(r"\b(exactly|never|always)\b", key, re.I), f"{key!r}: the key must contain the word"
         assert any(" ".join(key.split()).lower() in sentence for sentence in said), f"{key!r} is said nowhere"
         assert bool(proof()) is True, f"{key!r} is not so"
@@ -64,10 +66,10 @@ def test_cells_from_the_lesson_file_are_fresh(number):
         if "part" in own:
             used.append((own["part"], own["of"]))
             assert cell.source == part_source(own["part"], own["of"]), f"cell {position}: run make lessons"
-    wanted = [(part, exercise.id) for exercise in CONTENTS[number].EXERCISES for part in EXERCISE_PARTS]
+    wanted = [(part, exercise.id) for exercise in contents.texts(number)[1] for part in EXERCISE_PARTS]
     assert [entry for entry in used if entry[0] in EXERCISE_PARTS] == wanted
     asked = [of for part, of in used if part == "question"]
-    assert asked == [prediction.id for prediction in CONTENTS[number].PREDICTIONS]
+    assert asked == [prediction.id for prediction in contents.texts(number)[0]]
     sources = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     for identifier in asked:
         assert f'compare("{identifier}"' in sources, f"prediction {identifier} is compared nowhere"
@@ -75,7 +77,7 @@ def test_cells_from_the_lesson_file_are_fresh(number):
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_opening(number):
-    notebook, lesson = notebook_of(number), course.COURSE[number]
+    notebook, lesson = notebook_of(number), contents.COURSE[number]
     opening = notebook.cells[0].source
     assert opening.splitlines()[0] == f"# {lesson.heading}"
     assert f"{lesson.minutes} minutes" in opening
@@ -95,7 +97,9 @@ def test_a_changed_number_is_seen():
             for match in numbers(cell.source):
                 other = re.sub(r"\d$", lambda digit: str((int(digit[0]) + 1) % 10), match[0])
                 changed = cell.source[: match.start()] + other + cell.source[match.end() :]
-                assert wrong_numbers(changed, kept, CONTENTS[number]), f"{match[0]} -> {other} in {cell.source[:60]!r}"
+                assert wrong_numbers(changed, kept, contents.content(number)), (
+                    f"{match[0]} -> {other} in {cell.source[:60]!r}"
+                )
                 tried += 1
     assert tried >= 10
 
@@ -143,7 +147,7 @@ def test_claims_are_found():
 
 def test_refresh_writes_new_numbers(tmp_path):
     """Were the geometry another, make lessons would write its numbers."""
-    cell = lesson_cells.prose_cell("From {{LENGTHS[0]}} samples {{FRAMES[0]}} frames.", CONTENTS[0])
+    cell = lesson_cells.prose_cell("From {{LENGTHS[0]}} samples {{FRAMES[0]}} frames.", contents.content(0))
     assert cell.source == "From 16\u00a0004 samples 49 frames."
     cell.source = cell.source.replace("49", "50")
     notebook = nbformat.v4.new_notebook(cells=[cell])

@@ -9,8 +9,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from w2vlearn import masks
 from w2vlearn.config import Wav2Vec2Config
+from w2vlearn.geometry import FrameGeometry
 
 __all__ = ["Wav2Vec2Adapter"]
 
@@ -41,7 +41,7 @@ class Wav2Vec2AdapterLayer(nn.Module):
 class Wav2Vec2Adapter(nn.Module):
     """Optional projection D -> A, then the strided layers. Shape: (B, T, D) -> (B, T', A).
 
-    It is handed no mask, as in Hugging Face: the last real frame of a clip also reads padded ones.
+    It is handed no mask, as in Hugging Face: the last valid frame of a clip also reads padded ones.
 
     Notes
     -----
@@ -51,7 +51,7 @@ class Wav2Vec2Adapter(nn.Module):
 
     def __init__(self, config: Wav2Vec2Config):
         super().__init__()
-        self.kernel, self.stride = config.adapter_kernel_size, config.adapter_stride
+        self.geometry = FrameGeometry((config.adapter_kernel_size,), (config.adapter_stride,))  # of one layer
         self.proj = self.proj_layer_norm = None
         if config.output_hidden_size != config.hidden_size:
             self.proj = nn.Linear(config.hidden_size, config.output_hidden_size)
@@ -67,7 +67,7 @@ class Wav2Vec2Adapter(nn.Module):
         return hidden_states.transpose(1, 2)  # (B, A, T') -> (B, T', A)
 
     def frame_lengths(self, frame_lengths: Tensor) -> Tensor:
-        """Real frames per clip after the adapter, as if each clip were alone. Shapes: (B,) -> (B,), int64."""
+        """Valid frames per clip after the adapter, as if each clip were alone. Shapes: (B,) -> (B,), int64."""
         for _ in self.layers:
-            frame_lengths = masks.frame_lengths(frame_lengths + 2 * PADDING, (self.kernel,), (self.stride,))
+            frame_lengths = self.geometry.frame_counts(frame_lengths + 2 * PADDING)
         return frame_lengths

@@ -1,4 +1,4 @@
-"""Stage 5, another head: one label per clip, from the mean of its real frames.
+"""Stage 5, another head: one label per clip, from the mean of its valid frames.
 
 Hugging Face ``modeling_wav2vec2.py`` (``Wav2Vec2ForSequenceClassification``); Yang et al. 2021 (SUPERB) for the
 weighted sum of layers.
@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from w2vlearn import masks
+from w2vlearn import padding_masks
 from w2vlearn.config import Wav2Vec2Config
-from w2vlearn.model.checks import readable
 from w2vlearn.model.initialise import initialise
+from w2vlearn.model.input_checks import check_class_labels
 from w2vlearn.model.outputs import ClassificationOutput
 from w2vlearn.model.wav2vec2 import Wav2Vec2Model
 
@@ -21,15 +21,15 @@ __all__ = ["Wav2Vec2ForSequenceClassification", "mean_pool"]
 
 
 def mean_pool(hidden_states: Tensor, frame_mask: Tensor) -> Tensor:
-    """Mean over real frames: here T disappears. Shapes: (B, T, F), (B, T) -> (B, F)."""
-    total = masks.zero_padding(hidden_states, frame_mask).sum(dim=1)  # (B, T, F) -> (B, F)
+    """Mean over valid frames: here T disappears. Shapes: (B, T, F), (B, T) -> (B, F)."""
+    total = padding_masks.zero_padding(hidden_states, frame_mask).sum(dim=1)  # (B, T, F) -> (B, F)
     return total / frame_mask.sum(dim=1)[:, None]  # (B, F) / (B, 1)
 
 
 class Wav2Vec2ForSequenceClassification(nn.Module):
     """wav2vec 2.0 with a label per clip: waveforms (B, L) -> logits (B, N), N = ``num_labels``.
 
-    Without a sample mask every frame counts as real, so a padded batch is averaged over its padding: give the mask.
+    Without a sample mask every frame counts as valid, so a padded batch is averaged over its padding: give the mask.
     """
 
     def __init__(self, config: Wav2Vec2Config):
@@ -53,50 +53,29 @@ class Wav2Vec2ForSequenceClassification(nn.Module):
         labels: Tensor | None = None,
         output_hidden_states: bool = False,
     ) -> ClassificationOutput:
-        """Run the model; arguments as in :meth:`Wav2Vec2Model.forward`, ``labels`` (B,) integer, 0 … N - 1.
+        """Run the model; arguments as in :meth:`Wav2Vec2Model.forward`, ``labels`` (B,) int64, 0 … N - 1.
 
         Returns
         -------
         ClassificationOutput
             With ``loss``, the mean cross-entropy, if labels were given.
         """
-        _check_labels(labels, input_values, self.config.num_labels)
+        if labels is not None:
+            check_class_labels(labels, len(input_values), self.config.num_labels)
         weighted = self.config.use_weighted_layer_sum
         outputs = self.wav2vec2(
             input_values, attention_mask=attention_mask, output_hidden_states=output_hidden_states or weighted
         )
-        hidden_states = (
-            self._weighted_sum(outputs.hidden_states) if weighted else outputs.last_hidden_state
-        )  # (B, T, D)
+        hidden_states = self._weighted_sum(outputs.hidden_states) if weighted else outputs.last_hidden_state
         hidden_states = self.projector(hidden_states)  # (B, T, D) -> (B, T, F)
         pooled = mean_pool(hidden_states, outputs.frame_mask)  # (B, T, F) -> (B, F)
         logits = self.classifier(pooled)  # (B, F) -> (B, N)
-        return ClassificationOutput(
-            logits=logits,
-            loss=None if labels is None else F.cross_entropy(logits, labels),
-            last_hidden_state=outputs.last_hidden_state,
-            extract_features=outputs.extract_features,
-            frame_mask=outputs.frame_mask,
-            frame_lengths=outputs.frame_lengths,
-            time_mask=outputs.time_mask,
-            hidden_states=outputs.hidden_states if output_hidden_states else None,
-        )
+        loss = None if labels is None else F.cross_entropy(logits, labels)
+        if not output_hidden_states:
+            outputs.hidden_states = None
+        return ClassificationOutput(logits=logits, loss=loss, **vars(outputs))
 
     def _weighted_sum(self, hidden_states: tuple[Tensor, ...]) -> Tensor:
         """All layers' hidden states, mixed with learned weights. Shape: depth + 1 times (B, T, D) -> (B, T, D)."""
         weights = self.layer_weights.softmax(dim=0)  # (depth + 1,)
         return torch.einsum("nbtd,n->btd", torch.stack(hidden_states), weights)  # (depth + 1, B, T, D) -> (B, T, D)
-
-
-def _check_labels(labels: Tensor | None, input_values: Tensor, classes: int) -> None:
-    if labels is None:
-        return
-    if not isinstance(labels, Tensor):
-        raise TypeError(f"labels must be an int64 tensor of shape (B,), found a {type(labels).__name__}")
-    clips = len(input_values)
-    if labels.shape != (clips,):
-        raise ValueError(f"labels must have shape (B,) with B = {clips}, one per clip, found {tuple(labels.shape)}")
-    if labels.dtype != torch.int64:
-        raise TypeError(f"labels must be int64, found {labels.dtype}; use labels.long()")
-    if readable(labels) and bool(((labels < 0) | (labels >= classes)).any()):
-        raise ValueError(f"labels must be 0 … {classes - 1} (num_labels = {classes}), found {labels.tolist()}")

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from w2vlearn.config import Wav2Vec2Config
 from w2vlearn.model.initialise import initialise
+from w2vlearn.model.input_checks import check_token_labels
 from w2vlearn.model.outputs import CTCOutput
 from w2vlearn.model.wav2vec2 import Wav2Vec2Model
 
@@ -18,7 +19,7 @@ __all__ = ["Wav2Vec2ForCTC", "ctc_loss"]
 
 
 def ctc_loss(logits: Tensor, labels: Tensor, frame_lengths: Tensor, config: Wav2Vec2Config) -> Tensor:
-    """Connectionist temporal classification loss over real frames and real labels.
+    """Connectionist temporal classification loss over valid frames and the tokens of each clip.
 
     Parameters
     ----------
@@ -27,23 +28,28 @@ def ctc_loss(logits: Tensor, labels: Tensor, frame_lengths: Tensor, config: Wav2
     labels : Tensor
         Shape: (B, U), integer; -100 (or the blank) fills the rows up: it is cut out, it is not a class.
     frame_lengths : Tensor
-        Real frames per clip, from the *mask*. Shape: (B,).
+        Valid frames per clip, from the *mask*. Shape: (B,).
 
     Returns
     -------
     Tensor
         Shape: (), or (B,) with ``ctc_loss_reduction = "none"``. Infinite where a clip has fewer frames than labels plus
-        adjacent equal pairs, unless ``ctc_zero_infinity``.
+        adjacent equal pairs, unless ``ctc_zero_infinity``. At least float32.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If labels are no integers of shape (B, U) in 0 … V - 1, or -100.
     """
-    _check_labels(labels, logits)
-    real = (labels != -100) & (labels != config.pad_token_id)  # (B, U)
+    check_token_labels(labels, logits.shape[0], logits.shape[2])
+    is_token = (labels != -100) & (labels != config.pad_token_id)  # (B, U)
     # float16 has too little range for a sum of log probabilities; float32 is the least, float64 stays
     log_probs = logits.log_softmax(dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32))
     return F.ctc_loss(
         log_probs.transpose(0, 1),  # (B, T, V) -> (T, B, V): torch's order
-        labels[real],  # all real labels in one row
+        labels[is_token],  # (B, U) -> (tokens of all clips,)
         frame_lengths,
-        real.sum(dim=1),  # (B,)
+        is_token.sum(dim=1),  # (B, U) -> (B,)
         blank=config.pad_token_id,
         reduction=config.ctc_loss_reduction,
         zero_infinity=config.ctc_zero_infinity,
@@ -70,30 +76,9 @@ class Wav2Vec2ForCTC(nn.Module):
         output_hidden_states: bool = False,
     ) -> CTCOutput:
         """Run the model; arguments as in :meth:`Wav2Vec2Model.forward`, ``labels`` (B, U) as in :func:`ctc_loss`."""
+        if labels is not None:
+            check_token_labels(labels, len(input_values), self.config.vocab_size)
         outputs = self.wav2vec2(input_values, attention_mask=attention_mask, output_hidden_states=output_hidden_states)
         logits = self.lm_head(self.dropout(outputs.last_hidden_state))  # (B, T, D) -> (B, T, V)
         loss = None if labels is None else ctc_loss(logits, labels, outputs.frame_lengths, self.config)
-        return CTCOutput(
-            logits=logits,
-            loss=loss,
-            last_hidden_state=outputs.last_hidden_state,
-            extract_features=outputs.extract_features,
-            frame_mask=outputs.frame_mask,
-            frame_lengths=outputs.frame_lengths,
-            time_mask=outputs.time_mask,
-            hidden_states=outputs.hidden_states,
-        )
-
-
-def _check_labels(labels: Tensor, logits: Tensor) -> None:
-    clips, _, vocabulary = logits.shape
-    if labels.ndim != 2 or labels.shape[0] != clips:
-        raise ValueError(f"labels must have shape (B, U) with B = {clips}, found {tuple(labels.shape)}")
-    if labels.is_floating_point() or labels.dtype == torch.bool:
-        raise TypeError(f"labels must be integers, found {labels.dtype}")
-    wrong = (labels >= vocabulary) | ((labels < 0) & (labels != -100))
-    if bool(wrong.any()):
-        raise ValueError(
-            f"labels must be 0 … {vocabulary - 1} (V = {vocabulary}), or -100 to fill a row up, "
-            f"found {int(labels[wrong][0])}"
-        )
+        return CTCOutput(logits=logits, loss=loss, **vars(outputs))

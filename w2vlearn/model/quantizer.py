@@ -1,4 +1,4 @@
-"""Pre-training 1: the quantizer. It turns each *unhidden* frame into one of E * E words, the target of the prediction.
+"""Pre-training 1: the quantizer. It turns each *unhidden* frame into one of E * E tokens, the target of the prediction.
 
 Paper, section 2 ("Quantization module") and equation 1; Jang et al. 2016 (Gumbel softmax); Hugging Face
 ``modeling_wav2vec2.py`` (``Wav2Vec2GumbelVectorQuantizer``); fairseq ``gumbel_vector_quantizer.py``.
@@ -42,7 +42,7 @@ class Wav2Vec2GumbelVectorQuantizer(nn.Module):
         mask_time_indices: Tensor | None = None,
         gumbel_noise: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Quantize every frame; count the codebook's use over real, hidden frames.
+        """Quantize every frame; count the codebook's use over valid, hidden frames.
 
         Parameters
         ----------

@@ -1,7 +1,7 @@
 """Stage 2b, in training only: the time mask hides spans of frames, the feature mask spans of features.
 
-Not the padding mask: a padding mask says which frames are real, a time mask says which *real* frames the model must do
-without. Pre-training predicts the hidden frames (paper, section 3.1); fine-tuning hides some to regularise, which is
+Not the padding mask: a padding mask says which frames are valid, a time mask says which *valid* frames the model must
+do without. Pre-training predicts the hidden frames (paper, section 3.1); fine-tuning hides some to regularise, which is
 SpecAugment (Park et al. 2019; paper, section 4.3). Hugging Face ``modeling_wav2vec2.py`` (``_compute_mask_indices``,
 ``_mask_hidden_states``); fairseq ``data_utils.py`` (``compute_mask_indices``).
 """
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from w2vlearn.model.mask_checks import check_spans
+from w2vlearn.model.input_checks import check_spans
 
 __all__ = ["apply_feature_mask", "apply_time_mask", "sample_feature_mask", "sample_time_mask"]
 
@@ -25,12 +25,12 @@ def sample_time_mask(
     min_spans: int = 2,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Hide spans of real frames: which frames of each clip the model will not see.
+    """Hide spans of valid frames: which frames of each clip the model will not see.
 
     Parameters
     ----------
     frame_lengths : Tensor
-        Real frames per clip. Shape: (B,), integer. No padded frame is ever hidden.
+        Valid frames per clip. Shape: (B,), integer. No padded frame is ever hidden.
     frames : int
         T, the frames of the longest clip.
     prob : float
@@ -50,11 +50,11 @@ def sample_time_mask(
     Raises
     ------
     TypeError, ValueError
-        If a number makes no sense, or a clip has fewer real frames than one span.
+        If a number makes no sense, or a clip has fewer valid frames than one span.
 
     Notes
     -----
-    A clip of n real frames gets ``floor(prob * n / span + epsilon)`` spans, epsilon uniform in [0, 1), so that the
+    A clip of n valid frames gets ``floor(prob * n / span + epsilon)`` spans, epsilon uniform in [0, 1), so that the
     expected number is exact, but at least ``min_spans`` and at most ``n // span``. Their first frames are drawn
     without replacement from the n - span + 1 places where a whole span fits.
 
@@ -62,9 +62,9 @@ def sample_time_mask(
     prob = p * span = 0.065 * 10 = 0.65 here and in Hugging Face and fairseq. A frame stays visible if none of the
     10 spans that would cover it starts: (1 - 0.065) ** 10 = 0.511. Hidden: 1 - 0.511 = 0.489, the paper's 49 %.
 
-    Unlike Hugging Face's, epsilon is drawn per clip and the upper bound uses the clip's own length, so what a clip can
-    get does not depend on its batch mates; a clip shorter than one span is an error, where Hugging Face hides the
-    batch's last frame, which is padding. Unlike fairseq's, no span is cut to make all clips' counts equal.
+    Unlike Hugging Face's, epsilon is drawn per clip and the upper bound uses the clip's own length, so what a
+    clip can get does not depend on the other clips; a clip shorter than one span is an error, where Hugging Face hides
+    the batch's last frame, which is padding. Unlike fairseq's, no span is cut to make all clips' counts equal.
     """
     return _sample_spans(frame_lengths, frames, prob, span, min_spans, generator)
 
@@ -106,23 +106,24 @@ def _sample_spans(
     span: int,
     min_spans: int,
     generator: torch.Generator | None,
-    what: str = "real frames",
+    what: str = "valid frames",
 ) -> Tensor:
     """Spans within the first ``lengths`` of ``size`` positions. Shapes: (B,) -> (B, size), bool."""
     check_spans(lengths, size, prob, span, min_spans, what)
-    device = lengths.device if generator is None else generator.device
-    real = lengths.to(device)
+    output_device = lengths.device
+    device = output_device if generator is None else generator.device
+    lengths = lengths.to(device)
 
-    epsilon = torch.rand(real.shape, generator=generator, device=device, dtype=torch.float64)  # (B,)
-    count = (prob * real / span + epsilon).floor().long()  # (B,): probabilistic rounding
-    count = torch.minimum(count.clamp(min=min_spans), real // span)
+    epsilon = torch.rand(lengths.shape, generator=generator, device=device, dtype=torch.float64)  # (B,)
+    count = (prob * lengths / span + epsilon).floor().long()  # (B,): probabilistic rounding
+    count = torch.minimum(count.clamp(min=min_spans), lengths // span)
 
     position = torch.arange(size, device=device)  # (T,)
-    score = torch.rand(len(real), size, generator=generator, device=device)  # (B, T)
-    score = score.masked_fill(position > (real - span)[:, None], 2.0)  # no whole span fits here: these come last
+    score = torch.rand(len(lengths), size, generator=generator, device=device)  # (B, T)
+    score = score.masked_fill(position > (lengths - span)[:, None], 2.0)  # no whole span fits here: these come last
     rank = score.argsort(dim=1).argsort(dim=1)  # (B, T): place of each position in a random order
     starts = rank < count[:, None]  # (B, T): so no start is drawn twice
 
     begun = starts.cumsum(dim=1)  # (B, T): spans that begin here or earlier
     ended = F.pad(begun, (span, 0))[:, :size]  # (B, T + span) -> (B, T): those that began `span` or more positions ago
-    return (begun > ended).to(lengths.device)
+    return (begun > ended).to(output_device)

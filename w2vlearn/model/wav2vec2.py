@@ -9,16 +9,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from w2vlearn import masks
+from w2vlearn import padding_masks
 from w2vlearn.config import Wav2Vec2Config
 from w2vlearn.geometry import FrameGeometry
 from w2vlearn.model.adapter import Wav2Vec2Adapter
-from w2vlearn.model.checks import check_input, check_sample_mask
 from w2vlearn.model.encoder import Wav2Vec2Encoder, Wav2Vec2EncoderStableLayerNorm
 from w2vlearn.model.feature_encoder import Wav2Vec2FeatureEncoder
 from w2vlearn.model.feature_projection import Wav2Vec2FeatureProjection
 from w2vlearn.model.initialise import initialise
-from w2vlearn.model.mask_checks import check_time_mask
+from w2vlearn.model.input_checks import check_input_values, check_sample_mask, check_spans, check_time_mask
 from w2vlearn.model.outputs import Wav2Vec2Output
 from w2vlearn.model.time_masks import apply_feature_mask, apply_time_mask, sample_feature_mask, sample_time_mask
 
@@ -62,7 +61,7 @@ class Wav2Vec2Model(nn.Module):
         input_values : Tensor
             Waveforms, right-padded. Shape: (B, L), floating point as the weights.
         attention_mask : Tensor, optional
-            Sample mask. Shape: (B, L), bool or integer, True = real. Without it every sample counts as real.
+            Sample mask. Shape: (B, L), bool or integer, True = valid. Without it every sample counts as valid.
         mask_time_indices : Tensor, optional
             Time mask: frames to hide. Shape: (B, T), bool, True = hidden, never on padded frames. One that is given is
             always applied, in eval mode and without ``apply_spec_augment`` too. If none is given, train mode draws one
@@ -77,29 +76,29 @@ class Wav2Vec2Model(nn.Module):
         Raises
         ------
         TypeError, ValueError
-            See :mod:`w2vlearn.model.checks`; raised before anything is computed.
+            See :mod:`w2vlearn.model.input_checks`; raised before anything is computed.
         """
-        check_input(input_values, self.geometry, self.feature_projection.projection.weight.dtype)
+        check_input_values(input_values, self.geometry, self.feature_projection.projection.weight.dtype)
+        sample_mask = None  # every sample is valid
         if attention_mask is not None:
-            attention_mask = check_sample_mask(attention_mask, input_values, self.geometry)  # (B, L) bool
-        augment = self.training and self.config.apply_spec_augment
-        check_time_mask(mask_time_indices, input_values, attention_mask, self.geometry, self.config, augment)
+            sample_mask = check_sample_mask(attention_mask, input_values, self.geometry)  # (B, L) bool
+        frame_lengths = self._frame_lengths(input_values, sample_mask)  # (B, L) -> (B,): valid frames per clip
+        self._check_time_mask(mask_time_indices, frame_lengths, input_values)
 
         extract_features = self.feature_extractor(input_values)  # (B, L) -> (B, C, T)
         extract_features = extract_features.transpose(1, 2)  # (B, C, T) -> (B, T, C): one row per frame
-        frame_lengths = self._frame_lengths(input_values, attention_mask)  # (B, L) -> (B,)
-        frame_mask = masks.frame_mask(frame_lengths, extract_features.shape[1])  # (B,) -> (B, T)
+        frame_mask = padding_masks.frame_mask(frame_lengths, extract_features.shape[1])  # (B,) -> (B, T)
 
         hidden_states, extract_features = self.feature_projection(extract_features)  # (B, T, C) -> (B, T, D), (B, T, C)
         # hidden frames become the mask vector: (B, T, D) stays, the time mask (B, T) says where
-        hidden_states, time_mask = self._hide(hidden_states, mask_time_indices, frame_lengths, augment)
+        hidden_states, time_mask = self._hide(hidden_states, mask_time_indices, frame_lengths)
         hidden_states, collected = self.encoder(
-            hidden_states, attention_mask=None if attention_mask is None else frame_mask
-        )
+            hidden_states, attention_mask=None if sample_mask is None else frame_mask
+        )  # (B, T, D) -> (B, T, D), depth + 1 times (B, T, D)
         if self.adapter is not None:
             hidden_states = self.adapter(hidden_states)  # (B, T, D) -> (B, T', A)
             frame_lengths = self.adapter.frame_lengths(frame_lengths)  # (B,) -> (B,)
-            frame_mask = masks.frame_mask(frame_lengths, hidden_states.shape[1])  # (B,) -> (B, T')
+            frame_mask = padding_masks.frame_mask(frame_lengths, hidden_states.shape[1])  # (B,) -> (B, T')
         return Wav2Vec2Output(
             last_hidden_state=hidden_states,
             extract_features=extract_features,
@@ -109,18 +108,46 @@ class Wav2Vec2Model(nn.Module):
             hidden_states=collected if output_hidden_states else None,
         )
 
+    def _frame_lengths(self, input_values: Tensor, sample_mask: Tensor | None) -> Tensor:
+        """Valid frames per clip. Shapes: (B, L), (B, L) or None -> (B,), int64."""
+        if sample_mask is None:
+            sample_mask = torch.ones_like(input_values, dtype=torch.bool)  # (B, L)
+        return self.geometry.frame_counts(sample_mask.sum(dim=1))  # (B, L) -> (B,) samples -> (B,) frames
+
+    def _check_time_mask(self, time_mask: Tensor | None, frame_lengths: Tensor, input_values: Tensor) -> None:
+        """The boundary again: a time mask that is given fits the clips; one that will be drawn finds room in them."""
+        config = self.config
+        samples = input_values.shape[1]
+        frames = None if torch.compiler.is_exporting() else self.geometry.frame_count(samples)
+        if time_mask is not None:
+            check_time_mask(time_mask, frame_lengths, frames, samples)
+            if not hasattr(self, "masked_spec_embed"):
+                raise ValueError(
+                    "this model has no mask vector (masked_spec_embed) to put in place of hidden frames, because it "
+                    "was built with mask_time_prob = 0 and mask_feature_prob = 0; build it with mask_time_prob > 0"
+                )
+        elif self._augments and config.mask_time_prob > 0 and frames is not None:
+            check_spans(
+                frame_lengths, frames, config.mask_time_prob, config.mask_time_length, config.mask_time_min_masks
+            )
+
+    @property
+    def _augments(self) -> bool:
+        """Whether this call draws the masks of SpecAugment."""
+        return self.training and self.config.apply_spec_augment
+
     def _hide(
-        self, hidden_states: Tensor, time_mask: Tensor | None, frame_lengths: Tensor, augment: bool
+        self, hidden_states: Tensor, time_mask: Tensor | None, frame_lengths: Tensor
     ) -> tuple[Tensor, Tensor | None]:
         """Apply the time mask, given or drawn, and SpecAugment's feature mask. Shapes: (B, T, D) -> same, (B, T)."""
         config, (clips, frames, features) = self.config, hidden_states.shape
-        if time_mask is None and augment and config.mask_time_prob > 0:
+        if time_mask is None and self._augments and config.mask_time_prob > 0:
             time_mask = sample_time_mask(
                 frame_lengths, frames, config.mask_time_prob, config.mask_time_length, config.mask_time_min_masks
             )  # (B,) -> (B, T)
         if time_mask is not None:
             hidden_states = apply_time_mask(hidden_states, time_mask, self.masked_spec_embed)
-        if augment and config.mask_feature_prob > 0:
+        if self._augments and config.mask_feature_prob > 0:
             feature_mask = sample_feature_mask(
                 clips,
                 features,
@@ -131,9 +158,3 @@ class Wav2Vec2Model(nn.Module):
             )  # (B, D)
             hidden_states = apply_feature_mask(hidden_states, feature_mask)
         return hidden_states, time_mask
-
-    def _frame_lengths(self, input_values: Tensor, sample_mask: Tensor | None) -> Tensor:
-        """Real frames per clip. Shapes: (B, L), (B, L) or None -> (B,), int64."""
-        if sample_mask is None:
-            sample_mask = torch.ones_like(input_values, dtype=torch.bool)
-        return masks.frame_lengths(sample_mask.sum(dim=1), self.geometry.kernels, self.geometry.strides)

@@ -1,57 +1,43 @@
-"""Two runs side by side: what differs between traces, and what padding did to each layer."""
+"""Two runs side by side: what differs between traces, what padding did to each layer, what a check of formulas says."""
 
 from __future__ import annotations
 
-import textwrap
 from typing import Any
 
-from w2vlearn.show.grid import grid, unbreakable
-from w2vlearn.show.rows import per_clip
+from w2vlearn.show.canvas import Picture
+from w2vlearn.show.charts import heat_map
+from w2vlearn.show.sentences import convention, leak_reason, operation, per_clip
+from w2vlearn.show.table import NOTHING, Document, Table, unbreakable
+from w2vlearn.tracing.records import MaskSeen
 
 _FEW = 3  # so many names are listed in full
+_MANY = 20  # so many differences
 
 
-def diff_text(diff: Any) -> str:
-    """A `Diff` as plain text: letters first, then what no letter explains."""
-    lines = [f"before: {diff.before}", f"after:  {diff.after}", ""]
+def diff_document(diff: Any) -> Document:
+    """A `Diff`: letters first, then what no letter explains."""
+    blocks: list[Any] = [f"before: {diff.before}", f"after:  {diff.after}", ""]
     if diff.letters:
-        lines += [grid(["letter", "before", "after"], _letter_rows(diff)), ""]
+        letters = [[c.letter, *(NOTHING if n is None else str(n) for n in (c.before, c.after))] for c in diff.letters]
+        blocks += [Table(("letter", "before", "after"), letters, "What differs, by letter"), ""]
     else:
-        lines += ["no letter differs", ""]
+        blocks += ["no letter differs", ""]
     if diff.layers:
-        lines += [grid(["layers", "what", "before", "after"], _layer_rows(diff)), ""]
-    lines += [*diff.notes, _same(diff)]
-    return "\n".join(lines)
+        layers = [[_names(c.names), c.field, _value(c, c.before), _value(c, c.after)] for c in diff.layers]
+        blocks += [Table(("layers", "what", "before", "after"), layers, "What no letter explains"), ""]
+    same = f"{diff.same} layers are the same in letters" + ("" if diff.layers else "; nothing else differs")
+    return Document([*blocks, *diff.notes, same])
 
 
-def diff_html(diff: Any) -> str:
-    """A `Diff` as accessible HTML tables; says the same as `diff_text`."""
-    from w2vlearn.show import html
-
-    parts = [f"<div>before: {_escape(diff.before)}<br>after: {_escape(diff.after)}</div>"]
-    if diff.letters:
-        parts.append(html.grid(["letter", "before", "after"], _letter_rows(diff), caption="What differs, by letter"))
-    if diff.layers:
-        caption = "What no letter explains"
-        parts.append(html.grid(["layers", "what", "before", "after"], _layer_rows(diff), caption=caption))
-    parts += [f"<div>{_escape(line)}</div>" for line in (*diff.notes, _same(diff))]
-    return "".join(parts)
-
-
-def _letter_rows(diff: Any) -> list[list[str]]:
-    return [[c.letter, _number(c.before), _number(c.after)] for c in diff.letters]
-
-
-def _layer_rows(diff: Any) -> list[list[str]]:
-    return [[_names(c.names), c.field, c.before or "–", c.after or "–"] for c in diff.layers]
-
-
-def _same(diff: Any) -> str:
-    return f"{diff.same} layers are the same in letters" + ("; nothing else differs" if not diff.layers else "")
-
-
-def _number(value: int | None) -> str:
-    return "–" if value is None else str(value)
+def _value(change: Any, value: Any) -> str:
+    """One side of a change: letters, a mask, a status, or whether the layer exists."""
+    if value is None or value == ():
+        return NOTHING
+    if change.field.startswith("only in"):
+        return "there"
+    if isinstance(value, MaskSeen):
+        return ", ".join([f"{value.kind} mask", value.form, convention(value)])
+    return f"({', '.join(map(str, value))})" if isinstance(value, tuple) else str(value)
 
 
 def _names(names: tuple[str, ...]) -> str:
@@ -59,105 +45,103 @@ def _names(names: tuple[str, ...]) -> str:
     return "\n".join(shown + ([f"… and {len(names) - _FEW} more"] if len(names) > _FEW else []))
 
 
-def leak_text(report: Any, fold: bool = True) -> str:
-    """A `LeakReport` as plain text; ``fold`` keeps to the stages, the numbered layers and the way in."""
-    table = grid(_LEAK_HEADERS[: 2 + len(report.runs)], _leak_rows(report, fold), align="ll" + "l" * len(report.runs))
-    words = [textwrap.fill(line, 118, subsequent_indent="  ") for line in _leak_words(report)]
-    return "\n".join([*_leak_heading(report), "", table, "", *words])
+def check_document(report: Any) -> Document:
+    """A `CheckReport`: whether a run agrees with the formulas, and where it does not."""
+    compared = (
+        f"{report.layers} layer calls, {report.tensors} shapes, {report.masks} masks, "
+        f"{report.counts} counts of valid positions"
+    )
+    if report.ok:
+        blocks: list[Any] = [f"agrees: {compared} compared"]
+    else:
+        many = len(report.differences)
+        rows = [_difference(difference) for difference in report.differences[:_MANY]]
+        blocks = [f"differs in {many} place{'s' * (many != 1)}: {compared} compared", ""]
+        blocks += [Table(("layer", "what", "formula", "observed"), rows, "Where the run and the formulas differ"), ""]
+        if many > _MANY:
+            blocks.append(f"… and {many - _MANY} more, see .differences")
+    return Document([*blocks, *(f"note: {note}" for note in report.notes)])
 
 
-def leak_html(report: Any, fold: bool = True) -> str:
-    """A `LeakReport` as accessible HTML; says the same as `leak_text`."""
-    from w2vlearn.show import html
-
-    heading, caption = _leak_heading(report)
-    table = html.grid(_LEAK_HEADERS[: 2 + len(report.runs)], _leak_rows(report, fold), caption=caption)
-    return f"<div>{_escape(heading)}</div>{table}" + "".join(f"<div>{_escape(w)}</div>" for w in _leak_words(report))
+def _difference(difference: Any) -> list[str]:
+    name = (difference.name or "the model itself") + (f" (call {difference.call})" if difference.call else "")
+    letters = f" = {_shape(difference.formula)}" if difference.formula else ""
+    return [name, difference.what, f"{_shape(difference.expected)}{letters}", _shape(difference.found)]
 
 
-def leak_figure(report: Any, clip: int, masked: bool) -> Any:
-    """Heat map of the relative difference over layers and real frames of one clip, with alt text from the same data."""
-    from w2vlearn.show.figure import heat_map
+def _shape(value: Any) -> str:
+    return f"({', '.join(map(str, value))})" if isinstance(value, tuple) else str(value)
 
+
+def leak_document(report: Any, fold: bool = True) -> Document:
+    """A `LeakReport`; ``fold`` keeps to the stages, the numbered layers and the way in."""
+    caption = (
+        "relative difference at valid positions, worst clip: 0 = untouched but for float error, ! = padding got in"
+    )
+    entries = {run.entry for run in report.runs}
+    rows = []
+    for layer in report.runs[-1].layers:
+        if not fold or layer.name in entries or _is_landmark(layer):
+            cells = [_leak_cell(layer.name, run) for run in report.runs]
+            rows.append([layer.name or report.model_name, operation(layer.operation).replace("->", "→"), *cells])
+    headers = ("layer", "what it does", "without mask", "with mask")[: 2 + len(report.runs)]
+    heading = (
+        f"Padding leak of {report.model_name}: clips of {per_clip(report.lengths)} samples, "
+        "each alone against all in one batch"
+    )
+    ends = [_leak_sentence(run) for run in report.runs] + ([report.note] if report.note else [])
+    return Document([heading, caption, "", Table(headers, rows, caption, "l" * len(headers)), "", *ends])
+
+
+def _is_landmark(layer: Any) -> bool:
+    """A row to steer by: the model, its stages, its numbered layers; not what is inside those."""
+    parts = layer.name.split(".")
+    numbers = [index for index, part in enumerate(parts) if part.isdigit()]
+    if numbers:
+        return numbers == [len(parts) - 1]
+    outer = len(parts) <= 2 and layer.operation.kind not in ("dropout", "layer norm")
+    return outer or layer.name.endswith("embed")
+
+
+def _leak_cell(name: str, run: Any) -> str:
+    layer = next((layer for layer in run.layers if layer.name == name), None)
+    if layer is None:
+        return NOTHING
+    if layer.relative <= run.tolerance:  # whether it is bitwise untouched depends on the processor
+        return "0"
+    entry = " ← enters here" if name == run.entry else ""
+    return unbreakable(f"! {_told(layer.relative)}{entry}")
+
+
+def _told(relative: float) -> str:
+    """A difference with two digits, or one where it is small."""
+    relative = float(f"{relative:.4g}")  # float error is no reason to round up or down
+    return f"{relative:.2f}" if relative >= 0.01 else f"{relative:.0e}"
+
+
+def _leak_sentence(run: Any) -> str:
+    moved = run.worst.relative > run.tolerance
+    end = f"moved by {_told(run.worst.relative)} of its size" if moved else "untouched"
+    where = f"padding gets in at {run.entry or 'the model itself'}: {leak_reason(run)}"
+    where = leak_reason(run) if run.entry is None else where
+    return f"{'with mask' if run.masked else 'without mask'}: the output is {end}; {where}"
+
+
+def leak_figure(report: Any, clip: int | None = None, masked: bool = True) -> Picture:
+    """Heat map of the relative difference over layers and valid frames of one clip (the shortest unless said)."""
+    clip = report.shortest if clip is None else clip
     names, values = report.heat(clip, masked)
     run = report.with_mask if masked and report.with_mask is not None else report.without_mask
     landmarks = {layer.name for layer in run.layers if layer.name == run.entry or _is_landmark(layer)}
     kept = [index for index, name in enumerate(names) if name in landmarks]
     names, values = [names[index] or report.model_name for index in kept], values[kept]
     kind = "with mask" if run.masked else "without mask"
-    worst = values.max(dim=1).values
-    row = int(worst.argmax())
+    worst = [round(value, 3) for value in values.max(dim=1).values.tolist()]
+    row = max(range(len(worst)), key=worst.__getitem__)
     alt = (
-        f"Heat map, {kind}: {len(names)} layers by {values.shape[1]} real frames of clip {clip} "
+        f"Heat map, {kind}: {len(names)} layers by {values.shape[1]} valid frames of clip {clip} "
         f"({report.lengths[clip]} samples, padded to {max(report.lengths)}). Largest relative difference "
-        f"{float(worst[row]):.1e} at {names[row]}; padding touches {int((worst > run.tolerance).sum())} layers."
+        f"about {worst[row]:.1g} at {names[row]}; padding touches {sum(w > run.tolerance for w in worst)} layers."
     )
-    return heat_map(
-        values,
-        rows=names,
-        title=f"How far padding moved clip {clip}, {kind}",
-        x_label="real frame t",
-        floor=run.tolerance,
-        alt=alt,
-    )
-
-
-_LEAK_HEADERS = ["layer", "what it does", "without mask", "with mask"]
-
-
-def _leak_heading(report: Any) -> list[str]:
-    return [
-        f"Padding leak of {report.model_name}: clips of {per_clip(report.lengths)} samples, "
-        "each alone against all in one batch",
-        "relative difference at real positions, worst clip: 0 = untouched, ~ = float error only, ! = padding got in",
-    ]
-
-
-def _leak_rows(report: Any, fold: bool) -> list[list[str]]:
-    runs = report.runs
-    entries = {run.entry for run in runs}
-    rows = []
-    for layer in runs[-1].layers:
-        if fold and layer.name not in entries and not _is_landmark(layer):
-            continue
-        found = [next((other for other in run.layers if other.name == layer.name), None) for run in runs]
-        cells = [_leak_cell(leak, run) for leak, run in zip(found, runs, strict=True)]
-        rows.append([layer.name or report.model_name, layer.what, *cells])
-    return rows
-
-
-def _is_landmark(layer: Any) -> bool:
-    """A row to steer by: the model, its stages, its numbered layers; not what is inside those."""
-    parts = layer.name.split(".")
-    numbered = [index for index, part in enumerate(parts) if part.isdigit()]
-    if numbered:
-        return numbered == [len(parts) - 1]
-    outer = len(parts) <= 2 and not layer.what.startswith(("dropout", "layer norm"))
-    return outer or layer.name.endswith("embed")
-
-
-def _leak_cell(layer: Any, run: Any) -> str:
-    if layer is None:
-        return "–"
-    if layer.relative == 0:
-        return "0"
-    sign = "!" if layer.relative > run.tolerance else "~"
-    number = f"{layer.relative:.2f}" if layer.relative >= 0.01 else f"{layer.relative:.0e}"
-    return unbreakable(f"{sign} {number}" + (" ← enters here" if layer.name == run.entry else ""))
-
-
-def _leak_words(report: Any) -> list[str]:
-    lines = []
-    for run in report.runs:
-        kind = "with mask" if run.masked else "without mask"
-        moved = run.worst.relative > run.tolerance
-        end = f"moved by {run.worst.relative:.2g} of its size" if moved else "untouched"
-        where = f"padding gets in at {run.entry}: {run.reason}" if run.entry else run.reason
-        lines.append(f"{kind}: the output is {end}; {where}")
-    return lines + ([report.note] if report.note else [])
-
-
-def _escape(text: str) -> str:
-    from html import escape
-
-    return escape(text)
+    title = f"How far padding moved clip {clip}, {kind}"
+    return heat_map(values, rows=names, title=title, x_label="valid frame t", floor=run.tolerance, alt=alt)

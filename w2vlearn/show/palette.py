@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,11 @@ STAGES: tuple[Stage, ...] = (WAVEFORM, FEATURE_ENCODER, PROJECTION, POSITIONS, T
 """The six stages that have a colour, in the order in which a clip passes them."""
 
 LOCK = "🔒"  # beside every size that no length can move
+# The same for HTML: drawn, for a machine without an emoji font shows an empty box.
+LOCK_SVG = (
+    '<svg aria-hidden="true" viewBox="0 0 12 14" style="height:0.9em;vertical-align:-0.1em"><path d="M3,6V4a3,3 0 0 1 '
+    '6,0V6" fill="none" stroke="currentColor" stroke-width="1.6"/><path d="M1,6h10v8h-10z" fill="currentColor"/></svg>'
+)
 WARNING = "⚠"  # beside a layer that mixes along time and was handed no mask
 MIXES_UNMASKED = f"none {WARNING} mixes time"
 
@@ -65,6 +71,7 @@ _PARTS: tuple[tuple[Stage, str], ...] = (
 )
 
 
+@lru_cache(4096)
 def stage_of(name: str, type_name: str = "") -> Stage:
     """Stage that a module belongs to, read from the parts of its dotted name.
 
@@ -99,6 +106,16 @@ def stage_of(name: str, type_name: str = "") -> Stage:
     return MODEL
 
 
+def marker(stage: Stage) -> str:
+    """A small square in the stage's colour for HTML, outlined so that it is seen on every background; decoration."""
+    if stage not in STAGES:
+        return ""
+    return (
+        '<span aria-hidden="true" style="display:inline-block;width:0.7em;height:0.7em;margin-right:0.5em;'
+        f'background:{stage.colour};border:1px solid currentColor"></span>'
+    )
+
+
 # ---------------------------------------------------------------------------------------------------- hatches
 
 HATCHES: dict[str, str] = {
@@ -106,9 +123,7 @@ HATCHES: dict[str, str] = {
     "unread": "dots: read by no frame",
     "time_mask": "cross-hatched: time mask",
 }
-"""What each hatch means, in the words of a legend. Real is solid and needs no entry."""
-
-MATPLOTLIB_HATCHES: dict[str, str] = {"padding": "////", "unread": "....", "time_mask": "xxxx"}
+"""What each hatch means, in the words of a legend. Valid is solid and needs no entry."""
 
 
 def svg_pattern(kind: str, identifier: str) -> str:
@@ -137,21 +152,3 @@ def svg_pattern(kind: str, identifier: str) -> str:
     return (
         f'<pattern id="{identifier}" width="{size}" height="{size}" patternUnits="userSpaceOnUse">{drawing}</pattern>'
     )
-
-
-# --------------------------------------------------------------------------------------------------- contrast
-
-
-def relative_luminance(colour: str) -> float:
-    """Relative luminance of ``"#rrggbb"``, 0 (black) to 1 (white). Source: WCAG 2.2, definition of that name."""
-    if not re.fullmatch(r"#[0-9a-fA-F]{6}", colour):
-        raise ValueError(f'wanted a colour like "#0072B2", found {colour!r}')
-    channels = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
-    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(one: str, other: str) -> float:
-    """Contrast ratio of two ``"#rrggbb"`` colours, 1 to 21. Source: WCAG 2.2, 1.4.3."""
-    low, high = sorted((relative_luminance(one), relative_luminance(other)))
-    return (high + 0.05) / (low + 0.05)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from w2vlearn.tracing.leak import LeakRun
-from w2vlearn.tracing.records import LayerRecord, MaskSeen, Operation
+from w2vlearn.show.palette import MIXES_UNMASKED, WARNING
+from w2vlearn.tracing.records import CALLED, LayerRecord, MaskSeen, Operation
 
+if TYPE_CHECKING:
+    from w2vlearn.tracing.leak import LeakRun
+
+ARROW = "→"
 DROPPED = "None: the library dropped an all-true mask"
 
 
@@ -101,7 +106,9 @@ def leak_reason(run: LeakRun) -> str:
     if "groupnorm" in kind:
         why = "takes mean and variance over the whole time axis, padding included; no mask can undo that"
     elif "attention" in kind:
-        why = "attends to padded frames" + ("; its mask did not keep them out" if layer.mask != "none" else ": it got no mask")
+        why = "attends to padded frames" + (
+            "; its mask did not keep them out" if layer.mask != "none" else ": it got no mask"
+        )
     elif "conv" in kind:
         why = "reads neighbouring positions, padded ones included"
         why += "" if run.masked else "; without a mask nobody set them to zero"
@@ -129,8 +136,47 @@ def _mask_step(record: LayerRecord) -> str:
     return text
 
 
+def mask_seen(record: LayerRecord) -> str:
+    """What a layer knows of padding: the mask it was handed, on two lines; "–" if it needs none; else the warning."""
+    if record.is_mask_step:
+        return "makes it"
+    mask = record.mask
+    if mask is None:
+        return MIXES_UNMASKED if record.mixes_time and record.status == CALLED else "–"
+    if mask.form == "none":
+        return f"{mask.kind} mask\ndropped, all valid"
+    text = f"{mask.kind} mask\n{sizes(mask.shape)} {mask.dtype if mask.form == 'object' else mask.form}"
+    if mask.form == "bool" and mask.true_means == "padding":
+        text += "\nTrue = padding"
+    # A model whose own mask arithmetic is off by one shows here: it marks other positions than the clip has alone.
+    if mask.kind in ("frame", "attention") and None not in (mask.valid, record.valid) and mask.valid != record.valid:
+        text += f"\n{WARNING} marks {per_clip(mask.valid)}"
+    return text.replace("\n ", "\n")
+
+
+def per_clip(counts: Sequence[object] | None, most: int = 8) -> str:
+    """Counts per clip in one cell: ``"49, 73, 124"``; more than ``most`` clips are shortened in the middle."""
+    if counts is None:
+        return "–"
+    words = [str(count) for count in counts]
+    if len(words) > most:
+        words = [*words[: most - 2], "…", words[-1]]
+    return ", ".join(words)
+
+
+def in_words(numbers: Sequence[int]) -> str:
+    """``"49, 73 and 124"``; of more than eight, the first six and the last."""
+    head, _, last = per_clip(numbers).rpartition(", ")
+    return f"{head} and {last}" if head else last
+
+
+def sizes(shape: Sequence[object]) -> str:
+    """``"3×1×124×124"``."""
+    return "×".join(map(str, shape))
+
+
 def _sizes(values: Sequence[object]) -> str:
-    return " x ".join(str(value) for value in values)
+    return " x ".join(map(str, values))
 
 
 def _numbers(values: Sequence[int]) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property, lru_cache
 
 from w2vlearn.show.palette import MODEL, Stage, stage_of
+from w2vlearn.tracing.records import CALLED, LayerRecord
 
 # Leaves that neither change a shape nor look along time nor own a weight; level "layers" leaves them out.
 _QUIET_TYPES = re.compile(
@@ -19,15 +20,32 @@ _QUIET_TYPES = re.compile(
 class Node:
     """One call and the calls that it made."""
 
-    record: Any
+    record: LayerRecord
     children: list[Node] = field(default_factory=list)
 
+    @cached_property
     def size(self) -> int:
-        """Calls here and below."""
-        return 1 + sum(child.size() for child in self.children)
+        """Number of calls: this one and all below."""
+        return 1 + sum(child.size for child in self.children)
+
+    @cached_property
+    def signature(self) -> tuple:
+        """What must be equal for two layers to share a line: everything a row shows, the whole inside included."""
+        record, mask = self.record, self.record.mask
+        return (
+            record.type,
+            record.operation,
+            tuple(end and (end.letters, end.shape) for end in (record.input, record.output)),
+            mask and (mask.kind, mask.form, mask.shape, mask.dtype, mask.true_means, mask.valid),
+            record.mixes_time,
+            record.valid,
+            record.parameters,
+            record.status,
+            tuple(child.signature for child in self.children),
+        )
 
 
-def tree(records: Iterable[Any]) -> list[Node]:
+def tree(records: Iterable[LayerRecord]) -> list[Node]:
     """Calls nested by depth: each lies in the nearest earlier one that is less deep."""
     roots: list[Node] = []
     stack: list[Node] = []
@@ -40,47 +58,29 @@ def tree(records: Iterable[Any]) -> list[Node]:
     return roots
 
 
-def _quiet(node: Node) -> bool:
-    """True for a leaf that the level "layers" leaves out: it changes no shape, owns no weight, sees no mask."""
-    record = node.record
-    if ".parametrizations." in f".{record.name}.":
-        return True
-    if node.children or record.is_mask_step or record.skipped or record.parameters or record.mixes_time or record.mask:
-        return False
-    before, after = record.input, record.output
-    same = before is not None and after is not None and tuple(before.shape) == tuple(after.shape)
-    return same and bool(_QUIET_TYPES.search(record.type))
-
-
 def without_quiet(nodes: list[Node]) -> list[Node]:
     """The tree without the leaves that change nothing (dropouts, activations)."""
     return [Node(node.record, without_quiet(node.children)) for node in nodes if not _quiet(node)]
 
 
-def _signature(node: Node) -> tuple:
-    """What must be equal for two layers to share a line: everything a row shows, the whole inside included."""
+def _quiet(node: Node) -> bool:
+    """True for a leaf that the level "layers" leaves out: it changes no shape, owns no weight, sees no mask."""
     record = node.record
-    mask = record.mask and (
-        record.mask.kind,
-        record.mask.form,
-        tuple(record.mask.shape),
-        record.mask.convention,
-        record.mask.real,
-    )
-    ends = tuple(end and (tuple(end.letters), tuple(end.shape)) for end in (record.input, record.output))
-    return (
-        record.type,
-        record.what,
-        ends,
-        mask,
-        record.mixes_time,
-        record.valid,
-        record.parameters,
-        record.skipped,
-        tuple(_signature(child) for child in node.children),
-    )
+    if record.operation.kind == "parametrization" or ".parametrizations." in f".{record.name}.":
+        return True
+    if node.children or record.is_mask_step or record.status != CALLED:
+        return False
+    if record.parameters or record.mixes_time or record.mask:
+        return False
+    return _same_shape(record.input, record.output) and _quiet_type(record.type)
 
 
+@lru_cache(1024)
+def _quiet_type(name: str) -> bool:
+    return bool(_QUIET_TYPES.search(name))
+
+
+@lru_cache(4096)
 def numbered(name: str) -> tuple[str, int] | None:
     """``"encoder.layers.3"`` -> ``("encoder.layers", 3)``; None for a name that does not end in a number."""
     head, _, last = name.rpartition(".")
@@ -91,20 +91,17 @@ def groups(nodes: list[Node], fold: bool) -> list[list[Node]]:
     """Neighbours that are equal and numbered one after the other, together; without folding, one call each."""
     groups: list[list[Node]] = []
     for node in nodes:
-        if fold and groups and _follows(groups[-1][-1].record, node.record) and _equal(groups[-1][-1], node):
+        previous = groups[-1][-1] if groups else None
+        if fold and previous and _follows(previous.record, node.record) and previous.signature == node.signature:
             groups[-1].append(node)
         else:
             groups.append([node])
     return groups
 
 
-def _follows(before: Any, here: Any) -> bool:
-    one, two = numbered(before.name), numbered(here.name)
-    return one is not None and two == (one[0], one[1] + 1) and before.call == here.call
-
-
-def _equal(one: Node, two: Node) -> bool:
-    return _signature(one) == _signature(two)
+def _follows(one: LayerRecord, two: LayerRecord) -> bool:
+    first, second = numbered(one.name), numbered(two.name)
+    return first is not None and second == (first[0], first[1] + 1) and one.call == two.call
 
 
 def single_inside(node: Node) -> Node | None:
@@ -112,12 +109,14 @@ def single_inside(node: Node) -> Node | None:
     if len(node.children) != 1 or not node.record.name:
         return None
     outer, inner = node.record, node.children[0].record
-    if inner.is_mask_step or inner.parameters != outer.parameters or outer.mask != inner.mask or inner.skipped:
+    if inner.is_mask_step or inner.parameters != outer.parameters or outer.mask != inner.mask:
         return None
     # The way in may gain an axis of channels; the way out must have the same shape.
-    after_outer, after_inner = outer.output, inner.output
-    same = after_outer is not None and after_inner is not None and tuple(after_outer.shape) == tuple(after_inner.shape)
-    return node.children[0] if same else None
+    return node.children[0] if inner.status == CALLED and _same_shape(outer.output, inner.output) else None
+
+
+def _same_shape(one: object, two: object) -> bool:
+    return one is not None and two is not None and one.shape == two.shape
 
 
 def stages_only(nodes: list[Node], above: Stage | None) -> list[Node]:
@@ -129,3 +128,11 @@ def stages_only(nodes: list[Node], above: Stage | None) -> list[Node]:
         opens = stage is not above or (stage is MODEL and node.children)
         kept += [Node(node.record, inner)] if opens or node.record.is_mask_step else inner
     return kept
+
+
+def mask_steps(nodes: list[Node]) -> list[Node]:
+    """The mask steps below ``nodes``, without what lies around them."""
+    steps: list[Node] = []
+    for node in nodes:
+        steps += [Node(node.record)] if node.record.is_mask_step else mask_steps(node.children)
+    return steps

@@ -115,7 +115,7 @@ def read_json(path: str | os.PathLike[str], what: str) -> Any:
     except UnicodeDecodeError as error:
         raise ValueError(f"{str(path)!r} is not text, so it holds no {what} that was saved here") from error
     except json.JSONDecodeError as error:
-        cut = error.pos >= len(text.rstrip()) - 1 or f'"{FORMAT}"' in text[:80]
+        cut = error.pos >= len(text.rstrip()) - 1 or '"format": "w2vlearn' in text[:80]
         why = "it is cut off" if cut else "it is no JSON"
         raise ValueError(
             f"{str(path)!r} cannot be read as a {what}: {why} (line {error.lineno}: {error.msg})"

@@ -1,0 +1,29 @@
+"""The course's own code, beside its notebooks: predictions compared, exercises checked, the map, sound, a slider.
+
+What a lesson says (its predictions, exercises, hints, solutions, wrong answers) is Markdown, ``lesson_02.md``; what it
+computes with is Python, ``lesson_02.py``. The package ``w2vlearn`` knows nothing of either.
+"""
+
+from importlib import import_module
+
+_MODULES = {
+    "check": "checker",
+    "compare": "predictions",
+    "lesson_map": "model_map",
+    "listen": "player",
+    "slide": "slider",
+}
+
+__all__ = list(_MODULES)
+
+
+def __getattr__(name: str):
+    if name not in _MODULES:
+        raise AttributeError(f"course has no {name!r}; it has {', '.join(__all__)}")
+    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

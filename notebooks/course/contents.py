@@ -1,0 +1,113 @@
+"""The twelve lessons: number, file, title, minutes, and which stages of the map each one is about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from course.exercise import Exercise, Prediction
+from course.lesson_text import read
+from w2vlearn import Wav2Vec2Config
+
+BASE = Wav2Vec2Config.base()
+
+__all__ = ["COURSE", "Lesson", "content", "exercise", "names_for", "prediction", "texts"]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One lesson as the course knows it.
+
+    Attributes
+    ----------
+    number : int
+        0 to 11.
+    file : str
+        Name of the notebook in ``notebooks/``, without its ending.
+    title : str
+        As in the notebook's heading.
+    minutes : int
+        For a learner who does the core exercises.
+    stages : tuple of str
+        Keys of the map's stages (`course.course_map.STAGES`) that the lesson is about; empty: the whole way.
+    """
+
+    number: int
+    file: str
+    title: str
+    minutes: int
+    stages: tuple[str, ...] = ()
+
+    @property
+    def heading(self) -> str:
+        """The notebook's H1, without the hash: ``"2 · From 16 000 samples to 49 frames"``."""
+        return f"{self.number} · {self.title}"
+
+
+COURSE: tuple[Lesson, ...] = (
+    Lesson(0, "00_the_question", "The question", 5),
+    Lesson(1, "01_waveforms_and_batches", "Waveforms and batches", 30, ("samples", "sample_mask")),
+    Lesson(2, "02_feature_encoder", "From samples to frames", 45, ("feature_encoder",)),
+    Lesson(3, "03_feature_projection", f"{BASE.conv_dim[-1]} becomes {BASE.hidden_size}", 25, ("projection",)),
+    Lesson(4, "04_masks", "Masks", 40, ("sample_mask", "frame_mask", "attention_mask")),
+    Lesson(5, "05_alone_or_in_a_batch", "Alone or in a batch", 40, ("samples", "feature_encoder", "frame_mask")),
+    Lesson(6, "06_positions_and_attention", "Positions and attention", 40, ("positions", "transformer")),
+    Lesson(7, "07_ctc", "From frames to text", 45, ("head",)),
+    Lesson(8, "08_pretraining", "Pre-training", 45, ("feature_encoder", "head")),
+    Lesson(9, "09_long_audio", "Long audio", 35),
+    Lesson(10, "10_your_own_model", "Your own model", 35),
+    Lesson(11, "11_error_gallery", "Error gallery", 30),
+)
+
+
+def _known(number: int) -> int:
+    if number not in range(len(COURSE)):
+        raise KeyError(f"there is no lesson {number}; lessons are numbered 0 to {len(COURSE) - 1}")
+    return number
+
+
+def content(number: int) -> ModuleType:
+    """The module that a lesson computes with, ``course.lesson_02`` for 2.
+
+    Raises
+    ------
+    KeyError
+        If there is no such lesson.
+    """
+    return import_module(f"course.lesson_{_known(number):02d}")
+
+
+@cache
+def texts(number: int) -> tuple[tuple[Prediction, ...], tuple[Exercise, ...]]:
+    """Predictions and exercises of a lesson, from its Markdown file."""
+    return read(Path(__file__).with_name(f"lesson_{_known(number):02d}.md"), content(number))
+
+
+def exercise(identifier: str) -> Exercise:
+    """The exercise called ``"2.1"``."""
+    return _look_up(str(identifier), 1, "exercise")
+
+
+def prediction(identifier: str) -> Prediction:
+    """The prediction called ``"2.1"``."""
+    return _look_up(str(identifier), 0, "prediction")
+
+
+def names_for(identifier: str) -> dict[str, Any]:
+    """What the texts of exercise or prediction ``"2.1"`` compute with: the names of its lesson's file."""
+    return vars(content(int(identifier.split(".")[0])))
+
+
+def _look_up(identifier: str, table: int, kind: str) -> Any:
+    try:
+        number = int(identifier.split(".")[0])
+    except ValueError:
+        raise KeyError(f'{kind}s are called like "2.1", found {identifier!r}') from None
+    known = {item.id: item for item in texts(number)[table]}
+    if identifier not in known:
+        raise KeyError(f"lesson {number} has no {kind} {identifier!r}; it has {', '.join(known) or 'none'}")
+    return known[identifier]

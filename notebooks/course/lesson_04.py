@@ -1,0 +1,191 @@
+"""Lesson 4: three masks, four ways of writing them, and nobody who complains."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from course.contents import COURSE
+from course.exercise import Case
+from w2vlearn import FrameGeometry, Wav2Vec2Config, Wav2Vec2Model, masks
+
+LESSON = COURSE[4]
+
+# ---------------------------------------------------------------- what prose computes with
+
+config = dataclasses.replace(Wav2Vec2Config.tiny(), feat_extract_norm="layer", conv_bias=True)
+geometry = FrameGeometry.from_config(config)
+T, SECOND = geometry.frame_count, geometry.sample_rate
+HOP, FIELD = geometry.hop, geometry.receptive_field
+LENGTHS = (SECOND, SECOND // 2, SECOND // 4)  # samples of the lesson's three clips
+FRAMES = [T(length) for length in LENGTHS]
+LONG = 10 * SECOND  # samples: the batch of ten seconds in prediction 4.1
+TORCHAUDIO, BILLION = "-10000", "-1e9"  # additive masks of torchaudio, and of many a tutorial
+HALF_MAX, HALF_MIN = int(torch.finfo(torch.float16).max), int(torch.finfo(torch.float16).min)
+TOLERANCE = "1e-5"
+SINGLE_MIN = f"{torch.finfo(torch.float32).min:.1e}"
+
+SETUP = """
+import torch
+from w2vlearn import FrameGeometry, Wav2Vec2Config, padding_masks
+geometry = FrameGeometry.from_config(Wav2Vec2Config.tiny())
+"""
+
+
+def shortcut(length: int, samples: int) -> int:
+    """Real frames by the shortcut: cut the remainder, reshape to (T, samples // T), padding if all of a row is."""
+    width = samples // T(samples)
+    return -(-min(length, T(samples) * width) // width)
+
+
+def hugging_face(lengths: tuple[int, ...], frames: int) -> list[int]:
+    """How many frames Hugging Face's code takes for real if these are the sums of the mask's rows."""
+    counts = []
+    for length in lengths:
+        for kernel, stride in zip(geometry.kernels, geometry.strides, strict=True):
+            length = (length - kernel) // stride + 1
+        counts.append(range(frames)[length - 1] + 1)  # index -2 is the last but one
+    return counts
+
+
+def refusal_of_one_row() -> str:
+    """PyTorch's words when the mask of one clip meets a batch of two: Hugging Face zeroes padding by indexing."""
+    base = Wav2Vec2Config.base()
+    try:
+        torch.zeros(2, T(SECOND), base.hidden_size)[torch.zeros(1, T(SECOND), base.hidden_size, dtype=torch.bool)]
+    except IndexError as error:
+        return f"IndexError: {error}"
+    return "nothing: it runs"
+
+
+def refusal_in_half() -> str:
+    """PyTorch's words when -1e9 is to be filled into float16."""
+    try:
+        torch.zeros(1, dtype=torch.float16).masked_fill(torch.tensor([True]), float(BILLION))
+    except RuntimeError as error:
+        return f"RuntimeError: {error}"
+    return "nothing: it runs"
+
+
+@cache
+def models() -> dict[str, tuple[Callable[[Tensor, Tensor | None], Tensor], str]]:
+    """What exercise 4.4 is tried on: functions (waveforms, sample mask or None) -> (B, T, D), and why each is right or not."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = Wav2Vec2Model(config).eval()
+
+    def with_frame_mask(encode: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor | None], Tensor]:
+        @torch.no_grad()
+        def run(waveforms: Tensor, mask: Tensor | None) -> Tensor:
+            hidden = model.feature_projection(model.feature_extractor(waveforms).transpose(1, 2))[0]  # (B, T, D)
+            if mask is None:
+                return model.encoder(hidden)[0]
+            lengths = geometry.frame_counts(mask.sum(1))
+            return encode(hidden, padding_masks.frame_mask(lengths, hidden.shape[1]))
+
+        return run
+
+    def second_unmasked(hidden: Tensor, real: Tensor) -> Tensor:
+        real = real.clone()
+        real[1:2] |= len(real) > 1
+        return model.encoder(hidden, real)[0]
+
+    def cut(waveforms: Tensor, mask: Tensor | None) -> Tensor:
+        return waveforms.unfold(1, FIELD, HOP)  # (B, L) -> (B, T, 400)
+
+    return {
+        "a model that uses its mask": (
+            with_frame_mask(lambda hidden, real: model.encoder(hidden, real)[0]),
+            "Its short clips come out of the batch as they do alone.",
+        ),
+        "a model that drops its mask": (
+            with_frame_mask(lambda hidden, real: model.encoder(hidden)[0]),
+            "Attention looks at padding.",
+        ),
+        "a model that takes True for padding": (
+            with_frame_mask(lambda hidden, real: model.encoder(hidden, ~real)[0]),
+            "Attention looks at nothing but padding.",
+        ),
+        "a model that zeroes padding and tells attention nothing": (
+            with_frame_mask(lambda hidden, real: model.encoder(padding_masks.zero_padding(hidden, real))[0]),
+            "Zeros are still looked at: they take their share of the softmax, and the more of them, the more they take.",
+        ),
+        "a model that forgets the mask of the second clip": (
+            with_frame_mask(second_unmasked),
+            "One clip of three is moved, and that is one too many.",
+        ),
+        "a model that only cuts the waveform into frames": (cut, "No frame looks at another one."),
+        "the same with a millionth of float error": (
+            lambda waveforms, mask: cut(waveforms, mask) + 1e-6 * len(waveforms),
+            "Sums over a batch are added up in another order; the last digits may differ.",
+        ),
+    }
+
+
+def _cases_of_alone() -> list[Case]:
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        clips = [torch.randn(length) for length in (6_000, 4_500, 3_000)]
+    waveforms = torch.nn.utils.rnn.pad_sequence(clips, batch_first=True)
+    mask = padding_masks.sample_mask(torch.tensor([len(clip) for clip in clips]), waveforms.shape[1])
+    return [Case(run, waveforms, mask, because=why, label=name) for name, (run, why) in models().items()]
+
+
+def _rows(*counts: int, frames: int) -> Tensor:
+    return padding_masks.frame_mask(torch.tensor(counts), frames)
+
+
+def weight_of_padding() -> float:
+    """What padded keys weigh after the softmax, scores random, mask additive (finfo.min and torchaudio's)."""
+    scores, real = torch.randn(5, 7, generator=torch.Generator().manual_seed(0)), torch.arange(7) < 4
+    weights = [
+        (scores + torch.where(real, 0.0, low)).softmax(-1)[:, ~real]
+        for low in (torch.finfo(torch.float32).min, float(TORCHAUDIO))
+    ]
+    return float(torch.cat(weights).abs().max())
+
+
+# ---------------------------------------------------------------- exercises
+
+CASES = {
+    "4.1": lambda: [
+        Case(torch.tensor(LENGTHS), FRAMES[0]),
+        Case(
+            torch.tensor([719, 720, 400]),
+            2,
+            because="The second frame reads samples {{HOP}} to {{HOP + FIELD - 1}}; it is real from {{HOP + FIELD}} samples on.",
+        ),
+        Case(torch.tensor([23_456, 40_000]), T(40_000)),
+    ],
+    "4.2": lambda: [
+        Case(_rows(4, 2, 1, frames=4), label="frame_mask with 4, 2 and 1 real frames of 4"),
+        Case(_rows(3, 5, frames=5), label="frame_mask with 3 and 5 real frames of 5"),
+    ],
+    "4.3": lambda: [
+        Case(_rows(4, 2, frames=4), "real", 4, label="a bool mask, True = real"),
+        Case(_rows(4, 2, frames=4).long(), "real", 4, label="an integer mask, 1 = real"),
+        Case(~_rows(4, 1, frames=4), "padding", 4, label="a bool mask, True = padding"),
+        Case((~_rows(4, 1, frames=4)).to(torch.uint8), "padding", 4, label="an integer mask, 1 = padding"),
+        Case(padding_masks.additive_mask(_rows(3, 1, frames=3)), "additive", 3, label="an additive mask with finfo.min"),
+        Case(
+            torch.where(_rows(3, 1, frames=3), 0.0, -10_000.0),
+            "additive",
+            3,
+            label="an additive mask with {{TORCHAUDIO}}",
+        ),
+        Case(torch.tensor([5, 2, 0]), "lengths", 5, label="lengths 5, 2 and 0 of 5"),
+    ],
+    "4.4": _cases_of_alone,
+}
+
+
+# ---------------------------------------------------------------- sentences with "exactly", "never" or "always"
+
+CLAIMS = {
+    "padded keys weigh exactly 0": lambda: weight_of_padding() == 0,
+    "is never below": lambda: all(shortcut(n, LONG) >= T(n) for n in range(FIELD, LONG + 1)),
+}

@@ -1,0 +1,77 @@
+"""Lesson 10: what of all this holds for your own model."""
+
+from __future__ import annotations
+
+import torch
+
+from course.contents import COURSE
+from course.exercise import Case
+from w2vlearn import FrameGeometry, Wav2Vec2Config
+from w2vlearn.audio import example
+
+LESSON = COURSE[10]
+
+# ---------------------------------------------------------------- what prose computes with
+
+base, tiny = Wav2Vec2Config.base(), Wav2Vec2Config.tiny()
+geometry = FrameGeometry.from_config(base)
+T, SECOND, HOP, FIELD = geometry.frame_count, geometry.sample_rate, geometry.hop, geometry.receptive_field
+D, KERNEL = base.hidden_size, base.num_conv_pos_embeddings
+YES, DIGITS = len(example("yes")), len(example("digits"))  # samples
+LAYERS, STRIDE = base.num_adapter_layers, base.adapter_stride
+PER_GROUP = D // base.num_conv_pos_embedding_groups  # input channels of one group
+
+OWN_KERNELS, OWN_STRIDES = (10, 3, 3, 3, 3, 2), (5, 2, 2, 2, 2, 2)  # exercise 10.1: one convolution fewer
+own = FrameGeometry(OWN_KERNELS, OWN_STRIDES)
+
+WHISPER_SECONDS, MEL_HOP = 30, 160  # Whisper's window; samples between two mel frames
+MELS = WHISPER_SECONDS * SECOND // MEL_HOP  # mel frames that Whisper wants
+WHISPER_T = MELS // 2  # its second convolution has stride 2
+STACKED = 2  # mel frames that w2v-BERT puts side by side
+MEL_BANDS = 80
+CHECKPOINT = "facebook/wav2vec2-base-960h"
+
+SETUP = """
+import torch
+from w2vlearn import FrameGeometry
+"""
+
+
+def after_adapter(frames: int, layers: int = LAYERS) -> int:
+    """Frames that an adapter of some layers leaves: kernel 3, stride 2, one zero on either side."""
+    for _ in range(layers):
+        frames = (frames + 2 - base.adapter_kernel_size) // STRIDE + 1
+    return frames
+
+
+# ---------------------------------------------------------------- exercises
+
+
+def weight_cases() -> list[Case]:
+    """g and v of small convolutions, shapes (1, 1, K) and (out, in, K)."""
+    cases = []
+    for place, shape in enumerate([(2, 3, 2), (3, 2, 4)]):
+        generator = torch.Generator().manual_seed(place)
+        v = torch.randn(shape, generator=generator)
+        g = 1 + torch.rand(1, 1, shape[2], generator=generator)
+        because = "Each slice `weight[:, :, k]` has the length `g[0, 0, k]`, over both other axes together."
+        cases.append(Case(g, v, label=f"g {tuple(g.shape)}, v {shape}", because=because))
+    return cases
+
+
+CASES = {
+    "10.2": (
+        Case(T(SECOND), 3, because="The adapter of BASE, on one second."),
+        Case(50, 1),
+        Case(1, 3, because="A single frame stays one: its neighbours are zeros."),
+        Case(104, 3),
+        Case(9, 2),
+        Case(7, 0, because="No layer, no change."),
+    ),
+    "10.3": weight_cases,
+}
+
+
+# ---------------------------------------------------------------- sentences with "exactly", "never" or "always"
+
+CLAIMS = {}

@@ -1,0 +1,131 @@
+"""Lesson 11: famous errors and silent traps, each with the smallest input that shows it."""
+
+from __future__ import annotations
+
+import functools
+
+from course.contents import COURSE
+from course.exercise import Case
+from w2vlearn import FrameGeometry, Wav2Vec2Config
+
+LESSON = COURSE[11]
+
+# ---------------------------------------------------------------- what prose computes with
+
+config = Wav2Vec2Config.tiny()
+geometry = FrameGeometry.from_config(config)
+T, FIELD, HOP, SECOND = geometry.frame_count, geometry.receptive_field, geometry.hop, geometry.sample_rate
+TOO_SHORT = FIELD - 1  # samples
+SPAN = config.mask_time_length  # frames of one time mask
+SPAN_SAMPLES = geometry.samples_for(SPAN).start  # the shortest clip that holds one
+HALF_RANGE = 65_504  # largest finite number of float16
+BASE = Wav2Vec2Config.base()
+CHANNELS = 2  # left and right
+PHONE = 8_000  # samples per second of a telephone
+LOUDEST = 32_768  # of 16-bit samples
+
+# The text that torch and transformers print: a search for the message must find this page.
+MESSAGES = {
+    "short": (
+        "Calculated padded input size per channel: (1). Kernel size: (2). "
+        "Kernel size can't be greater than actual input size"
+    ),
+    "group norm": "Expected more than 1 value per channel when training, got input size [1, 24, 1]",
+    "span": "`mask_length` has to be smaller than `sequence_length`, but got `mask_length`: 10 and `sequence_length`: 9`",
+    "4-D": "Expected 2D (unbatched) or 3D (batched) input to conv1d, but got input of size: [1, 1, 1, 16000]",
+    "1-D": (
+        "Given groups=1, weight of size [24, 1, 10], expected input[1, 16000, 1] to have 1 channels, "
+        "but got 16000 channels instead"
+    ),
+    "mask batch": (
+        "The shape of the mask [1, 49, 48] at index 0 does not match the shape of the indexed tensor [2, 49, 48] at index 0"
+    ),
+    "double": "expected scalar type Double but found Float",
+    "short int": "expected scalar type Short but found Float",
+    "half": "value cannot be converted to type c10::Half without overflow",
+    "ragged": (
+        "Unable to convert output 'input_values' (type: list) to tensor: setting an array element with a sequence. "
+        "The requested array has an inhomogeneous shape after 1 dimensions."
+    ),
+    "rate": (
+        "was trained using a sampling rate of 16000. Please make sure that the provided `raw_speech` input was sampled "
+        "with 16000 and not 8000."
+    ),
+    "mono": "Only mono-channel audio is supported for input to Wav2Vec2FeatureExtractor",
+    "max_length": (
+        "When setting ``padding=PaddingStrategy.MAX_LENGTH``, make sure that max_length is defined"
+    ),
+    "50 columns": (
+        "The shape of the mask [1, 50] at index 1 does not match the shape of the indexed tensor [1, 49, 48] at index 1"
+    ),
+    "long mask": "index 1 is out of bounds for dimension 0 with size 1",
+    "no vector": "'Wav2Vec2Model' object has no attribute 'masked_spec_embed'",
+    "50 labels": "Expected input batch_size (49) to match target batch_size (50).",
+    "one-hot": "shape '[-1, 3]' is invalid for input of size 49",
+    "label": "Label values must be <= vocab_size: 32",
+    "x-vector": (
+        "Calculated padded input size per channel: (6). Kernel size: (7). "
+        "Kernel size can't be greater than actual input size"
+    ),
+}  # fmt: skip
+
+
+def reshape_and_all(samples: int, longest: int) -> int:
+    """Frames that the old shortcut leaves real: T equal parts, and only a part that is all padding counts as padding."""
+    frames = T(longest)
+    part = (longest - longest % frames) // frames
+    return min(frames, -(-samples // part))
+
+
+@functools.cache
+def batch_leaks() -> dict[str, float]:
+    """How far each silent trap moves the short clip's frames, relative to the clip alone; TINY, random weights."""
+    import torch
+
+    from course.traps import moved_by_traps
+
+    with torch.random.fork_rng():
+        return moved_by_traps()
+
+
+SETUP = """
+import torch
+from w2vlearn import FrameGeometry, Wav2Vec2Config
+geometry = FrameGeometry.from_config(Wav2Vec2Config.tiny())
+"""
+
+# ---------------------------------------------------------------- exercises
+
+CASES = {
+    "11.1": (Case(399), Case(400), Case(9), Case(100), Case(16_000), Case(0), Case(200)),
+    "11.2": lambda: _mask_cases(),
+    "11.3": (
+        Case(75_400, 91_000),
+        Case(91_000, 91_000),
+        Case(650, 16_000),
+        Case(400, 16_000),
+        Case(1306, 16_000),
+        Case(8_000, 160_000),
+    ),
+}
+
+
+def _mask_cases():
+    import torch
+
+    def mask(*lengths):
+        return torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+
+    return [
+        Case(mask(8, 5), because="A mask in Hugging Face's convention."),
+        Case(~mask(8, 5), because="The same batch, True = padding."),
+        Case(mask(9, 2, 1), because="Mostly padding, and right."),
+        Case(mask(4, 4), because="No padding at all."),
+        Case(~mask(4, 4), because="No padding, True = padding: all False."),
+        Case(~mask(9, 8, 8), because="Hardly any padding, True = padding."),
+    ]
+
+
+# ---------------------------------------------------------------- sentences with "exactly", "never" or "always"
+
+CLAIMS = {}

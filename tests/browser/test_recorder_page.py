@@ -1,0 +1,66 @@
+"""The recorder in JupyterLab: Chromium's fake microphone beeps, files are chosen, the keyboard is enough."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import soundfile
+
+CELLS = (
+    "from w2vlearn.widgets import record\nrecorder = record()\nrecorder",
+    "import ipywidgets\nsaid = ipywidgets.HTML()\n"
+    "def tell(_):\n"
+    "    wave = recorder.waveform\n"
+    "    loud = (wave.abs() > 0.01).float().mean()\n"
+    "    said.value = f'heard {recorder.source}: {tuple(wave.shape)} {wave.dtype} loud {loud:.3f}'\n"
+    "recorder.observe(tell, 'version')\nsaid",
+)
+
+
+def test_record_upload_choose(page, lab, tmp_path):
+    page.open_lesson(lab.add("voice.ipynb", *CELLS))
+    page.run_all()
+    controls = page.page.get_by_role("group", name="your own voice")
+    status = page.page.get_by_role("status").filter(has_text="frames")
+    status.get_by_text("digits, 2.10 s, 33628 samples").wait_for()
+
+    # the fake device beeps once a second; the keyboard starts and stops
+    button = controls.get_by_role("button", name="Record")
+    assert button.get_attribute("aria-pressed") == "false"
+    button.focus()
+    page.page.keyboard.press("Space")
+    controls.get_by_role("button", name="Stop", pressed=True).wait_for()
+    page.page.wait_for_timeout(2500)
+    page.page.keyboard.press("Enter")
+    heard = page.page.get_by_text(re.compile(r"heard microphone"))
+    heard.wait_for()
+    samples, loud = re.search(r"\((\d+),\) torch.float32 loud ([\d.]+)", heard.inner_text()).groups()
+    assert 16_000 < int(samples) < 6 * 16_000
+    assert 0.01 < float(loud) < 0.9  # beeps and silence between them
+    assert button.get_attribute("aria-pressed") == "false"
+    assert page.page.get_by_label("what you recorded or uploaded").is_visible()
+
+    soundfile.write(tmp_path / "me.wav", np.random.default_rng(0).normal(0, 0.1, (8000 * 300, 2)), 8000)
+    controls.get_by_label("or a sound file").set_input_files(tmp_path / "me.wav")  # 9.6 MB, five minutes
+    page.page.get_by_text("heard me.wav: (4800000,)").wait_for()
+
+    (tmp_path / "letter.txt").write_text("no sound")
+    controls.get_by_label("or a sound file").set_input_files(tmp_path / "letter.txt")
+    page.page.get_by_text("⚠ letter.txt: not audio").wait_for()
+
+    controls.get_by_label("or a built-in clip").select_option("yes")
+    page.page.get_by_text("heard yes: (16004,)").wait_for()
+
+
+def test_no_microphone_is_said_in_words(page, lab):
+    page.open_lesson(lab.add("no_microphone.ipynb", *CELLS))
+    page.run_all()
+    page.page.evaluate(
+        "() => { navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', 'NotFoundError') } }"
+    )
+    page.page.get_by_role("button", name="Record").click()
+    page.page.get_by_text("⚠ no microphone was found; plug one in, or upload").wait_for()
+    page.page.evaluate("() => { Object.defineProperty(navigator, 'mediaDevices', {value: undefined}) }")
+    page.page.get_by_role("button", name="Record").click()
+    page.page.get_by_text("localhost or https only").wait_for()

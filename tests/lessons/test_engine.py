@@ -1,0 +1,423 @@
+"""What the lessons stand on: the checker, predictions, the map, players, sliders, drafts."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import re
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from course import check, compare, contents, lesson_map, listen, slide
+from course.checker import judge_answer, verdict
+from course.differences import describe, difference, show
+from course.exercise import Case, Exercise, Prediction, Rule, Wrong
+from course.lesson_text import read
+from course.model_map import STAGES
+from course.predictions import explain
+from course.sandbox import attempt, describe_error
+from tools import draft
+from w2vlearn.audio import example
+
+HEAD = "def frame_count(samples):\n    return "
+COUNT = Exercise(
+    id="0.9",
+    title="how many frames?",
+    level="core",
+    minutes=5,
+    task="Count.",
+    name="frame_count",
+    stub="def frame_count(samples):\n    ...",
+    hints=("small", "large"),
+    solution="def frame_count(samples):\n    return max(0, (samples - 400) // 320 + 1)",
+    says="no frame below {{geometry.receptive_field}} samples.",
+    cases=(Case(399, because="No full window fits."), Case(400), Case(719), Case(720), Case(16_000)),
+    wrongs=(
+        Wrong(
+            "rate",
+            ("def frame_count(samples):\n    return samples // 320",),
+            "that is the rate, not the count of frames.",
+        ),
+        Wrong(
+            "below 0", ("def frame_count(samples):\n    return (samples - 401) // 320 + 1",), "0 frames is the least."
+        ),
+    ),
+)
+
+
+def said(answer, exercise=COUNT) -> str:
+    return str(judge_answer(exercise, answer))
+
+
+# ---------------------------------------------------------------- check
+
+
+def test_the_five_answers():
+    assert said(lambda L: max(0, (L - 400) // 320 + 1)) == "0.9 correct: no frame below 400 samples."
+    assert said(lambda L: None).startswith("0.9 not yet: the cell above is still as it was given.")
+    assert said(lambda L: L // 320) == "0.9 not yet: that is the rate, not the count of frames."
+    assert said(lambda L: (L - 400) // 320 + 1 if L > 400 else 1) == (
+        "0.9 not yet: for frame_count(399) you return 1, expected 0. No full window fits. (4 of 5 cases are\n  right.)"
+    )
+    assert said(49).startswith("0.9 not yet: this is the number 49 (int); hand over the function itself")
+
+
+def untouched_error(samples):
+    raise NotImplementedError
+
+
+@pytest.mark.parametrize("answer", [None, ..., untouched_error, lambda L: ..., lambda samples: None])
+def test_untouched(answer):
+    exercise = dataclasses.replace(COUNT, stub="def frame_count(samples):\n    return None")
+    assert judge_answer(exercise, answer).reason == "stub"
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda: 3, "breaks off: TypeError"),
+        (lambda L: (L - ...) // 320, "There is still a `...` in it."),
+        (lambda L: "49", "you return the text '49', expected the whole number 0"),
+        (lambda L: max(0.0, (L - 400) // 320 + 1.0), "0.0, a float; a count is a whole number"),
+        (lambda L: True, "you return True, expected the whole number 0"),
+        (lambda L: object(), "you return a value of type object"),
+        (lambda L: L // 320 if L > 399 else 1 / 0, "ZeroDivisionError: division by zero. No full window fits."),
+    ],
+)  # fmt: skip
+def test_what_a_learner_can_do_wrong(answer, words):
+    text = " ".join(said(answer).split())
+    assert words in text and text.startswith("0.9 not yet: ")
+
+
+def test_a_diagnosis_needs_every_case():
+    """One case out of five that differs, or an error with another text, and the wrong answer is not named."""
+    refuses = dataclasses.replace(
+        COUNT,
+        wrongs=(Wrong("refuses", ("def frame_count(samples):\n    raise ValueError('too short')",), "do not refuse."),),
+    )
+
+    def fails(text):
+        raise ValueError(text)
+
+    assert judge_answer(refuses, lambda L: fails("too short")).reason == "wrong: refuses"
+    assert judge_answer(refuses, lambda L: fails("another")).reason == "error"
+    assert judge_answer(COUNT, lambda L: L // 320 if L != 720 else 3).reason == "case"
+
+
+def test_a_judge_decides():
+    even = dataclasses.replace(
+        COUNT,
+        name="answer",
+        stub="answer = ...",
+        solution="answer = 4",
+        cases=(),
+        judge=lambda n: None if n % 2 == 0 else f"{n} is odd.",
+        wrongs=(Wrong("odd", ("answer = 3",), "this one is odd; take one that two divides."),),
+    )
+    assert judge_answer(even, 8).correct
+    assert judge_answer(even, 5).says == "5 is odd."
+    assert judge_answer(even, 3).reason == "wrong: odd"
+    assert "TypeError" in judge_answer(even, "x").says
+    assert judge_answer(even, ...).reason == "stub"
+
+
+def test_check_prints_and_never_raises(capsys):
+    check("0.1", None)
+    assert capsys.readouterr().out.startswith("0.1 not yet: ")
+    for unknown in ("0.77", "99.1", "nonsense", None):
+        check(unknown, 3)
+        assert "could not be checked" in capsys.readouterr().out
+    assert verdict("0.77", 3).reason == "kit"
+
+
+def test_endless_code_is_stopped_in_every_thread():
+    def endless():
+        while True:
+            pass
+
+    def sleepy():
+        while True:
+            with contextlib.suppress(Exception):
+                time.sleep(0.001)
+
+    outcomes = []
+    work = lambda: outcomes.extend(attempt(function, (), 0.05) for function in (endless, sleepy, lambda: 7))  # noqa: E731
+    work()
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(20)
+    told = [outcome.value if outcome.error is None else describe_error(outcome.error) for outcome in outcomes]
+    assert told == ["it did not finish in time (an endless loop?)"] * 2 + [7] + told[:2] + [7]
+
+
+# ---------------------------------------------------------------- reading a lesson
+
+TEXT = """# A lesson
+
+## Prediction 0.1 · within 0.02
+
+How many?
+
+```python
+prediction = None
+```
+
+**Because:** so it is.
+
+- `50`: the rate.
+
+## Exercise 0.1 · core · 5 minutes · within 0.01: how much?
+
+Work it out.
+
+```python
+def f(x):
+    return ...
+```
+
+1. One.
+2. Two.
+
+```python
+def f(x):
+    return max(0, x + 1)
+```
+
+**Correct:** well done.
+
+- **minus** `x + 1` → `x - 1`: other sign.
+- **two: edits** `max(0, ` → `(`, ` + 1` → nothing or `x + 1` → `2`: more.
+- **another** `x, 7` or `None` within 0.5: a value.
+- **long**: a body.
+  ```python
+  y = x
+  return y
+  ```
+"""
+
+
+def test_a_lesson_is_read(tmp_path):
+    path = tmp_path / "lesson.md"
+    path.write_text(TEXT, encoding="utf-8")
+    (prediction,), (exercise,) = read(path, contents)
+    assert (prediction.tolerance, prediction.rules) == (0.02, (Rule("50", "the rate."),))
+    assert (exercise.name, exercise.hints, exercise.tolerance, exercise.why) == ("f", ("One.", "Two."), 0.01, "")
+    bodies = [[code.split("\n", 1)[1].strip() for code in wrong.codes] for wrong in exercise.wrongs]
+    assert bodies[0] == ["return max(0, x - 1)"] and bodies[1] == ["return (x)", "return max(0, 2)"]
+    assert bodies[2] == ["return x, 7", "return None"] and bodies[3] == ["y = x\n    return y"]
+    assert exercise.wrongs[2].tolerance == 0.5 and exercise.wrongs[1].name == "two: edits"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("**Correct:**", "Correct:", "is missing"),
+        ("1. One.\n", "", "two graded hints"),
+        ("· core ·", "· easy ·", "level is one of"),
+        ("`x + 1` → `x - 1`", "`z` → `x`", "stands 0 times"),
+        ("- **long**: a body.", "- **long** a body.", "expected"),
+    ],
+)
+def test_a_lesson_that_cannot_be_read_says_where(tmp_path, old, new, words):
+    path = tmp_path / "lesson.md"
+    path.write_text(TEXT.replace(old, new), encoding="utf-8")
+    with pytest.raises(ValueError, match=re.escape(words)):
+        read(path, contents)
+
+
+# ---------------------------------------------------------------- differences
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (np.int32(49), 49),
+        (torch.tensor(49), 49),
+        (torch.Size([1, 2]), [1, 2]),
+        (range(3), [0, 1, 2]),
+        (0.1 + 0.2, 0.3),
+        ({"a": 1}, {"a": 1.0}),
+        (np.zeros((2, 2)), torch.zeros(2, 2)),
+        (torch.ones(2, dtype=torch.int32), torch.ones(2, dtype=torch.int64)),
+        (float("nan"), float("nan")),
+        (None, None),
+        ((7, [1, "x"]), (..., [1, ...])),
+    ],
+)
+def test_no_difference(answer, expected):
+    assert difference(answer, expected) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "words"),
+    [
+        (50, 49, "50, expected 49"),
+        (None, 49, "nothing (None)"),
+        ([1, 2], [1, 2, 3], "3 entries, not 2"),
+        ([1, 3], (1, 2), "[1, 3], expected (1, 2)"),
+        (torch.zeros(2, 3), torch.zeros(3, 2), "two axes are swapped"),
+        (torch.zeros(2), torch.zeros(3), "shape (2,), expected (3,)"),
+        (torch.zeros(2), torch.zeros(2, dtype=torch.bool), "float32 where bool is wanted"),
+        (torch.tensor([1.0, 2.0]), torch.tensor([1.0, 3.0]), "the first is [1]: 2, expected 3"),
+        ([[0.0, 0.0]], torch.zeros(1, 2), "a list of 1: [[0, 0]], expected a float32 tensor of shape (1, 2)"),
+        (0.31, 0.3, "0.31, expected 0.3"),
+        ("x", 0.3, "the text 'x', expected the number 0.3"),
+        ({"a": 1}, {"b": 1}, "without 'b'"),
+        ({"a": 1, "b": 2}, {"a": 1}, "does not belong"),
+        (1, True, "the number 1 (int), expected True"),
+    ],
+)
+def test_difference(answer, expected, words):
+    assert words in difference(answer, expected)
+
+
+def test_what_is_shown_is_short_and_without_addresses():
+    assert show(object()) == "a value of type object"
+    assert show(torch.zeros(3, 4)) == "a float32 tensor of shape (3, 4)"
+    assert show(torch.tensor([True])) == "tensor([True], bool)"
+    assert show((1,)) == "(1,)" and show(1 / 3) == "0.333333" and len(show("x" * 1000)) == 120
+    assert describe(3) == "the number 3 (int)" and describe(int) == "the class int"
+
+
+# ---------------------------------------------------------------- compare
+
+FRAMES = Prediction(
+    id="0.9",
+    question="How many?",
+    stub="prediction = None",
+    because="every frame needs {{geometry.receptive_field}} samples.",
+    rules=(Rule("50", "{prediction} is the rate."), Rule("prediction > 1000", "That counts samples.")),
+)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "text"),
+    [
+        (None, "no prediction, fine. It is 49: every frame needs 400 samples."),
+        (..., "no prediction, fine. It is 49: every frame needs 400 samples."),
+        (49, "as you said: 49. Every frame needs 400 samples."),
+        (49.0, "as you said: 49. Every frame needs 400 samples."),
+        ("49", "as you said: 49. Every frame needs 400 samples."),
+        (50, "you said 50, it is 49. 50 is the rate."),
+        ("50", "you said '50', it is 49. '50' is the rate."),
+        (16_000, "you said 16000, it is 49. That counts samples."),
+        (48, "you said 48, it is 49: every frame needs 400 samples."),
+        ("many", "you said 'many', it is 49: every frame needs 400 samples."),
+        ([], "you said [], it is 49: every frame needs 400 samples."),
+    ],
+)
+def test_compare(prediction, text):
+    assert explain(FRAMES, prediction, 49) == text
+
+
+def test_compare_words_and_shapes():
+    words = dataclasses.replace(FRAMES, rules=(Rule("'no'", "It does, look at the mask."),))
+    assert explain(words, " Yes ", "yes").startswith("as you said")
+    assert explain(words, "NO", "yes") == "you said 'NO', it is 'yes'. It does, look at the mask."
+    assert explain(words, [1, 49, 512], torch.Size([1, 49, 512])).startswith("as you said")
+
+
+def test_compare_never_raises(capsys):
+    compare("0.1", object(), object())
+    compare("77.1", 1, 2)
+    assert "could not be compared" in capsys.readouterr().out
+
+
+# ---------------------------------------------------------------- map, player, slider
+
+
+@pytest.mark.parametrize("lesson", contents.COURSE, ids=lambda lesson: lesson.file)
+def test_map(lesson):
+    drawn = lesson_map(lesson.number)
+    text, html = repr(drawn), drawn._repr_html_()
+    for key, stage in STAGES.items():
+        assert stage.name in text and stage.name in html and stage.shape in html
+        assert (f"▶ [{stage.name}" in text) == (key in lesson.stages)
+        assert (f">▶ {stage.name}<" in html) == (key in lesson.stages)
+    assert html.count("double") == len(lesson.stages)
+    assert lesson.title in text and 'aria-label="Map of the model.' in html
+    assert "<script" not in html and "class=" not in html
+
+
+def test_there_is_no_lesson_twelve():
+    for number in (12, -1):
+        with pytest.raises(KeyError, match="0 to 11"):
+            lesson_map(number)
+        with pytest.raises(KeyError, match="0 to 11"):
+            contents.content(number)
+
+
+def test_listen_plays_the_file_and_waveforms():
+    player = listen("yes")
+    assert player.data[:4] == b"fLaC" and "data:audio/flac;base64,ZkxhQ" in player._repr_html_()
+    assert repr(player) == "♪ “yes please” · 16004 samples · 1.00 s"
+    tone = listen(torch.sin(torch.arange(16_000) * 0.1) * 2)  # too loud: cut off, not wrapped round
+    assert tone.data[:4] == b"RIFF" and len(tone.data) == 44 + 2 * 16_000
+    samples = np.frombuffer(tone.data[44:], "<i2")
+    assert samples.max() == 32767 and samples.min() == -32767
+    assert "caption" in repr(listen(example("yes"), "caption"))
+    with pytest.raises(ValueError, match="there are digits"):
+        listen("nobody")
+    with pytest.raises(ValueError, match=r"shape \(1, 5\)"):
+        listen(torch.zeros(1, 5))
+
+
+def test_slide_moves_and_says():
+    view = slide("samples L", range(400, 1001, 80), lambda L: f"{L} -> {(L - 400) // 320 + 1} <T>", start=720)
+    assert (view.value, view.text, view.shown) == (720, "720 -> 2 <T>", "720")
+    assert "&lt;T&gt;" in view.html
+    view.value = 400
+    assert view.text == "400 -> 1 <T>" and view.place == 0
+    view.place = 1  # what the front end does
+    assert view.value == 480 and view.text.startswith("480")
+    assert repr(view).startswith("[slider] samples L = 480\n480 -> 1")
+    bundle = view._repr_mimebundle_()
+    data = bundle[0] if isinstance(bundle, tuple) else bundle
+    assert data["text/plain"] == repr(view) and "application/vnd.jupyter.widget-view+json" in data
+    with pytest.raises(ValueError, match="none of the slider's values"):
+        view.value = 401
+    with pytest.raises(ValueError, match="at least one"):
+        slide("x", [], str)
+    assert slide("lesson", [2, 3], lesson_map, unit="th").html == lesson_map(2)._repr_html_()
+
+
+# ---------------------------------------------------------------- drafts
+
+DRAFT = """# %% [markdown]
+# # {{LESSON.heading}}
+#
+# A clip of {{LENGTHS[0]}} samples has {{FRAMES[0]}} frames, {{T(40_000)}} have others.
+# %%
+x = 1
+# %% tags=["raises-exception"]
+x / 0
+# %% prediction 0.1
+# %% exercise 0.1
+# %% [markdown]
+# The end.
+"""
+
+
+def test_a_draft_survives_the_way_there_and_back():
+    notebook = draft.to_notebook(DRAFT, 0)
+    kinds = [cell.cell_type for cell in notebook.cells]
+    assert kinds == ["markdown", "code", "code", "markdown", "code", "markdown", "code", "code", "markdown", "markdown"]
+    assert notebook.cells[0].source.startswith(
+        "# 0 · The question\n\nA clip of 16\u00a0004 samples has 49 frames, 124 "
+    )
+    assert notebook.cells[0].metadata["lesson"]["numbers"] == ["LENGTHS[0]", "FRAMES[0]", "T(40_000)"]
+    assert notebook.cells[2].metadata["tags"] == ["raises-exception"]
+    again = draft.to_notebook(draft.from_notebook(notebook, 0), 0)
+    assert [(cell.source, cell.metadata) for cell in again.cells] == [
+        (cell.source, cell.metadata) for cell in notebook.cells
+    ]
+
+
+@pytest.mark.parametrize("wrong", ["# %% exercise 0.1\nx = 1\n", "# %% picture\n", "# %% exercise 0.99\n"])
+def test_a_draft_that_cannot_be(wrong):
+    with pytest.raises((ValueError, KeyError)):
+        draft.to_notebook(wrong, 0)

@@ -1,0 +1,189 @@
+"""Every solution against an independent one: a library's function, a real layer, or the definition written out."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+import torch.nn.functional as F
+from lesson_files import EXERCISES
+from torch import nn
+
+from course import contents
+from course.checker import answer_of
+from course.differences import difference
+from course.lesson_05 import evidence
+from course.lesson_07 import ways
+from w2vlearn import FrameGeometry, Wav2Vec2Config, padding_masks, pad
+
+BASE = Wav2Vec2Config.base()
+GEOMETRY = FrameGeometry.from_config(BASE)
+T = GEOMETRY.frame_count
+
+
+def rows(tensor, mask, change):
+    """Each row with ``change`` applied to what its mask keeps, zeros elsewhere."""
+    result = torch.zeros_like(tensor)
+    for row, keep, new in zip(tensor, mask, result, strict=True):
+        new[..., keep] = change(row[..., keep])
+    return result
+
+
+def mixes_time(layer, x):
+    x = x.clone().requires_grad_()
+    gradients = [torch.autograd.grad(layer(x)[:, t].sum(), x, retain_graph=True)[0] for t in range(x.shape[1])]
+    return any(bool(g[:, torch.arange(x.shape[1]) != t].abs().max() > 1e-6) for t, g in enumerate(gradients))
+
+
+def to_real(given, convention, frames):
+    if convention == "lengths":
+        return torch.tensor([[t < length for t in range(frames)] for length in given.tolist()])
+    means = {
+        "real": lambda entry: entry == 1,
+        "padding": lambda entry: entry != 1,
+        "additive": lambda entry: entry > -1,
+    }
+    return torch.tensor([[means[convention](entry) for entry in row] for row in given.tolist()])
+
+
+def failing_layer(samples):
+    x = torch.zeros(1, 1, samples)
+    for place, (kernel, stride) in enumerate(zip(BASE.conv_kernel, BASE.conv_stride, strict=True)):
+        if x.shape[2] < kernel:
+            return place
+        x = F.conv1d(x, torch.zeros(1, 1, kernel), stride=stride)
+    return None
+
+
+def attention_weights(query, key, frame_mask):
+    frames = key.shape[2]
+    value = torch.eye(frames).expand(*key.shape[:2], frames, frames)  # what attention makes of it are its weights
+    return F.scaled_dot_product_attention(query, key, value, frame_mask[:, None, None])
+
+
+def masked_group_norm(features, real):
+    keep = torch.arange(features.shape[2]) < real[:, None]
+    return rows(features, keep, lambda part: F.group_norm(part[None], len(part))[0])
+
+
+def my_plan(samples, keep, context):
+    frames, chunks = list(range(T(samples))), []
+    while frames:
+        kept, frames = frames[:keep], frames[keep:]
+        wide = [t for t in range(T(samples)) if kept[0] - context <= t <= kept[-1] + context]
+        chunks.append((kept[0], kept[-1] + 1, GEOMETRY.span(wide[0]).start, GEOMETRY.span(wide[-1]).stop))
+    return chunks
+
+
+def surplus(samples, longest):
+    padding = (torch.arange(longest) >= samples)[None]
+    frames = T(longest)
+    cut = padding[:, : longest - longest % frames].view(1, frames, -1).all(-1)
+    return int((~cut).sum()) - T(samples)
+
+
+INDEPENDENT = {
+    "1.2": lambda recording: torch.from_numpy(recording.numpy().astype("float32").mean(1) / 2**15),
+    "1.3": lambda clips: (lambda batch: (batch.waveforms, batch.mask))(pad(clips, minimum_samples=1)),
+    "1.4": lambda x, mask: rows(x, mask, lambda part: F.layer_norm(part, part.shape, eps=1e-7)),
+    "2.2": T,
+    "2.3": lambda frames: (GEOMETRY.samples_for(frames)[0], GEOMETRY.samples_for(frames)[-1]),
+    "2.4": lambda t, samples: (GEOMETRY.start_ms(t), GEOMETRY.centre_ms(t), GEOMETRY.span(t).stop / 16),
+    "2.5": lambda n, samples: [t for t in GEOMETRY.frames_at(n) if t < T(samples)],
+    "3.1": lambda c, d: sum(p.numel() for p in nn.Sequential(nn.LayerNorm(c), nn.Linear(c, d)).parameters()),
+    "3.2": F.linear,
+    "3.3": mixes_time,
+    "3.4": lambda x: F.layer_norm(x.transpose(1, 2), x.shape[1:2]),
+    "4.1": lambda lengths, frames: torch.tensor([[t < T(n) for t in range(frames)] for n in lengths.tolist()]),
+    "4.2": padding_masks.attention_mask,
+    "4.3": to_real,
+    "5.1": lambda hidden, mask: torch.stack([h[m].mean(0) for h, m in zip(hidden, mask, strict=True)]),
+    "5.3": masked_group_norm,
+    "6.1": lambda frames, kernel: nn.Conv1d(1, 1, kernel, padding=kernel // 2)(torch.zeros(1, 1, frames)).shape[2],
+    "6.2": attention_weights,
+    "6.3": lambda lengths: torch.empty(len(lengths), 12, *[T(max(lengths))] * 2, device="meta").nbytes,
+    "7.1": lambda ids, blank: [label for label, _ in itertools.groupby(ids) if label != blank],
+    "7.2": lambda labels: next(frames for frames in itertools.count() if ways(labels, frames)),
+    "7.3": lambda batch: nn.utils.rnn.pad_sequence([*map(torch.tensor, batch)], batch_first=True, padding_value=-100),
+    "7.4": lambda first, last: (0.02 * first, 0.02 * last + 0.025),
+    "7.5": lambda samples, words: [
+        int(any(a <= c < b for a, b in words)) for c in [(320 * t + 200) / 16_000 for t in range(T(samples))]
+    ],
+    "8.2": lambda starts, lengths, frames, span: torch.tensor(
+        [[any(s <= t < s + span <= n for s in begun) for t in range(frames)] for begun, n in zip(starts, lengths)]  # noqa: B905
+    ),
+    "8.4": lambda mask, clip, frame: [
+        b * mask.shape[1] + t for b, t in mask.nonzero().tolist() if b == clip and t != frame
+    ],
+    "8.5": lambda predicted, target, negatives, temperature: F.cross_entropy(
+        F.normalize(torch.stack([target, *(n for n in negatives if not torch.equal(n, target))]), dim=1)
+        @ F.normalize(predicted, dim=0) / temperature,
+        torch.tensor(0),
+    ),
+    "9.1": lambda samples: nn.Conv1d(1, 512, 10, 5, device="meta")(torch.empty(1, 1, samples, device="meta")).nbytes,
+    "9.2": lambda first, last, context: (
+        GEOMETRY.span(first - min(first, context)).start, GEOMETRY.span(last + context).stop, min(first, context),
+    ),
+    "9.3": lambda t, keep_start, context: 0.02 * t + 0.02 * keep_start - 0.02 * context,
+    "9.4": my_plan,
+    "10.2": lambda frames, layers: -(-frames // 2**layers),
+    "10.3": lambda g, v: torch._weight_norm(v, g, 2),
+    "11.1": failing_layer,
+    "11.2": lambda mask: bool((mask.int().diff(dim=1) > 0).any() or not mask.any()),
+    "11.3": surplus,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("identifier", INDEPENDENT)
+def test_solution_is_what_an_independent_function_gives(identifier):
+    exercise = contents.exercise(identifier)
+    solution = answer_of(exercise, exercise.solution)
+    for case in exercise.cases() if callable(exercise.cases) else exercise.cases:
+        told = difference(solution(*case.arguments), INDEPENDENT[identifier](*case.arguments), exercise.tolerance)
+        assert told is None, f"{case.label or case.arguments}: {told}"
+
+
+def first_moved(places):
+    return next(place for place, amount in places.items() if amount > 1e-4)
+
+
+def hidden_share():
+    starts = (torch.rand(400_000, generator=torch.Generator().manual_seed(0)) < 0.04).float()
+    return float(F.max_pool1d(starts[None, None], 12, 1).mean())
+
+
+LEAKS = {"samples": "normalisation", "features": "group norm", "hidden state": "no mask", "one vector": "pooling"}
+VALUES = {
+    "0.1": lambda: ((3, T(40_000), 768), [T(n) for n in (16_000, 23_456, 40_000)]),
+    "1.1": lambda: min(
+        range(8_000, 48_001, 50), key=lambda rate: (abs(T(round(9.36 * rate)) - 644), abs(rate - 22_050))
+    ),
+    "2.1": lambda: (GEOMETRY.hop, GEOMETRY.receptive_field),
+    "5.2": lambda: ({name: LEAKS[first_moved(places)] for name, places in evidence().items()}, ["A"]),
+    "8.1": lambda: (0.48, hidden_share()),
+    "8.3": lambda: tuple((3, T(32_000), size) for size in (2, 256, 100, 101)),
+    "10.1": lambda: (
+        2 * 80,
+        nn.Sequential(*(nn.Conv1d(1, 1, k, s) for k, s in zip((10, 3, 3, 3, 3, 2), (5, *[2] * 5), strict=True)))(
+            torch.zeros(1, 1, 16_000)
+        ).shape[2],
+    ),
+}
+
+
+@pytest.mark.parametrize("identifier", VALUES)
+def test_value_is_what_an_independent_count_gives(identifier):
+    exercise = contents.exercise(identifier)
+    told = difference(answer_of(exercise, exercise.solution), VALUES[identifier](), exercise.tolerance)
+    assert told is None, told
+
+
+def test_the_models_of_4_4_are_what_their_names_say():
+    exercise = contents.exercise("4.4")
+    solution = answer_of(exercise, exercise.solution)
+    assert [solution(*case.arguments) for case in exercise.cases()] == [True, False, False, False, False, True, True]
+
+
+def test_no_solution_is_its_own_reference():
+    assert {*INDEPENDENT, *VALUES, "4.4"} == {exercise.id for exercise in EXERCISES}

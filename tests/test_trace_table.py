@@ -1,0 +1,305 @@
+"""A trace as a table: golden files, and invariants that do not know how the table is made."""
+
+import os
+import re
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from page_reader import PageReader
+
+from w2vlearn import Wav2Vec2Config, Wav2Vec2ForCTC, pad, trace
+from w2vlearn.show import render, trace_table
+from w2vlearn.show.palette import MIXES_UNMASKED, STAGES
+from w2vlearn.show.rows import LEVELS, inside, rows
+from w2vlearn.symbolic import SymbolicTrace
+from w2vlearn.tracing.layers import Trace
+from w2vlearn.tracing.records import (
+    FORWARD_CALLED,
+    NOT_CALLED,
+    OTHER_THREAD,
+    SKIPPED,
+    WEIGHTS_USED,
+    MaskSeen,
+    Operation,
+    TraceData,
+)
+
+GOLDEN = Path(__file__).parent / "golden"
+LENGTHS = (16000, 23456, 40000)
+
+
+def derived(lengths, preset="base", masked=True):
+    return SymbolicTrace.preset(preset, masked).at(B=len(lengths), L=max(lengths), lengths=lengths)
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return Wav2Vec2ForCTC(Wav2Vec2Config.tiny()).eval()
+
+
+@pytest.fixture(scope="module")
+def tiny(model):
+    return trace(model, pad([torch.randn(length) for length in LENGTHS]))
+
+
+@pytest.fixture(scope="module")
+def base():
+    return derived(LENGTHS)
+
+
+@pytest.fixture(params=["tiny", "base"])
+def either(request):
+    return request.getfixturevalue(request.param)
+
+
+def changed(old, name, **fields):
+    """The trace with other fields in the record of one name."""
+    records = [replace(record, **fields) if record.name == name else record for record in old.records]
+    return Trace(TraceData(tuple(records), old.batch, old.letters, old.notes), model_name=old.model_name)
+
+
+# ------------------------------------------------------------------------------------------------ golden files
+
+
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        *((f"tiny_{level}.txt", {"level": level}) for level in LEVELS),
+        ("base_layers.txt", {}),
+        ("base_layers_80.txt", {"width": 80}),
+        ("tiny_layers.md", {}),
+    ],
+)
+def test_golden(request, name, options):
+    """Compare with tests/golden/NAME; W2VLEARN_GOLDEN=1 writes it anew (then look at the difference in git)."""
+    shown = request.getfixturevalue(name[:4])
+    text = trace_table.markdown(shown) if name.endswith(".md") else trace_table.text(shown, **options) + "\n"
+    path = GOLDEN / name
+    if os.environ.get("W2VLEARN_GOLDEN"):
+        path.write_text(text, encoding="utf-8")
+        pytest.skip(f"{name} written anew")
+    assert text == path.read_text(encoding="utf-8"), f"{name} differs; W2VLEARN_GOLDEN=1 pytest writes it anew"
+
+
+# -------------------------------------------------------------------------------------------------- invariants
+
+
+def test_parameters_of_every_row_are_the_modules_own_and_add_up(model, tiny, base):
+    modules = dict(model.named_modules())
+    for level in LEVELS:
+        for row in rows(tiny, level):
+            if not row.record.is_mask_step:
+                expected = sum(p.numel() for record in row.records for p in modules[record.name].parameters())
+                assert row.parameters == expected, row.label
+    total = sum(p.numel() for p in model.parameters())
+    lines = rows(tiny)
+    direct = sum(p.numel() for p in model.parameters(recurse=False))
+    assert sum(row.parameters for row in lines if row.depth == 1) + direct == lines[0].parameters == total
+    assert f"{total:,} parameters" in str(tiny).split("\n")[0]
+    # other than TINY's, BASE's number is known from outside
+    assert rows(base)[0].parameters == 94_396_320
+
+
+def test_rows_agree_with_their_neighbours_and_their_letters(either):
+    stack = [row for row in rows(either) if "conv_layers" in row.name and row.record.operation.kind == "convolution"]
+    assert len(stack) == 7
+    for before, after in pairwise(stack):
+        assert before.record.output.shape == after.record.input.shape
+        assert before.letters.split(" → ")[1] == after.letters.split(" → ")[0]
+    for row in rows(either, "all"):
+        for info in (*row.record.inputs, *row.record.outputs):
+            sizes = [either.letters[letter] for letter in info.letters if letter in either.letters]
+            assert sizes == [s for s, letter in zip(info.shape, info.letters, strict=True) if letter in either.letters]
+        if row.record.valid is not None and row.record.output is not None:
+            assert len(row.record.valid) == 3 and max(row.record.valid) <= max(row.record.output.shape), row.label
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 160])
+def test_lines_fit_the_width(either, width):
+    widest = max(len(line) for line in trace_table.text(either, width=width).split("\n"))
+    assert widest <= max(width, 80)
+
+
+def test_every_form_shows_the_same_cells(either):
+    lines = rows(either)
+    page, text = trace_table.html(either), trace_table.text(either, width=400)
+    words = PageReader(page).text()
+    table = trace_table.layer_table(lines)
+    for row in table.rows:
+        for line in "\n".join(map(str, row)).replace("\u200b", "").replace("\u00a0", " ").split("\n"):
+            assert line.strip() in words and line.strip() in text and line.strip() in trace_table.markdown(either)
+    frame = render(either, "pandas")
+    assert list(frame["name"]) == [record.name for record in either.records]
+    assert frame.set_index("name").loc["lm_head", "output"][:2] == (3, 124)
+    table = [line for line in render(either, "markdown").split("\n") if line.startswith("|")]
+    assert len(table) == len(either.records) + 2
+
+
+# ----------------------------------------------------------------------------------------------------- folding
+
+
+def test_equal_layers_are_one_line_and_unfold(base):
+    folded = next(row for row in rows(base) if len(row.records) == 12)
+    assert folded.label == "layers.0 … 11 × 12" and folded.parameters == 12 * 7_087_872
+    labels = [row.label for row in inside(folded, base)]
+    assert labels[0] == "wav2vec2.encoder.layers.0" and {"attention", "feed_forward"} <= set(labels)
+    assert not any("layers.1" in label for label in labels)
+    assert [row.record for row in rows(base, "all")] == list(base.records)
+
+
+def test_folded_and_hidden_calls_are_all_accounted_for(tiny):
+    lines = rows(tiny)
+    shown = [id(record) for row in lines for record in row.records]
+    assert len(set(shown)) == len(shown)
+    folded = next(row for row in lines if len(row.records) == 2)
+    below = [record for record in tiny.records if re.match(r"wav2vec2\.encoder\.layers\.\d+\.", record.name)]
+    assert folded.hidden == len(below) - sum(bool(re.search("dropout|act_fn", record.name)) for record in below)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"status": SKIPPED},
+        {"outputs": ()},
+        {"mask": MaskSeen("attention_mask", "attention", "additive", (3, 1, 124, 124), "float32")},
+        {"valid": (1, 2, 3)},
+        {"operation": Operation("module", "Other")},
+        {"parameters": 1},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_a_layer_that_differs_is_never_folded_away(tiny, fields):
+    other = changed(tiny, "wav2vec2.encoder.layers.1", **fields)
+    assert not any(len(row.records) > 1 and "encoder.layers" in row.name for row in rows(other))
+
+
+def test_mask_steps_are_rows_at_every_level_also_inside_folded_layers(tiny):
+    for level in LEVELS:
+        names = [row.name for row in rows(tiny, level)]
+        assert {"sample mask -> frame mask", "frame mask -> attention mask"} <= set(names), level
+    step = tiny["frame mask -> attention mask"]
+    records = []
+    for record in tiny.records:
+        records.append(record)
+        if re.fullmatch(r"wav2vec2\.encoder\.layers\.\d+", record.name):
+            records.append(replace(step, name="own -> mask", depth=record.depth + 1))
+    lines = rows(Trace(TraceData(tuple(records), tiny.batch, tiny.letters), model_name="Own masks"))
+    assert [row.label for row in lines if row.name == "own -> mask"] == ["own → mask"]
+    assert any(len(row.records) == 2 for row in lines)
+
+
+# ------------------------------------------------------------------------------------------- the mask column
+
+
+def test_the_warning_stands_only_where_time_is_mixed_unmasked(base):
+    """One column tells where padding can get in: the convolutions, the group norm, the positional convolution."""
+    marked = [row.name.removeprefix("wav2vec2.") for row in rows(base) if row.mask == MIXES_UNMASKED]
+    convs = [f"feature_extractor.conv_layers.{index}.conv" for index in range(7)]
+    assert marked == [convs[0], "feature_extractor.conv_layers.0.layer_norm", *convs[1:], "encoder.pos_conv_embed.conv"]
+    bare = derived(LENGTHS, masked=False)
+    assert next(row for row in rows(bare) if len(row.records) == 12).mask == MIXES_UNMASKED
+
+
+@pytest.mark.parametrize(
+    "mask, words",
+    [
+        (("frame", "bool", (3, 124), "bool", "valid", None, (48, 73, 124)), "3×124 bool ⚠ marks 48, 73, 124"),
+        (("frame", "bool", (3, 124), "bool", "padding", None, (49, 73, 124)), "3×124 bool True = padding"),
+        (("attention", "object", (), "BlockMask"), "attention mask BlockMask"),
+        (("attention", "object", (3, 1, 124, 124), "BlockMask"), "attention mask 3×1×124×124 BlockMask"),
+        (("frame", "none", (), ""), "frame mask dropped, all valid"),
+        (("frame", "lengths", (3,), "int64", "", None, (49, 73, 124)), "frame mask 3 lengths"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_mask_is_shown_as_what_it_is(tiny, mask, words):
+    other = changed(tiny, "wav2vec2.encoder", mask=MaskSeen("attention_mask", *mask))
+    row = next(row for row in rows(other) if row.name == "wav2vec2.encoder")
+    assert row.mask.replace("\n", " ").endswith(words) and "mixes time" not in row.mask
+    assert words in re.sub(r"\s+", " ", PageReader(trace_table.html(other)).text())
+
+
+@pytest.mark.parametrize("status", [SKIPPED, WEIGHTS_USED, FORWARD_CALLED, OTHER_THREAD, NOT_CALLED])
+def test_a_module_that_was_not_called_says_so_in_every_form(tiny, status):
+    other = changed(tiny, "lm_head", status=status, inputs=(), outputs=(), mixes_time=True, mask=None, valid=None)
+    row = next(row for row in rows(other) if row.name == "lm_head")
+    assert (row.letters, row.mask) == (status, "–")
+    for form in ("text", "html", "markdown"):
+        assert status in render(other, form)
+    assert render(other, "pandas").set_index("name").loc["lm_head", "status"] == status
+
+
+# ----------------------------------------------------------------------------------------------- odd traces
+
+
+def test_a_second_call_is_not_counted_twice(tiny):
+    data = TraceData((*tiny.records, replace(tiny["lm_head"], call=1)), tiny.batch, tiny.letters)
+    lines = [row for row in rows(Trace(data, model_name="Twice")) if row.name == "lm_head"]
+    assert [(row.label, row.counted) for row in lines] == [("lm_head", False), ("lm_head (call 2)", True)]
+    assert "counted above" in str(Trace(data, model_name="Twice"))
+
+
+def test_a_partial_trace_says_where_it_broke(tiny):
+    records = (*tiny.records[:5], replace(tiny["lm_head"], outputs=()))
+    partial = Trace(TraceData(records, tiny.batch), model_name="<Broken>", error="layer 'x' raised <oops>")
+    assert "(B, T, D) → ?" in str(partial) and "Here it broke: layer 'x' raised <oops>" in str(partial)
+    page = trace_table.html(partial)
+    PageReader(page)
+    assert 'role="alert"' in page and "&lt;oops&gt;" in page and "<Broken>" not in page
+
+
+def test_empty_symbolic_many_and_single(base):
+    empty = Trace(TraceData(()), model_name="Nothing")
+    assert "what it does" in str(empty) and "<svg" not in trace_table.html(empty)
+    symbolic = str(SymbolicTrace.preset("base"))
+    assert "(B, C, T1) → (B, C, T2)" in symbolic and "valid per clip" not in symbolic and "7999" not in symbolic
+    many = derived([16000 + 320 * index for index in range(20)], "tiny")
+    assert rows(many)[0].valid == "49, 50, 51, 52, 53, 54, …, 68"
+    assert "16000, 16320, 16640, 16960, 17280, 17600, …, 22080 samples" in str(many)
+    text = str(derived([400], "tiny"))
+    assert "B = 1 clip ·" in text and re.search(r"T = 1 frame\s", text)
+
+
+def test_a_classifier_has_classes_and_no_vocabulary(tiny):
+    letters = {letter: size for letter, size in tiny.letters.items() if letter != "V"} | {"N": 32}
+    text = str(Trace(TraceData(tiny.records, tiny.batch, letters), model_name="Classifier"))
+    assert "N = 32 classes" in text and "vocabulary" not in text
+
+
+def test_what_cannot_be_shown_is_refused(tiny):
+    with pytest.raises(ValueError, match="there are stages, layers, all"):
+        rows(tiny, "everything")
+    with pytest.raises(ValueError, match="no form called 'latex'"):
+        render(tiny, "latex")
+    with pytest.raises(TypeError, match="a str has no text"):
+        render("a trace", "text")
+
+
+# -------------------------------------------------------------------------------------------------------- HTML
+
+
+def test_the_page_needs_no_script_and_follows_the_theme(base):
+    page = trace_table.html(base)
+    reader = PageReader(page)
+    assert not any(reader.all(tag) for tag in ("script", "style", "link"))
+    assert not re.search(r"\son\w+=|javascript:|https?://(?!www\.w3\.org)", page)
+    for style in re.findall(r'style="([^"]*)"', page):
+        rules = dict(rule.split(":", 1) for rule in style.split(";") if rule)
+        assert rules.get("color", "inherit") == "inherit"
+        assert rules.get("background", "transparent") in {"transparent", *(stage.colour for stage in STAGES)}
+    assert "🔒" not in page and "fixed, whatever the length" in page  # drawn: not every machine has an emoji font
+    summaries = [inside[-1] for _, inside in reader.all("summary")]
+    assert summaries == ["details"] and "Inside wav2vec2.encoder.layers.0, the first of 12 equal layers" in page
+
+
+def test_colour_is_never_alone(base):
+    """Beside every mark of a stage stands the stage's name."""
+    page = trace_table.html(base)
+    cells = re.findall(r"<span aria-hidden[^>]*background:(#\w+)[^>]*></span>([^<]*)<br>", page)
+    names = {stage.colour: stage.name for stage in STAGES}
+    assert len(cells) > 20 and all(names[colour] == words for colour, words in cells)
+    assert {words for _, words in cells} == {stage.name for stage in STAGES[1:]}

@@ -1,0 +1,316 @@
+"""Charts: lines, bars and heat maps, with alt text and a text form made from the same numbers.
+
+What is stored with a lesson must not depend on the order in which a processor adds: float error is rounded away before
+anything is drawn, numbers are told with one or two digits, what lies far below the largest is told as less than
+something, and positions are whole pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from w2vlearn.show.canvas import CHARACTER, Canvas, Picture, as_list, number, runs
+from w2vlearn.show.palette import FEATURE_ENCODER, STAGES
+from w2vlearn.show.table import Table
+
+WIDTH = 760
+COLOURS = tuple(stage.colour for stage in STAGES[1:])
+# One shape per line, centred on (0, 0): circle, square, triangle, diamond, cross. Colour is never alone.
+_MARKERS = ("m-4,0a4,4 0 1 0 8,0a4,4 0 1 0 -8,0z", "m-3.5,-3.5h7v7h-7z", "m0,-4.5l4.5,8h-9z", "m0,-5l5,5l-5,5l-5,-5z",
+            "m-4,-1.3h2.7v-2.7h2.6v2.7h2.7v2.6h-2.7v2.7h-2.6v-2.7h-2.7z")  # fmt: skip
+# Cividis without its darkest fifth, which would drown on a dark page. Source: Nuñez, Anderton and Renslow 2018.
+_HEAT = ("#35456c", "#535a6d", "#6c6e72", "#868379", "#a39a74", "#c1b26a", "#e0cb56", "#fee838")
+_DECADES = 6  # a logarithmic scale goes down so far from its largest value
+
+
+def _steady(values: Any, digits: int = 5) -> list:
+    """Numbers without float error: whole ones as they are, others rounded to so many digits."""
+    return [value if _is_whole(value) else float(f"{value:.{digits}g}") for value in as_list(values)]
+
+
+def _is_whole(value: float) -> bool:
+    return float(value).is_integer() and abs(value) < 1e12
+
+
+def short_number(value: float, smallest: float = 0.0) -> str:
+    """A number as people write it: whole numbers whole, others with two digits; below ``smallest`` "< smallest"."""
+    value = float(value)
+    if 0 < abs(value) < smallest:
+        return f"< {_mark_words(smallest)}"
+    return f"{value:{_commas(value)}.0f}" if _is_whole(value) else f"{value:.2g}"
+
+
+def _commas(value: float) -> str:
+    return "," if abs(value) >= 10_000 else ""
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """Values from ``low`` to ``high`` on pixels from ``start`` to ``stop``, with marks at round values."""
+
+    low: float
+    high: float
+    start: float
+    stop: float
+    log: bool = False
+
+    def __call__(self, value: float) -> float:
+        low, high = self.low, self.high
+        if self.log:
+            low, high, value = math.log10(low), math.log10(high), math.log10(max(value, low))
+        share = (min(max(value, low), high) - low) / (high - low)
+        return self.start + share * (self.stop - self.start)
+
+    def marks(self, most: int) -> list[float]:
+        """At most ``most`` round values: 1, 2 or 5 times a power of ten apart; powers of ten on a logarithmic scale."""
+        if self.log:
+            first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
+            step = max(1, -(-(last - first + 1) // most))
+            return [10.0**power for power in range(first, last + 1, step)]
+        step = _round_step((self.high - self.low) / most)
+        first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
+        return [index * step for index in range(first, last + 1)]
+
+
+def _round_step(step: float) -> float:
+    """The next larger of 1, 2 or 5 times a power of ten."""
+    power = 10.0 ** math.floor(math.log10(step))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= step * (1 - 1e-9))
+
+
+def _scale(values: Sequence[float], start: float, stop: float, log: bool) -> _Scale:
+    """A scale for these values, its ends at round numbers, so that a last digit moves nothing."""
+    if log:
+        positive = [value for value in values if value > 0] or [1.0]
+        high = 10.0 ** math.ceil(math.log10(max(positive)) - 1e-9)
+        low = max(10.0 ** math.floor(math.log10(min(positive)) + 1e-9), high / 10**_DECADES)
+        return _Scale(min(low, high / 10), high, start, stop, True)
+    low, high = min(values), max(values)
+    step = _round_step(((high - low) or abs(high) or 1.0) / 5)
+    low, high = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
+    return _Scale(low, high if high > low else low + step, start, stop)
+
+
+def _mark_words(value: float) -> str:
+    """A round number beside an axis or in a legend."""
+    if 0 < value < 1e-4 or value >= 1e9:
+        return f"{value:.0e}"
+    return f"{value:{_commas(value)}.10g}"
+
+
+def line_figure(
+    x: Sequence[float],
+    series: Mapping[str, Sequence[float]],
+    *,
+    title: str = "",
+    x_label: str,
+    y_label: str,
+    log_y: bool = False,
+    steps: bool = False,
+    alt: str | None = None,
+    format: str = "svg",
+) -> Picture:
+    """One or more lines over ``x``, told apart by colour, marker and legend.
+
+    Parameters
+    ----------
+    x : sequence of float
+    series : mapping of str to sequence of float
+        Name of each line -> its values, one per x.
+    title, x_label, y_label : str
+    log_y : bool
+        A logarithmic scale, at most six powers of ten; what lies below is drawn on the lower edge.
+    steps : bool
+        Each value holds until the next x.
+    alt : str, optional
+        Made from the data unless given.
+    format : {"svg", "image"}
+        See `Canvas.picture`.
+    """
+    x = _steady(x)
+    data = {name: _steady(values) for name, values in series.items()}
+    if not x or not data:
+        raise ValueError("wanted at least one line of at least one point, found none")
+    for name, values in data.items():
+        if len(values) != len(x):
+            raise ValueError(f"wanted {len(x)} values in {name!r}, one per x, found {len(values)}")
+    left, right, top, height = 76, WIDTH - 24, 30, 190
+    canvas = Canvas(WIDTH)
+    canvas.text(left, 18, title, 15, bold=True)
+    across = linear(min(x), max(x), left, right)
+    everything = [value for values in data.values() for value in values if math.isfinite(value)]
+    names = list(data)
+    legend_rows = -(-sum(60 + CHARACTER * len(name) for name in names) // (right - left)) if len(names) > 1 else 0
+    top += 24 * legend_rows
+    up = _scale(everything or [0.0], top + height, top, log_y)
+    _axes(canvas, across, up, x_label, y_label)
+    at, row = left, 44
+    for index, (name, values) in enumerate(data.items()):
+        colour, marker = COLOURS[index % len(COLOURS)], _MARKERS[index % len(_MARKERS)]
+        points = [(round(across(a)), round(up(b))) for a, b in zip(x, values, strict=True) if math.isfinite(b)]
+        line = "".join(
+            f"{'M' if not place else f'H{px}V{py}M' if steps else 'L'}{px},{py}"
+            for place, (px, py) in enumerate(points)
+        )
+        canvas.path(line, stroke=colour, width=2)
+        every = max(1, len(points) // 12)
+        canvas.path("".join(f"M{px},{py}{marker}" for px, py in points[::every]), fill=colour)
+        if legend_rows:
+            wide = 60 + CHARACTER * len(name)
+            if at > left and at + wide - 30 > right:
+                at, row = left, row + 24
+            canvas.path(f"M{number(at)},{row - 5}h24", stroke=colour, width=2)
+            canvas.path(f"M{number(at + 12)},{row - 5}{marker}", fill=colour)
+            canvas.text(at + 30, row, name)
+            at += wide
+    smallest = up.low if log_y else 0.0
+    if alt is None:
+        heading = f"{title}: " if title else ""
+        lines = "; ".join(
+            f"{name} goes from {short_number(values[0], smallest)} to {short_number(values[-1], smallest)}, "
+            f"lowest {short_number(min(values), smallest)}, highest {short_number(max(values), smallest)}"
+            for name, values in data.items()
+        )
+        alt = f"{heading}{y_label} over {x_label} from {short_number(x[0])} to {short_number(x[-1])}. {lines}."
+    body = [
+        [short_number(value), *(short_number(line[i], smallest) for line in data.values())] for i, value in enumerate(x)
+    ]
+    text = Table((x_label, *data), body).text() if len(x) <= 40 else alt
+    return canvas.picture(top + height + 44, alt, text, format)
+
+
+def _axes(canvas: Canvas, across: _Scale, up: _Scale, x_label: str, y_label: str) -> None:
+    """Both axes with their marks and labels."""
+    left, right, bottom, top = across.start, across.stop, up.start, up.stop
+    for value in up.marks(5):
+        y = round(up(value))
+        canvas.line(left, y, right, y, 0.6, 0.25)
+        canvas.text(left - 8, y + 5, _mark_words(value), 13, "end")
+    x_axis(canvas, across, bottom, x_label)
+    canvas.line(left, top, left, bottom)
+    middle = round((top + bottom) / 2)
+    canvas.text(14, middle, y_label, 13, "middle", transform=f"rotate(-90 14 {middle})")
+
+
+def x_axis(canvas: Canvas, across: _Scale, y: float, label: str, most: int = 8) -> None:
+    """The horizontal axis at height ``y``, its marks and its label."""
+    canvas.line(across.start, y, across.stop, y)
+    for value in across.marks(most):
+        canvas.line(round(across(value)), y, round(across(value)), y + 5)
+        canvas.text(round(across(value)), y + 19, _mark_words(value), 13, "middle")
+    canvas.text((across.start + across.stop) / 2, y + 38, label, 13, "middle")
+
+
+def linear(low: float, high: float, start: float, stop: float) -> _Scale:
+    """A scale for `x_axis`: values ``low`` to ``high`` on pixels ``start`` to ``stop``."""
+    return _Scale(low, high if high > low else low + 1, start, stop)
+
+
+def bar_figure(
+    names: Sequence[str],
+    values: Sequence[float],
+    *,
+    title: str = "",
+    value_label: str,
+    log: bool = False,
+    alt: str | None = None,
+    format: str = "svg",
+) -> Picture:
+    """Horizontal bars, one per name, each with its number beside it."""
+    values = _steady(values)
+    if len(names) != len(values) or not names:
+        raise ValueError(f"wanted one value per name, found {len(names)} names and {len(values)} values")
+    words = [short_number(value) for value in values]
+    left = min(330, 24 + round(CHARACTER * max(map(len, names))))
+    right = WIDTH - 24 - round(8 * max(map(len, words)))
+    canvas = Canvas(WIDTH)
+    canvas.text(left, 18, title, 15, bold=True)
+    across = _scale([*values, *([] if log else [0.0])], left, right, log)
+    pitch, top = 30, 30
+    zero = across.start if log else across(0.0)
+    for index, (name, value, word) in enumerate(zip(names, values, words, strict=True)):
+        y, end = top + index * pitch, round(across(value))
+        canvas.rect(min(zero, end), y, abs(end - zero), 20, FEATURE_ENCODER.colour, None, "currentColor")
+        canvas.text(left - 10, y + 15, name, anchor="end")
+        canvas.text(max(zero, end) + 8, y + 15, word)
+    bottom = top + len(names) * pitch
+    x_axis(canvas, across, bottom, value_label, 6)
+    pairs = ", ".join(f"{name} {word}" for name, word in zip(names, words, strict=True))
+    alt = alt or f"{title + ': ' if title else ''}{value_label}: {pairs}."
+    text = Table(("", value_label), list(zip(names, words, strict=True)), align="lr").text()
+    return canvas.picture(bottom + 44, alt, text, format)
+
+
+def heat_map(
+    values: Any, rows: Sequence[str], *, floor: float, title: str = "", x_label: str = "frame t", alt: str | None = None
+) -> Picture:
+    """Numbers over layers (down) and frames (across), one step of colour per power of ten.
+
+    Parameters
+    ----------
+    values : array-like
+        (rows, columns), not negative.
+    rows : sequence of str
+        Name of each row.
+    floor : float
+        Smallest number that counts, e.g. what float error alone can do: what lies below stays blank.
+    title, x_label : str
+        Words around the map.
+    alt : str, optional
+        Made from the data unless given.
+    """
+    table = [_steady(row, 3) for row in as_list(values)] if not hasattr(values, "ndim") or values.ndim == 2 else []
+    if len(table) != len(rows) or not table or not table[0] or {len(row) for row in table} != {len(table[0])}:
+        shape = tuple(getattr(values, "shape", (len(table), len(table[0]) if table else 0)))
+        raise ValueError(f"wanted values of shape (rows, columns) with {len(rows)} named rows, found {shape}")
+    largest = max(map(max, table))
+    last = math.ceil(math.log10(max(largest, floor * 10)) - 1e-9)
+    bounds = [10.0**power for power in range(max(math.floor(math.log10(floor) + 1e-9), last - len(_HEAT)), last)]
+    colours = [_HEAT[step * (len(_HEAT) - 1) // max(1, len(bounds) - 1)] for step in range(len(bounds))]
+    columns, pitch, top = len(table[0]), 20, 32
+    left = min(420, 24 + round(CHARACTER * max(map(len, rows))))
+    canvas = Canvas(max(WIDTH, left + 360))
+    cell, bottom = (canvas.width - 24 - left) / columns, top + pitch * len(rows)
+    canvas.text(max(24, min(left, canvas.width - 24 - 8.2 * len(title))), 18, title, 15, bold=True)
+    boxes: list[str] = [""] * len(bounds)
+    for index, (name, row) in enumerate(zip(rows, table, strict=True)):
+        y = top + index * pitch
+        canvas.text(left - 8, y + 15, name, 13, "end")
+        steps = [max(0, sum(v >= bound for bound in bounds) - 1) if v > floor else None for v in row]
+        for start, stop, step in runs(steps):
+            if step is not None:
+                x, wide = left + start * cell, (stop - start) * cell
+                boxes[step] += f"M{x:.1f},{y}h{wide:.1f}v{pitch}h{-wide:.1f}z"
+    for box, colour in zip(boxes, colours, strict=True):
+        if box:
+            canvas.path(box, fill=colour)
+    canvas.rect(left, top, cell * columns, bottom - top, stroke="currentColor")
+    x_axis(canvas, linear(0, columns, left, left + cell * columns), bottom, x_label)
+    names = [f"{_mark_words(bound)} to {_mark_words(bound * 10)}" for bound in bounds]
+    blank = (f"blank: at most {_mark_words(floor)}", "none", None)
+    y = canvas.legend(24, bottom + 66, [blank, *((n, colour, None) for n, colour in zip(names, colours, strict=True))])
+    best = max(range(len(rows)), key=lambda index: max(table[index]))
+    alt = alt or (
+        f"Heat map of {len(rows)} rows by {columns} columns ({x_label}). Largest value about {_told(largest, floor)} "
+        f"in {rows[best]} at {_place(table[best], floor)}."
+    )
+    body = [
+        [name, _told(max(row), floor), _place(row, floor), _told(sorted(row)[len(row) // 2], floor)]
+        for name, row in zip(rows, table, strict=True)
+    ]
+    text = Table(("row", "largest, about", f"at {x_label}", "median, about"), body).text()
+    return canvas.picture(y + 16, alt, f"{title or alt}\n\n{text}")
+
+
+def _told(value: float, floor: float) -> str:
+    """A number of the map with one digit; one that float error alone can make is not written out."""
+    return f"{value:.1g}" if value > floor else f"≤ {_mark_words(floor)}"
+
+
+def _place(row: list[float], floor: float) -> int | str:
+    """The first column that is as large as the largest, up to a twentieth."""
+    largest = max(row)
+    return next(index for index, v in enumerate(row) if v >= largest * 0.95) if largest > floor else "–"

@@ -1,0 +1,260 @@
+"""Long audio in overlapping chunks on the frame grid: as many frames as in one pass, and memory that does not grow.
+
+    frames kept      |-- chunk 0 --|-- chunk 1 --|-- chunk 2 --|
+    frames computed  |-- chunk 0 -----|
+                                |---- chunk 1 ------|            each with context at both sides
+                                              |---- chunk 2 ---|
+
+Chunks begin and end on frames (multiples of the hop), so frame t is the same 400 samples in a chunk as in one pass.
+What stays exact and what does not:
+
+* layer norm, feature encoder: frame t reads those 400 samples only, so it is the same up to rounding;
+* the positional convolution looks 64 frames (1.28 s) to each side: with less context, frames near a seam see an edge;
+* attention looks at everything there is: in a chunk that is less. Equal to one pass it cannot be, only close, also far
+  from the seams (built-in layer norm model, 19 s in chunks of 6 s, 2 s of context: logits move by 0.06 of their
+  standard deviation there and by 0.08 at seams, 2 % of the best tokens change; without context 0.14, 0.76 and 4 %);
+* group norm takes its statistics over whatever it is given: every frame of a chunk differs, also far from the seams.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from w2vlearn.geometry import FrameGeometry
+
+__all__ = [
+    "CHUNK_S",
+    "CONTEXT_S",
+    "Chunk",
+    "chunk_outputs",
+    "chunk_waveforms",
+    "chunked_logits",
+    "frame_outputs",
+    "on_grid",
+    "plan",
+    "sizes",
+]
+
+CHUNK_S = 20.0  # LARGE was trained on clips of up to 20 s, BASE of 15.6 s (fairseq, max_sample_size)
+ONE_PASS = 2**62  # frames; longer than any clip
+CONTEXT_S = 2.0  # more than the 1.28 s that the positional convolution looks to each side
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Frames kept, frames computed to get them, and the samples those read; all numbered as in the whole clip."""
+
+    keep: range
+    read: range
+    samples: range
+
+    @property
+    def inside(self) -> slice:
+        """Where the kept frames lie among the computed ones."""
+        return slice(self.keep.start - self.read.start, self.keep.stop - self.read.start)
+
+
+def on_grid(seconds: float, geometry: FrameGeometry, name: str = "chunk_s") -> int:
+    """Seconds as a whole number of frames.
+
+    Raises
+    ------
+    ValueError
+        If ``seconds`` is no multiple of the hop (20 ms); the message names the nearest ones.
+    """
+    hop_s = geometry.hop / geometry.sample_rate
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not math.isfinite(seconds) or seconds < 0:
+        raise ValueError(f"{name} must be a number of seconds, 0 or more, found {seconds!r}")
+    frames = round(seconds / hop_s)
+    if abs(seconds / hop_s - frames) > 1e-6:
+        below = math.floor(seconds / hop_s)
+        raise ValueError(
+            f"{name} = {seconds} s is off the frame grid: a frame comes every {hop_s * 1000:g} ms; "
+            f"take {below * hop_s:g} or {(below + 1) * hop_s:g}"
+        )
+    return frames
+
+
+def sizes(geometry: FrameGeometry, chunk_s: float, context_s: float) -> tuple[int, int]:
+    """Frames kept per chunk, and frames of context at each side; errors as of `on_grid`. ``math.inf`` is one chunk."""
+    frames = ONE_PASS if chunk_s == math.inf else on_grid(chunk_s, geometry, "chunk_s")
+    if frames < 1:
+        hop_s = geometry.hop / geometry.sample_rate
+        raise ValueError(f"chunk_s must be at least one frame, {hop_s:g} s, found {chunk_s}")
+    return frames, on_grid(context_s, geometry, "context_s")
+
+
+def plan(samples: int, geometry: FrameGeometry, chunk_s: float = CHUNK_S, context_s: float = CONTEXT_S) -> list[Chunk]:
+    """The chunks of a clip, without computing any.
+
+    Parameters
+    ----------
+    samples : int
+        L.
+    geometry : FrameGeometry
+    chunk_s : float
+        Seconds of frames kept per chunk; a multiple of the hop, or ``math.inf`` for one pass.
+    context_s : float
+        Seconds of frames computed besides, at each side where there are any; a multiple of the hop.
+
+    Returns
+    -------
+    list of Chunk
+        Their ``keep`` are 0 … T - 1, each frame once. Empty if the clip is too short for one frame.
+    """
+    frames, context = sizes(geometry, chunk_s, context_s)
+    known = geometry.frame_count(samples)
+    chunks = range(-(-known // frames))
+    return [_chunk(index, frames, context, known, geometry, samples) for index in chunks]
+
+
+def chunk_waveforms(
+    blocks: Iterable[Tensor], geometry: FrameGeometry, frames: int, context: int
+) -> Iterator[tuple[Chunk, Tensor]]:
+    """Cut a stream of samples into the chunks of `plan`, holding no more than about one chunk at a time.
+
+    Parameters
+    ----------
+    blocks : iterable of Tensor
+        The waveform in pieces of any length. Shapes: (n,), float.
+    frames, context : int
+        Frames kept per chunk, and computed besides at each side; `on_grid` turns seconds into them.
+
+    Yields
+    ------
+    Chunk, Tensor
+        The chunk and its samples. Shape: (len(chunk.samples),).
+    """
+    held: deque[tuple[int, Tensor]] = deque()  # blocks still needed, each with the number of its first sample
+    total, index = 0, 0
+    for block in itertools.chain(blocks, [None]):
+        ended = block is None
+        if not ended:
+            held.append((total, block))
+            total += len(block)
+        known = geometry.frame_count(total)
+        while index * frames < known:
+            # One frame beyond the kept ones must be there, or this may be the only chunk, which also gets the tail.
+            if not ended and known < (index + 1) * frames + max(context, 1):
+                break
+            chunk = _chunk(index, frames, context, known, geometry, total if ended else None)
+            yield chunk, _between(held, chunk.samples)
+            index += 1
+            start = max(0, index * frames - context) * geometry.hop  # where the next chunk begins to read
+            while held and held[0][0] + len(held[0][1]) <= start:
+                held.popleft()
+
+
+def _between(held: Iterable[tuple[int, Tensor]], samples: range) -> Tensor:
+    """Samples ``samples`` out of numbered blocks. Shape: (len(samples),); a view where they lie in one block."""
+    parts = [block[max(0, samples.start - first) : max(0, samples.stop - first)] for first, block in held]
+    parts = [part for part in parts if len(part)]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def frame_outputs(model: nn.Module, waveform: Tensor) -> Tensor:
+    """One pass over one clip: logits (T, V), or last_hidden_state (T, D) of a model without a head. Shape: (L,)."""
+    outputs = model(waveform[None].to(next(model.parameters()).device))  # (L,) -> (1, L) -> (1, T, …)
+    logits = getattr(outputs, "logits", None)
+    return (outputs.last_hidden_state if logits is None else logits)[0]
+
+
+def chunked_logits(
+    model: nn.Module,
+    waveform: Tensor | Iterable[Tensor],
+    chunk_s: float = CHUNK_S,
+    context_s: float = CONTEXT_S,
+    progress: bool = True,
+) -> Tensor:
+    """Logits of a long clip, chunk by chunk.
+
+    Parameters
+    ----------
+    model : Module
+        In eval mode. Without a head, ``last_hidden_state`` comes back.
+    waveform : Tensor, or iterable of Tensor
+        Shape: (L,), float32, as the model wants it (normalised if it does); or its blocks, as of `AudioStream`.
+    chunk_s, context_s : float
+        As in `plan`.
+    progress : bool
+        Show a bar when it takes more than 2 s.
+
+    Returns
+    -------
+    Tensor
+        Shape: (T, V), T = ``geometry.frame_count(L)``, as in one pass.
+
+    Raises
+    ------
+    ValueError
+        If the model is in train mode or has an adapter, the clip is too short for one frame, or a size is off the grid.
+    """
+    check_model(model)
+    geometry = FrameGeometry.from_config(model.config)
+    blocks, total = (waveform, None) if not isinstance(waveform, Tensor) else ([waveform], len(waveform))
+    frame_count = total and geometry.frame_count(total)
+    kept = [
+        outputs for *_, outputs in chunk_outputs(model, blocks, geometry, chunk_s, context_s, frame_count, progress)
+    ]
+    if not kept:
+        raise ValueError(f"the clip is too short: one frame needs {geometry.receptive_field} samples")
+    return torch.cat(kept)
+
+
+@torch.no_grad()
+def chunk_outputs(
+    model: nn.Module,
+    blocks: Iterable[Tensor],
+    geometry: FrameGeometry,
+    chunk_s: float,
+    context_s: float,
+    frame_count: int | None = None,
+    progress: bool = True,
+    mean: float = 0.0,
+    scale: float = 1.0,
+) -> Iterator[tuple[Chunk, Tensor, Tensor]]:
+    """Run a model chunk by chunk, with a progress bar up to ``frame_count``.
+
+    Yields
+    ------
+    Chunk, Tensor, Tensor
+        The chunk, its samples, and what the model makes of ``(samples - mean) / scale`` in the kept frames, on the CPU.
+        Shapes: (len(chunk.samples),), (len(chunk.keep), V) or (len(chunk.keep), D).
+    """
+    with progress_bar(frame_count, progress) as bar:
+        for chunk, samples in chunk_waveforms(blocks, geometry, *sizes(geometry, chunk_s, context_s)):
+            yield chunk, samples, frame_outputs(model, (samples - mean) / scale)[chunk.inside].cpu()
+            bar.update(len(chunk.keep))
+
+
+def check_model(model: nn.Module) -> None:
+    """Raise if the model's frames are not those of the grid, or its output depends on chance."""
+    if model.training:
+        raise ValueError(
+            "the model is in train mode: dropout and LayerDrop make each output another one; call model.eval() first"
+        )
+    if getattr(model.config, "add_adapter", False):
+        raise ValueError("the model has an adapter, whose frames are fewer than the grid has; chunks do not join")
+
+
+def progress_bar(frames: int | None, progress: bool):
+    """A bar that counts frames and shows itself after 2 s."""
+    from tqdm.auto import tqdm
+
+    return tqdm(total=frames, unit="frame", unit_scale=True, delay=2, disable=not progress, desc="frames")
+
+
+def _chunk(index: int, frames: int, context: int, known: int, geometry: FrameGeometry, samples: int | None) -> Chunk:
+    """Chunk ``index`` of a clip with ``known`` frames (so far); ``samples``: its length, once the end is known."""
+    keep = range(index * frames, min((index + 1) * frames, known))
+    read = range(max(0, keep.start - context), min(keep.stop + context, known))
+    if samples is not None and keep == range(known):
+        return Chunk(keep, read, range(samples))  # the only chunk is the whole clip, tail included: one pass
+    return Chunk(keep, read, range(geometry.span(read.start).start, geometry.span(read.stop - 1).stop))
