@@ -7,7 +7,8 @@ import torch
 
 from w2vlearn import Wav2Vec2Config, Wav2Vec2ForPreTraining, Wav2Vec2Model, pad
 from w2vlearn.model import Wav2Vec2ForSequenceClassification, sample_task
-from w2vlearn.tracing import symbolic_trace, trace
+from w2vlearn.symbolic import symbolic_trace
+from w2vlearn.tracing import trace
 
 TINY = Wav2Vec2Config.tiny()
 BATCH = pad([torch.randn(16_000), torch.randn(9999)])  # 49 and 30 frames
@@ -28,10 +29,10 @@ def test_time_mask_and_padding_mask_are_different_kinds(traced):
     times = [record for record in trace.masks if record.mask and record.mask.kind == "time"]
     assert times, "the time mask is nowhere in the trace"
     assert all(record.mask.shape == (2, 49) for record in times)
-    assert times[0].mask.real == tuple(time_mask.sum(1).tolist())
+    assert times[0].mask.valid == tuple(time_mask.sum(1).tolist())
 
 
-def test_shapes_and_real_frames(traced):
+def test_shapes_and_valid_frames(traced):
     trace, _ = traced
     assert trace["quantizer"].output.shape == (2, 49, 16)
     for name in ("quantizer", "project_q", "project_hid", "wav2vec2.encoder"):
