@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,10 +78,10 @@ def test_an_unknown_name_is_refused_by_name():
         w2vlearn.no_such_thing  # noqa: B018
 
 
-# ---------------------------------------------------------------- imports go downward
+# ---------------------------------------------------------------- imports go downward, also those inside functions
 
-# Rooms from the ground up; a room may import rooms of lower floors. A new file of w2vlearn/ gets its floor here.
-FLOORS = [
+# From the ground up; what lies in a layer may import from lower ones. A new file or folder of w2vlearn/ gets its place here.
+LAYERS = [
     {"config", "geometry", "paths", "shown"},
     {"audio", "padding_masks"},
     {"batch"},
@@ -88,94 +89,87 @@ FLOORS = [
     {"checkpoints"},
     {"transcription"},
     {"tracing"},
+    {"symbolic"},
     {"show"},
-    {"explore"},
+    {"widgets"},
     {"cli"},
     {"__main__"},
 ]
-# Not even though they lie below: tracing and pictures work for any model, so they never know ours.
-STRANGERS = {(upper, lower) for upper in ("tracing", "show") for lower in ("model", "checkpoints", "transcription")}
+# Not even though they lie below: these work for any model, so they never know ours.
+STRANGERS = {(upper, "model") for upper in ("tracing", "symbolic", "show")}
+STRANGERS |= {(upper, lower) for upper in ("tracing", "symbolic", "show") for lower in ("checkpoints", "transcription")}
 WITHOUT_TORCH = {"config", "geometry", "show"}
-# A result shows itself: print(trace) asks the floor above, when it is printed and not before.
-UPWARD_WHEN_USED = {("tracing", "show"), ("transcription", "show")}
-# The stored formulas are those of our own presets: deriving them anew names our model, then and nowhere else.
-OWN_PRESETS = {"w2vlearn.tracing.formulas"}
 
 
-def room_of(module: str) -> str:
-    """The room of a dotted name: w2vlearn.show.text -> show."""
+def part_of(module: str) -> str:
+    """The file or folder of a dotted name: w2vlearn.show.text -> show."""
     return module.split(".")[1] if "." in module else ""
 
 
-def floor_of(room: str) -> int:
-    for floor, rooms in enumerate(FLOORS):
-        if room in rooms:
-            return floor
-    raise AssertionError(f"w2vlearn/{room} has no floor: give it one in FLOORS of {Path(__file__).name}")
+def layer_of(part: str) -> int:
+    for number, parts in enumerate(LAYERS):
+        if part in parts:
+            return number
+    raise AssertionError(f"w2vlearn/{part} has no layer: give it one in LAYERS of {Path(__file__).name}")
 
 
 def modules(package: Path = PACKAGE) -> dict[str, Path]:
     """Dotted name -> file, of every module of the package."""
-    found = {}
+    files = {}
     for file in sorted(package.rglob("*.py")):
         parts = file.relative_to(package.parent).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
-    return found
+        files[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    return files
 
 
-def imports(name: str, file: Path, known: set[str]) -> Iterator[tuple[str, bool]]:
-    """(imported module, whether when the file loads and not only inside a function) of one file."""
+def imports(name: str, file: Path, known: set[str]) -> Iterator[str]:
+    """Every module that a file imports, when it loads or inside a function."""
 
-    def visit(node: ast.AST, at_load: bool) -> Iterator[tuple[str, bool]]:
+    def visit(node: ast.AST) -> Iterator[str]:
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
             return  # for type checkers: nothing is imported
         if isinstance(node, ast.Import):
-            yield from ((alias.name, at_load) for alias in node.names)
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
                 package = name if file.name == "__init__.py" else name.rpartition(".")[0]
                 base = importlib.util.resolve_name("." * node.level + base, package)
-            for alias in node.names:
-                whole = f"{base}.{alias.name}"
-                yield (whole if whole in known else base), at_load
-        inside = at_load and not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            yield from (f"{base}.{alias.name}" if f"{base}.{alias.name}" in known else base for alias in node.names)
+        elif isinstance(node, ast.Call) and "import_module" in ast.dump(node.func) and node.args:
+            if isinstance(node.args[0], ast.Constant):
+                yield node.args[0].value
         for child in ast.iter_child_nodes(node):
-            yield from visit(child, inside)
+            yield from visit(child)
 
-    yield from visit(ast.parse(file.read_text(encoding="utf-8")), True)
+    yield from visit(ast.parse(file.read_text(encoding="utf-8")))
 
 
 def upward(package: Path = PACKAGE) -> list[str]:
     """Every import that goes up, sideways or to a stranger, in words."""
-    found, complaints = modules(package), []
-    for name, file in found.items():
-        room = room_of(name)
-        if not room:
+    files, complaints = modules(package), []
+    for name, file in files.items():
+        part = part_of(name)
+        if not part:
             continue  # the package itself names everything, and loads it when used
-        for imported, at_load in imports(name, file, set(found)):
-            if imported.split(".")[0] == "torch" and room in WITHOUT_TORCH:
+        for imported in imports(name, file, set(files)):
+            if imported.split(".")[0] == "torch" and part in WITHOUT_TORCH:
                 complaints.append(f"{name} imports torch")
-            if not imported.startswith("w2vlearn."):
-                if imported == "w2vlearn" and (at_load or name not in OWN_PRESETS):
-                    complaints.append(f"{name} imports the package's front door; name the room")
-                continue
-            other = room_of(imported)
-            if other == room or ((room, other) in UPWARD_WHEN_USED and not at_load):
-                continue
-            if floor_of(other) >= floor_of(room) or (room, other) in STRANGERS:
+            if imported == "w2vlearn":
+                complaints.append(f"{name} imports the whole package; name the module")
+            other = part_of(imported) if imported.startswith("w2vlearn.") else part
+            if other != part and (layer_of(other) >= layer_of(part) or (part, other) in STRANGERS):
                 complaints.append(f"{name} imports {imported}")
     return complaints
 
 
 def circle(package: Path = PACKAGE) -> list[str]:
-    """A chain of modules that import each other when they load; empty if there is none."""
-    found = modules(package)
+    """A chain of modules that import each other, at once or inside functions; empty if there is none."""
+    files = modules(package)
     graph = {
-        name: {
-            other for other, at_load in imports(name, file, set(found)) if at_load and other in found and other != name
-        }
-        for name, file in found.items()
+        name: {other for other in imports(name, file, set(files)) if other in files and other != name}
+        for name, file in files.items()
+        if part_of(name)
     }
     done: set[str] = set()
 
@@ -183,7 +177,7 @@ def circle(package: Path = PACKAGE) -> list[str]:
         if name in path:
             return [*path[path.index(name) :], name]
         if name not in done:
-            for other in sorted(graph[name]):
+            for other in sorted(graph.get(name, ())):
                 if ring := walk(other, [*path, name]):
                     return ring
             done.add(name)
@@ -200,16 +194,21 @@ def test_no_circles():
     assert circle() == []
 
 
+def test_no_two_files_have_one_name():
+    names = Counter(file.stem for file in modules().values() if file.stem != "__init__")
+    assert [name for name, times in names.items() if times > 1] == []
+
+
 @pytest.mark.parametrize(
     "file, text, words",
     [
         ("geometry.py", "import torch", "w2vlearn.geometry imports torch"),
         ("model/a.py", "from w2vlearn.show import text", "w2vlearn.model.a imports w2vlearn.show"),
         ("tracing/a.py", "from ..model import attention", "w2vlearn.tracing.a imports w2vlearn.model"),
-        ("tracing/a.py", "from w2vlearn.show import text", "w2vlearn.tracing.a imports w2vlearn.show"),
-        ("batch.py", "def f():\n    import w2vlearn.show", "w2vlearn.batch imports w2vlearn.show"),
+        ("tracing/a.py", "def f():\n    from w2vlearn.show.text import x", "w2vlearn.tracing.a imports w2vlearn.show"),
+        ("tracing/a.py", "import_module('w2vlearn.symbolic')", "w2vlearn.tracing.a imports w2vlearn.symbolic"),
         ("config.py", "from .geometry import x", "w2vlearn.config imports w2vlearn.geometry"),
-        ("explore/a.py", "import w2vlearn", "front door"),
+        ("widgets/a.py", "import w2vlearn", "the whole package"),
     ],
 )
 def test_an_upward_import_is_seen(tmp_path, file, text, words):
@@ -218,16 +217,11 @@ def test_an_upward_import_is_seen(tmp_path, file, text, words):
     assert any(words in complaint for complaint in upward(tmp_path / "w2vlearn"))
 
 
-def test_an_import_when_used_may_go_up_to_show(tmp_path):
-    (tmp_path / "w2vlearn" / "tracing").mkdir(parents=True)
-    (tmp_path / "w2vlearn" / "tracing" / "a.py").write_text("def f():\n    from w2vlearn.show.text import table")
-    assert upward(tmp_path / "w2vlearn") == []
-
-
-def test_a_circle_is_seen(tmp_path):
+@pytest.mark.parametrize("line", ["from . import {}", "def f():\n    from . import {}"])
+def test_a_circle_is_seen(tmp_path, line):
     for name, other in {"a": "b", "b": "c", "c": "a"}.items():
         (tmp_path / "w2vlearn" / "show").mkdir(parents=True, exist_ok=True)
-        (tmp_path / "w2vlearn" / "show" / f"{name}.py").write_text(f"from . import {other}")
+        (tmp_path / "w2vlearn" / "show" / f"{name}.py").write_text(line.format(other))
     assert circle(tmp_path / "w2vlearn") == [f"w2vlearn.show.{name}" for name in "abca"]
 
 

@@ -32,7 +32,7 @@ def test_time_mask_and_padding_mask_are_different_kinds(traced):
     assert times[0].mask.valid == tuple(time_mask.sum(1).tolist())
 
 
-def test_shapes_and_real_frames(traced):
+def test_shapes_and_valid_frames(traced):
     trace, _ = traced
     assert trace["quantizer"].output.shape == (2, 49, 16)
     for name in ("quantizer", "project_q", "project_hid", "wav2vec2.encoder"):

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from benchmarks.ratio import compare
+from benchmarks.ratio import compare, compare_all
 
 
 class Clock:
@@ -56,6 +56,14 @@ def test_the_order_within_a_round_changes():
     order = []
     compare(lambda: order.append("A"), lambda: order.append("B"), rounds=30, warmup=0)
     assert {order[3 * n : 3 * n + 3].index("B") for n in range(30)} == {0, 1, 2}
+
+
+def test_several_are_timed_in_the_same_rounds_each_over_its_own_baseline():
+    clock = Clock()
+    work = {"A": clock.work(1), "B": clock.work(2), "a": clock.work(1.5), "b": clock.work(5)}
+    measured = compare_all(work, {"a": "A", "b": "B"}, clock=clock, seconds=0)
+    assert {name: round(ratio.ratio, 6) for name, ratio in measured.items()} == {"a": 1.5, "b": 2.5}
+    assert measured["a"].rounds == 5, "no time left, but 5 rounds are the least"
 
 
 def test_too_few_rounds():

@@ -18,8 +18,9 @@ import math
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from w2vlearn.tracing.letters import PROBES
@@ -79,6 +80,20 @@ class Marks:
         self.aside = False  # went in beside a main input: no stage on the clips' own way
 
 
+class _Layout(NamedTuple):
+    """Where a tensor lies in memory, and its axes."""
+
+    shape: tuple
+    strides: tuple[int, ...]
+    offset: int
+    dtype: torch.dtype
+    marks: Marks
+
+
+def _layout(tensor: Tensor, marks: Marks) -> _Layout:
+    return _Layout(tensor.shape, tensor.stride(), tensor.storage_offset(), tensor.dtype, marks)
+
+
 _SLIDING = {"convolution", "transposed convolution", "pooling"}
 _KEEPS_ALL = {"group norm", "batch norm", "instance norm", "dropout", "activation", "identity"}
 
@@ -103,7 +118,7 @@ class Axes:
         self.samples = Length(samples, lengths)
         self.lengths: list[Length] = [self.samples]  # in the order in which they came about
         self._tensors: dict[int, tuple[weakref.ref, tuple, Marks]] = {}
-        self._bases: dict[int, tuple[weakref.ref, weakref.ref]] = {}  # a base -> the last known tensor that views it
+        self._views: dict[int, tuple[weakref.ref, _Layout]] = {}  # a base -> the last known view of it
         self._shapes: dict[tuple, set[tuple]] = {}
         self._entered = self._left = Marks((self.samples,))  # the main input and output that were seen last
         self._weights: set[int] = set()
@@ -131,9 +146,8 @@ class Axes:
             marks = Marks(axes)
             reference = weakref.ref(tensor)
             self._tensors[key] = (reference, shape, marks)
-        base = tensor._base if tensor._is_view() else tensor
-        if base is not None:
-            self._bases[id(base)] = (weakref.ref(base), reference)
+        if tensor._is_view() and (base := tensor._base) is not None:
+            self._views[id(base)] = (weakref.ref(base), _layout(tensor, marks))
         if UNKNOWN not in axes:
             self._shapes.setdefault(shape, set()).add(axes)
         return marks
@@ -184,23 +198,26 @@ class Axes:
         """Axes of a view, from the strides of a tensor that looks into the same memory; None if none is known."""
         if not tensor._is_view():
             return None
-        base = tensor._base
-        entry = self._bases.get(id(base))
-        sources = [entry[1]() if entry is not None and entry[0]() is base else None, base]
+        base, sources = tensor._base, []
+        view, entry = self._views.get(id(base)), self._tensors.get(id(base))
+        if view is not None and view[0]() is base:
+            sources.append(view[1])
+        if entry is not None and entry[0]() is base and entry[1] == base.shape:
+            sources.append(_layout(base, entry[2]))
         best = None
         for source in sources:
-            marks = self._known(source, source.shape) if source is not None else None
-            if marks is None or source.dtype != tensor.dtype:
+            if source.dtype != tensor.dtype:
                 continue
-            axes = self._through(source, marks, tensor, shape)
+            axes = self._through(source, tensor, shape)
             if UNKNOWN not in axes:
                 return axes
             best = best or axes
         return best
 
-    def _through(self, source: Tensor, marks: tuple, tensor: Tensor, shape: tuple) -> tuple:
+    def _through(self, source: _Layout, tensor: Tensor, shape: tuple) -> tuple:
         """Axes of ``tensor`` that lie where those of ``source`` lie: equal size, equal stride."""
-        strides, sizes, free = source.stride(), source.shape, set(range(source.ndim))
+        sizes, strides, marks = source.shape, source.strides, source.marks.axes
+        free = set(range(len(sizes)))
         axes: list[Any] = []
         inside: dict[int, list[int]] = {}  # a constant axis of the source -> axes that lie in it
         for size, stride in zip(shape, tensor.stride(), strict=True):
@@ -219,7 +236,7 @@ class Axes:
                 axes.append(UNKNOWN)
             elif part:
                 free.discard(part[0])
-                start = (tensor.storage_offset() - source.storage_offset()) // strides[part[0]]
+                start = (tensor.storage_offset() - source.offset) // strides[part[0]]
                 axes.append(self._sliced(marks[part[0]], size, stride // strides[part[0]], start))
             else:
                 axes.append(None if size == 1 else self._merged(size, stride, sizes, strides, marks))
