@@ -141,10 +141,14 @@ def nests(draw, most: int = 7, own: bool = True) -> tuple[nn.Module, int]:
             elif kind == "layer norm":
                 steps.append(nn.LayerNorm(width))
             elif kind == "residual":
-                steps.append(Residual(nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))))
+                steps.append(
+                    Residual(nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)))
+                )
             elif kind == "recurrent":
                 hidden, both = draw(st.sampled_from(WIDTHS)), draw(st.booleans())
-                steps.append(Recurrent(draw(st.sampled_from((nn.LSTM, nn.GRU))), width, hidden, draw(st.booleans()), both))
+                steps.append(
+                    Recurrent(draw(st.sampled_from((nn.LSTM, nn.GRU))), width, hidden, draw(st.booleans()), both)
+                )
                 width = hidden * (2 if both else 1)
             elif kind == "attention":
                 heads = draw(st.sampled_from([n for n in (1, 2, 3, 4) if width % n == 0]))

@@ -20,7 +20,11 @@ transformers = pytest.importorskip("transformers")
 pytestmark = pytest.mark.filterwarnings("ignore:Support for mismatched")
 LENGTHS = (3_000, 4_567, 8_700)
 FRAMES = tuple(FrameGeometry(KERNELS, STRIDES).frame_count(n) for n in LENGTHS)
-COLLIDING = {"24 frames, 24 features": (3_000, 4_567, 8_000), "3 frames, 3 clips": (1_040, 720, 1_040), "one clip": (5_200,)}
+COLLIDING = {
+    "24 frames, 24 features": (3_000, 4_567, 8_000),
+    "3 frames, 3 clips": (1_040, 720, 1_040),
+    "one clip": (5_200,),
+}
 UNKNOWN = {  # ends of the names of layers that no rule explains, and why
     "wavlm": ("rel_attn_embed",),  # positions by positions, made by own code
     "conformer relative": ("embed_positions", "linear_pos"),  # 2 T - 1 positions, made by own code

@@ -103,7 +103,10 @@ class Ignores(nn.Module):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"attention_mask": torch.ones(3, 99, dtype=torch.bool)}, r"attention_mask \(3, 99\).*does not fit.*\(3, 1000\)"),
+        (
+            {"attention_mask": torch.ones(3, 99, dtype=torch.bool)},
+            r"attention_mask \(3, 99\).*does not fit.*\(3, 1000\)",
+        ),
         ({"attention_mask": torch.ones(3, 990, dtype=torch.bool)}, r"attention_mask \(3, 990\).*does not fit"),
         ({"lengths": torch.tensor([5, 7, 2000])}, "lengths.*does not fit.*2000 samples, the clips have 1000"),
     ],

@@ -56,7 +56,11 @@ def test_torchaudio_s_lengths_become_an_additive_mask_by_position(short):
         assert steps(found) == [("sample lengths -> attention mask", "additive", FRAMES)]
     assert found[""].mask.form == "lengths" and found[""].mask.valid == LENGTHS
     layer = found["layers.0"].mask
-    assert layer.argument == "attention_mask" and layer.lowest == -10_000.0 and convention(layer) == "0 = attend, -1.0e+4 = padding"
+    assert (
+        layer.argument == "attention_mask"
+        and layer.lowest == -10_000.0
+        and convention(layer) == "0 = attend, -1.0e+4 = padding"
+    )
     assert any("'lengths' as (B,) counts" in note for note in found.notes)
     assert found["layers.1"].valid == FRAMES and found["layers.0"].input.letters == ("B", "T", "D")
 

@@ -10,8 +10,6 @@ from nests import nests
 from torch import nn
 from trace_helpers import untouched
 
-from w2vlearn.tracing import trace
-
 
 class Takes(nn.Module):
     """A model around a part, with a mask that says how long the clips are."""

@@ -82,7 +82,15 @@ class Talks(nn.Module):
 
     def kept(self) -> list[list[Tensor]]:
         seen = [self.caches[name].seen for name in ("space", "dataclass", "plain")]
-        return [self.caches["list"], self.caches["default"]["x"], list(self.caches["deque"]), *seen, WORLD, self.hooked, self.held]
+        return [
+            self.caches["list"],
+            self.caches["default"]["x"],
+            list(self.caches["deque"]),
+            *seen,
+            WORLD,
+            self.hooked,
+            self.held,
+        ]
 
 
 def read_in_every_way(found: Trace, path) -> None:
@@ -183,7 +191,12 @@ def test_the_cost_of_a_trace_does_not_grow_with_the_number_of_clips(tiny):
 def test_pickles_and_copies_keep_all_but_the_output(short):
     found = trace(Talks().eval(), short, values=True)
     for again in (pickle.loads(pickle.dumps(found)), copy.deepcopy(found)):
-        assert again == found and again.output is None and again[""].value is None and again["conv"].valid == (99, 139, 199)
+        assert (
+            again == found
+            and again.output is None
+            and again[""].value is None
+            and again["conv"].valid == (99, 139, 199)
+        )
     assert copy.copy(found) == found and copy.copy(found).output is found.output
     with pytest.raises(TraceError) as broken:
         trace(nn.Sequential(nn.Conv1d(2, 2, 3)).eval(), torch.zeros(1, 3, 9))

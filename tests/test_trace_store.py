@@ -37,7 +37,9 @@ tensors = st.lists(st.builds(TensorInfo, path=words, shape=sizes, dtype=words, d
 lowest = st.one_of(st.none(), st.floats(allow_nan=False))
 seen = st.builds(MaskSeen, words, words, words, sizes, words, words, lowest, counts)
 pads = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=2).map(tuple)
-operations = st.builds(Operation, kind=words, inputs=st.integers(0, 9), kernel=pads.map(lambda p: sum(p, ())), padding=pads)
+operations = st.builds(
+    Operation, kind=words, inputs=st.integers(0, 9), kernel=pads.map(lambda p: sum(p, ())), padding=pads
+)
 records = st.builds(
     LayerRecord,
     name=words,
@@ -77,7 +79,10 @@ def test_any_content_makes_the_round_trip_through_json(content, name, error):
         (lambda text: "no json", "it is no JSON"),
         (lambda text: "[1, 2]", "no saved trace"),
         (lambda text: '{"format": "other"}', "found format 'other'"),
-        (lambda text: text.replace(f'"version": {VERSION}', '"version": 99', 1), f"version 99.*reads version {VERSION}"),
+        (
+            lambda text: text.replace(f'"version": {VERSION}', '"version": 99', 1),
+            f"version 99.*reads version {VERSION}",
+        ),
         (lambda text: text.replace('"records"', '"recorde"', 1), "incomplete.*'records' is missing"),
         (lambda text: text.replace('"depth"', '"death"', 1), "incomplete.*'depth' is missing"),
     ],

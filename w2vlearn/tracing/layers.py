@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
+from w2vlearn.shown import Shown
 from w2vlearn.tracing.diff import Diff, diff
 from w2vlearn.tracing.records import BatchInfo, LayerRecord, TraceData
-from w2vlearn.shown import Shown
 from w2vlearn.tracing.store import read_json, trace_from_dict, trace_to_dict, write_json
 
 
