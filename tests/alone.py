@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from w2vlearn.tracing import Trace, trace
-from w2vlearn.tracing.marks import CLIPS, CONSTANT, UNKNOWN, Length, Merged
 from w2vlearn.tracing.hooks import observing, recording
-from w2vlearn.tracing.inspection import named_modules
 from w2vlearn.tracing.inputs import find_inputs
+from w2vlearn.tracing.inspection import named_modules
+from w2vlearn.tracing.marks import CLIPS, CONSTANT, UNKNOWN, Length, Merged
 from w2vlearn.tracing.observe import _axes
 from w2vlearn.tracing.records import main_output
 

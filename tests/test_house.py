@@ -80,7 +80,7 @@ def test_an_unknown_name_is_refused_by_name():
 
 # ---------------------------------------------------------------- imports go downward, also those inside functions
 
-# From the ground up; what lies in a layer may import from lower ones. A new file or folder of w2vlearn/ gets its place here.
+# From the ground up; what lies in a layer may import from lower ones. A new file or folder gets its place here.
 LAYERS = [
     {"config", "geometry", "paths", "shown"},
     {"audio", "padding_masks"},
@@ -136,9 +136,8 @@ def imports(name: str, file: Path, known: set[str]) -> Iterator[str]:
                 package = name if file.name == "__init__.py" else name.rpartition(".")[0]
                 base = importlib.util.resolve_name("." * node.level + base, package)
             yield from (f"{base}.{alias.name}" if f"{base}.{alias.name}" in known else base for alias in node.names)
-        elif isinstance(node, ast.Call) and "import_module" in ast.dump(node.func) and node.args:
-            if isinstance(node.args[0], ast.Constant):
-                yield node.args[0].value
+        elif isinstance(node, ast.Call) and "import_module" in ast.dump(node.func):
+            yield from (argument.value for argument in node.args if isinstance(argument, ast.Constant))
         for child in ast.iter_child_nodes(node):
             yield from visit(child)
 

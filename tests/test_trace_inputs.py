@@ -1,5 +1,5 @@
-"""What a trace makes of arguments: clips and masks anywhere, masks that do not fit, wrappers, types; and of modules that
-took part in other ways than by being called."""
+"""What a trace makes of arguments (clips and masks anywhere, masks that do not fit, wrappers, types), and of modules
+that take part without being called."""
 
 from __future__ import annotations
 
