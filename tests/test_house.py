@@ -154,6 +154,8 @@ def upward(package: Path = PACKAGE) -> list[str]:
         for imported in imports(name, file, set(files)):
             if imported.split(".")[0] == "torch" and part in WITHOUT_TORCH:
                 complaints.append(f"{name} imports torch")
+            if imported.startswith("w2vlearn.") and imported not in files:
+                complaints.append(f"{name} imports {imported}, which does not exist")
             if imported == "w2vlearn":
                 complaints.append(f"{name} imports the whole package; name the module")
             other = part_of(imported) if imported.startswith("w2vlearn.") else part
@@ -208,6 +210,7 @@ def test_no_two_files_have_one_name():
         ("tracing/a.py", "import_module('w2vlearn.symbolic')", "w2vlearn.tracing.a imports w2vlearn.symbolic"),
         ("config.py", "from .geometry import x", "w2vlearn.config imports w2vlearn.geometry"),
         ("widgets/a.py", "import w2vlearn", "the whole package"),
+        ("cli.py", "def f():\n    from w2vlearn.gone import x", "w2vlearn.gone, which does not exist"),
     ],
 )
 def test_an_upward_import_is_seen(tmp_path, file, text, words):
