@@ -140,8 +140,8 @@ def test_formulas_and_run_show_the_same(lengths, masked):
         assert (one.output.shape, one.output.letters, one.valid) == (two.output.shape, two.output.letters, two.valid), (
             one.name
         )
-        assert (one.what, one.parameters, one.mixes_time) == (
-            two.what,
+        assert (one.operation, one.parameters, one.mixes_time) == (
+            two.operation,
             two.parameters,
             two.mixes_time,
         ) or one.is_mask_step

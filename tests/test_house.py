@@ -156,6 +156,7 @@ def upward(package: Path = PACKAGE) -> list[str]:
                 complaints.append(f"{name} imports torch")
             if imported.startswith("w2vlearn.") and imported not in files:
                 complaints.append(f"{name} imports {imported}, which does not exist")
+                continue
             if imported == "w2vlearn":
                 complaints.append(f"{name} imports the whole package; name the module")
             other = part_of(imported) if imported.startswith("w2vlearn.") else part

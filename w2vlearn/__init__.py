@@ -1,6 +1,6 @@
 """Learn how wav2vec 2.0 turns waveforms of any length into frames of 768 features.
 
-Three roads lead to every shape: derive it (:class:`FrameGeometry`), observe it (:func:`trace`), prove it
+Three methods lead to every shape: derive it (:class:`FrameGeometry`), observe it (:func:`trace`), prove it
 (:func:`symbolic_trace`).
 Names load when first used, so ``import w2vlearn`` costs little more than ``import torch``.
 """
@@ -9,7 +9,7 @@ from importlib import import_module
 
 from w2vlearn.shown import Shown
 
-_ROOMS = {
+_MODULES = {
     "Wav2Vec2Config": "w2vlearn.config",
     "FrameGeometry": "w2vlearn.geometry",
     "read_audio": "w2vlearn.audio",
@@ -27,7 +27,7 @@ _ROOMS = {
     "explore": "w2vlearn.widgets",
 }
 
-__all__ = list(_ROOMS)
+__all__ = list(_MODULES)
 
 
 def _render(value, form: str, **options):
@@ -39,9 +39,9 @@ Shown.renderer = _render
 
 
 def __getattr__(name: str):
-    if name not in _ROOMS:
+    if name not in _MODULES:
         raise AttributeError(f"w2vlearn has no {name!r}; it has {', '.join(__all__)}")
-    value = getattr(import_module(_ROOMS[name]), name)
+    value = getattr(import_module(_MODULES[name]), name)
     globals()[name] = value  # the next look-up does not come here
     return value
 

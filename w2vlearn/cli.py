@@ -199,8 +199,8 @@ def _is_length(argument: str) -> bool:
 def derived(clips: Sequence[int | Any], preset: str = "base", masked: bool = True) -> Any:
     """A trace of a preset with a CTC head by its stored formulas, nothing run."""
     from w2vlearn.config import Wav2Vec2Config
-    from w2vlearn.tracing.formulas import preset as stored_formulas
-    from w2vlearn.tracing.record import BatchInfo, Trace, TraceData
+    from w2vlearn.symbolic import SymbolicTrace
+    from w2vlearn.tracing import BatchInfo, Trace, TraceData
 
     geometry = FrameGeometry.from_config(Wav2Vec2Config.from_preset(preset))
     lengths = [clip if isinstance(clip, int) else len(clip) for clip in clips]
@@ -211,7 +211,7 @@ def derived(clips: Sequence[int | Any], preset: str = "base", masked: bool = Tru
                 f"clip {index} has {samples} samples, one frame needs {geometry.receptive_field}: {missing} "
                 f"{'is' if missing == 1 else 'are'} missing (clips count from 0)"
             )
-    shapes = stored_formulas(preset, masked).at(B=len(lengths), L=max(lengths), lengths=lengths)
+    shapes = SymbolicTrace.preset(preset, masked).at(B=len(lengths), L=max(lengths), lengths=lengths)
     notes = ("from formulas that were derived from the model's own operations; nothing was run (--run does that)",)
     if not masked:
         notes += ("no mask: the model takes padding for audio",)

@@ -1,4 +1,4 @@
-"""The course's own code, beside its notebooks: predictions compared, exercises checked, the map, sound, a slider.
+"""The course's own code, beside its notebooks: predictions compared, exercises checked, the map, sound.
 
 What a lesson says (its predictions, exercises, hints, solutions, wrong answers) is Markdown, ``lesson_02.md``; what it
 computes with is Python, ``lesson_02.py``. The package ``w2vlearn`` knows nothing of either.
@@ -11,7 +11,7 @@ _MODULES = {
     "compare": "predictions",
     "lesson_map": "model_map",
     "listen": "player",
-    "slide": "slider",
+    "slide": "w2vlearn.widgets.slider",
 }
 
 __all__ = list(_MODULES)
@@ -20,7 +20,8 @@ __all__ = list(_MODULES)
 def __getattr__(name: str):
     if name not in _MODULES:
         raise AttributeError(f"course has no {name!r}; it has {', '.join(__all__)}")
-    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    module = _MODULES[name]
+    value = getattr(import_module(module if "." in module else f"{__name__}.{module}"), name)
     globals()[name] = value
     return value
 

@@ -63,7 +63,7 @@ class Exercise:
         What to do, in Markdown. Numbers as ``{{expression}}``, evaluated in the lesson's file.
     name : str
         What the stub defines and ``check`` is handed: a function if there are cases, else a value; several values as
-        ``"(shape, real)"``.
+        ``"(shape, valid)"``.
     stub, solution : str
         Source of the cell, untouched and solved.
     hints : tuple of str

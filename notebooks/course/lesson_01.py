@@ -96,7 +96,7 @@ def toy_clips() -> list[Case]:
             (4, 5, 6, 7, 8),
             because="Two clips, the longer has five samples: both tensors are ({{2}}, {{5}}).",
         ),
-        case((1, 0, 2, 0), (0, 0), (3, 4, 5), because="A sample of 0 is silence, and real."),
+        case((1, 0, 2, 0), (0, 0), (3, 4, 5), because="A sample of 0 is silence, and valid."),
         case((7, 8), because="One clip is a batch of one, without padding."),
     ]
 
@@ -110,7 +110,7 @@ def toy_batches() -> list[Case]:
             batch.waveforms,
             batch.mask,
             label="clips of 3 and 6 samples",
-            because="Each clip has mean 0 and standard deviation 1 over its real samples, and its padding is 0.",
+            because="Each clip has mean 0 and standard deviation 1 over its valid samples, and its padding is 0.",
         ),
         Case(
             silent.waveforms,

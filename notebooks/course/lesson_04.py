@@ -11,7 +11,7 @@ from torch import Tensor
 
 from course.contents import COURSE
 from course.exercise import Case
-from w2vlearn import FrameGeometry, Wav2Vec2Config, Wav2Vec2Model, masks
+from w2vlearn import FrameGeometry, Wav2Vec2Config, Wav2Vec2Model, padding_masks
 
 LESSON = COURSE[4]
 
@@ -37,7 +37,7 @@ geometry = FrameGeometry.from_config(Wav2Vec2Config.tiny())
 
 
 def shortcut(length: int, samples: int) -> int:
-    """Real frames by the shortcut: cut the remainder, reshape to (T, samples // T), padding if all of a row is."""
+    """Valid frames by the shortcut: cut the remainder, reshape to (T, samples // T), padding if all of a row is."""
     width = samples // T(samples)
     return -(-min(length, T(samples) * width) // width)
 
@@ -89,29 +89,29 @@ def models() -> dict[str, tuple[Callable[[Tensor, Tensor | None], Tensor], str]]
 
         return run
 
-    def second_unmasked(hidden: Tensor, real: Tensor) -> Tensor:
-        real = real.clone()
-        real[1:2] |= len(real) > 1
-        return model.encoder(hidden, real)[0]
+    def second_unmasked(hidden: Tensor, valid: Tensor) -> Tensor:
+        valid = valid.clone()
+        valid[1:2] |= len(valid) > 1
+        return model.encoder(hidden, valid)[0]
 
     def cut(waveforms: Tensor, mask: Tensor | None) -> Tensor:
         return waveforms.unfold(1, FIELD, HOP)  # (B, L) -> (B, T, 400)
 
     return {
         "a model that uses its mask": (
-            with_frame_mask(lambda hidden, real: model.encoder(hidden, real)[0]),
+            with_frame_mask(lambda hidden, valid: model.encoder(hidden, valid)[0]),
             "Its short clips come out of the batch as they do alone.",
         ),
         "a model that drops its mask": (
-            with_frame_mask(lambda hidden, real: model.encoder(hidden)[0]),
+            with_frame_mask(lambda hidden, valid: model.encoder(hidden)[0]),
             "Attention looks at padding.",
         ),
         "a model that takes True for padding": (
-            with_frame_mask(lambda hidden, real: model.encoder(hidden, ~real)[0]),
+            with_frame_mask(lambda hidden, valid: model.encoder(hidden, ~valid)[0]),
             "Attention looks at nothing but padding.",
         ),
         "a model that zeroes padding and tells attention nothing": (
-            with_frame_mask(lambda hidden, real: model.encoder(padding_masks.zero_padding(hidden, real))[0]),
+            with_frame_mask(lambda hidden, valid: model.encoder(padding_masks.zero_padding(hidden, valid))[0]),
             "Zeros are still looked at: they take their share of the softmax, and the more of them, the more they take.",
         ),
         "a model that forgets the mask of the second clip": (
@@ -141,9 +141,9 @@ def _rows(*counts: int, frames: int) -> Tensor:
 
 def weight_of_padding() -> float:
     """What padded keys weigh after the softmax, scores random, mask additive (finfo.min and torchaudio's)."""
-    scores, real = torch.randn(5, 7, generator=torch.Generator().manual_seed(0)), torch.arange(7) < 4
+    scores, valid = torch.randn(5, 7, generator=torch.Generator().manual_seed(0)), torch.arange(7) < 4
     weights = [
-        (scores + torch.where(real, 0.0, low)).softmax(-1)[:, ~real]
+        (scores + torch.where(valid, 0.0, low)).softmax(-1)[:, ~valid]
         for low in (torch.finfo(torch.float32).min, float(TORCHAUDIO))
     ]
     return float(torch.cat(weights).abs().max())
@@ -157,20 +157,22 @@ CASES = {
         Case(
             torch.tensor([719, 720, 400]),
             2,
-            because="The second frame reads samples {{HOP}} to {{HOP + FIELD - 1}}; it is real from {{HOP + FIELD}} samples on.",
+            because="The second frame reads samples {{HOP}} to {{HOP + FIELD - 1}}; it is valid from {{HOP + FIELD}} samples on.",
         ),
         Case(torch.tensor([23_456, 40_000]), T(40_000)),
     ],
     "4.2": lambda: [
-        Case(_rows(4, 2, 1, frames=4), label="frame_mask with 4, 2 and 1 real frames of 4"),
-        Case(_rows(3, 5, frames=5), label="frame_mask with 3 and 5 real frames of 5"),
+        Case(_rows(4, 2, 1, frames=4), label="frame_mask with 4, 2 and 1 valid frames of 4"),
+        Case(_rows(3, 5, frames=5), label="frame_mask with 3 and 5 valid frames of 5"),
     ],
     "4.3": lambda: [
-        Case(_rows(4, 2, frames=4), "real", 4, label="a bool mask, True = real"),
-        Case(_rows(4, 2, frames=4).long(), "real", 4, label="an integer mask, 1 = real"),
+        Case(_rows(4, 2, frames=4), "valid", 4, label="a bool mask, True = valid"),
+        Case(_rows(4, 2, frames=4).long(), "valid", 4, label="an integer mask, 1 = valid"),
         Case(~_rows(4, 1, frames=4), "padding", 4, label="a bool mask, True = padding"),
         Case((~_rows(4, 1, frames=4)).to(torch.uint8), "padding", 4, label="an integer mask, 1 = padding"),
-        Case(padding_masks.additive_mask(_rows(3, 1, frames=3)), "additive", 3, label="an additive mask with finfo.min"),
+        Case(
+            padding_masks.additive_mask(_rows(3, 1, frames=3)), "additive", 3, label="an additive mask with finfo.min"
+        ),
         Case(
             torch.where(_rows(3, 1, frames=3), 0.0, -10_000.0),
             "additive",

@@ -33,7 +33,7 @@ PROBE, FRAME = 4000, 3  # samples of the clip, and the frame, whose receptive fi
 INSIDE = geometry.span(FRAME)
 REACHED = T(LONG) - (
     T(LONG) - (KERNEL // 2 - 1)
-)  # real frames that see a padded one through the positional convolution
+)  # valid frames that see a padded one through the positional convolution
 EPSILON = "1e-5"
 
 SETUP = """
@@ -76,7 +76,7 @@ def _normalised(row: torch.Tensor) -> torch.Tensor:
 def evidence() -> dict[str, dict[str, float]]:
     """Four programs with one leak each: how far company moves “yes please” at four places on its way."""
     clip, mate = example("yes"), example("question")
-    programs = {  # norm, the row is normalised, mask, only real rows are averaged
+    programs = {  # norm, the row is normalised, mask, only valid rows are averaged
         "A": ("layer", False, False, True),
         "B": ("layer", False, True, False),
         "C": ("layer", True, True, True),
@@ -85,7 +85,7 @@ def evidence() -> dict[str, dict[str, float]]:
     return {name: _places(clip, mate, *program) for name, program in programs.items()}
 
 
-def _places(clip, mate, norm: str, whole_row: bool, handed: bool, real_only: bool) -> dict[str, float]:
+def _places(clip, mate, norm: str, whole_row: bool, handed: bool, valid_only: bool) -> dict[str, float]:
     model = build(norm)
     apart = pad([clip], normalize=True)
     batch = pad([clip, mate], normalize=not whole_row)
@@ -94,7 +94,7 @@ def _places(clip, mate, norm: str, whole_row: bool, handed: bool, real_only: boo
         alone = model(apart.waveforms)
         batched = model(waveforms, batch.mask if handed else None)
     frames = alone.last_hidden_state.shape[1]
-    rows = frames if real_only else batched.last_hidden_state.shape[1]
+    rows = frames if valid_only else batched.last_hidden_state.shape[1]
     return {
         "samples": _moved(waveforms[0, : len(clip)], apart.waveforms[0]),
         "features": _moved(batched.extract_features[0, :frames], alone.extract_features[0]),
@@ -108,7 +108,7 @@ def trained(norm: str, padded_to: float, mask: bool, figure: str = "word_accurac
     """What was measured for a digit model when it was trained, in per cent (``metrics.json`` beside its weights)."""
     folder = resources.files("w2vlearn") / "data" / f"digits_{norm}"
     rows = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["padding"]
-    wanted = {"padded_to": padded_to, "mask": mask, "frames": "real"}
+    wanted = {"padded_to": padded_to, "mask": mask, "frames": "valid"}
     return 100 * next(row[figure] for row in rows if wanted.items() <= row.items())
 
 
@@ -175,29 +175,29 @@ def hidden_states() -> list[Case]:
         Case(
             hidden,
             short,
-            label="2 clips of 2 and 3 real frames",
-            because="The first clip has two real rows; its vector is the mean of those, whatever stands in the third.",
+            label="2 clips of 2 and 3 valid frames",
+            because="The first clip has two valid rows; its vector is the mean of those, whatever stands in the third.",
         ),
-        Case(hidden, other, label="2 clips of 1 and 2 real frames", because="One real row is its own mean."),
+        Case(hidden, other, label="2 clips of 1 and 2 valid frames", because="One valid row is its own mean."),
         Case(hidden[:1], short[1:], label="one clip without padding", because="Without padding it is the plain mean."),
     ]
 
 
 def channels() -> list[Case]:
-    """Small (B, C, T1) tensors with the number of real positions."""
+    """Small (B, C, T1) tensors with the number of valid positions."""
     generator = torch.Generator().manual_seed(0)
     features = 3 * torch.randn(2, 3, 6, generator=generator) + 1
     return [
         Case(
             features,
             torch.tensor([4, 6]),
-            label="(2, 3, 6), 4 and 6 real positions",
-            because="Each channel of each clip has mean 0 and variance 1 over its real positions; padded ones are 0.",
+            label="(2, 3, 6), 4 and 6 valid positions",
+            because="Each channel of each clip has mean 0 and variance 1 over its valid positions; padded ones are 0.",
         ),
         Case(
             features[:1],
             torch.tensor([6]),
-            label="(1, 3, 6), all real",
+            label="(1, 3, 6), all valid",
             because="Without padding it is torch's own group norm, one group for each channel.",
         ),
     ]

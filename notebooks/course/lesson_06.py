@@ -61,8 +61,8 @@ def queries() -> list[Case]:
             query,
             key,
             frame_mask(torch.tensor([2, 4]), 4),
-            label="2 clips of 2 and 4 real frames",
-            because="Each row sums to 1 over the real keys; padded keys have weight 0.",
+            label="2 clips of 2 and 4 valid frames",
+            because="Each row sums to 1 over the valid keys; padded keys have weight 0.",
         ),
         Case(
             query[:1],

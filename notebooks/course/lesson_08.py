@@ -76,7 +76,7 @@ def own_positives_drawn() -> int:
 
 
 def span_cases() -> list[Case]:
-    """Starts, real frames, T, span: the edges of clip and tensor lie at different places."""
+    """Starts, valid frames, T, span: the edges of clip and tensor lie at different places."""
     return [
         Case([[0, 5], [1]], [10, 6], 10, 4, because="Each start hides itself and the three frames after it."),
         Case(
@@ -84,7 +84,7 @@ def span_cases() -> list[Case]:
             [10, 6],
             10,
             4,
-            because="A span may end with the clip's last real frame; one frame further, it is left out.",
+            because="A span may end with the clip's last valid frame; one frame further, it is left out.",
         ),
         Case(
             [[7, 2], [8]],

@@ -71,7 +71,7 @@ MESSAGES = {
 
 
 def reshape_and_all(samples: int, longest: int) -> int:
-    """Frames that the old shortcut leaves real: T equal parts, and only a part that is all padding counts as padding."""
+    """Frames that the old shortcut leaves valid: T equal parts, and only a part that is all padding counts as padding."""
     frames = T(longest)
     part = (longest - longest % frames) // frames
     return min(frames, -(-samples // part))

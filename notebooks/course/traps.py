@@ -33,7 +33,7 @@ def frames_of(model: Wav2Vec2Model, waveforms: Tensor, frame_mask: Tensor | None
 
 @torch.no_grad()
 def moved_by_traps() -> dict[str, float]:
-    """Relative distance of the short clip's real frames from the same clip alone, for each trap.
+    """Relative distance of the short clip's valid frames from the same clip alone, for each trap.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def moved_by_traps() -> dict[str, float]:
     model = trap_model()
     clips = [torch.randn(16_000) * 0.1 + 0.05, torch.randn(6_000) * 0.1 + 0.05]
     alone = model(clips[1][None]).last_hidden_state[0]  # (T, D)
-    real, batch = len(alone), pad(clips)
+    valid, batch = len(alone), pad(clips)
     right = model(batch.waveforms, batch.mask).frame_mask  # (B, T)
     left = torch.stack([torch.nn.functional.pad(clip, (16_000 - len(clip), 0)) for clip in clips])
     left_mask = right.flip(1)
@@ -51,10 +51,10 @@ def moved_by_traps() -> dict[str, float]:
     whole = (batch.waveforms - mean) / spread
     normal = model(pad(clips, normalize=True).waveforms[1:, :6_000]).last_hidden_state[0]
     states = {
-        "none": (frames_of(model, batch.waveforms, right)[1, :real], alone),
-        "no mask": (frames_of(model, batch.waveforms, None)[1, :real], alone),
-        "inverted": (frames_of(model, batch.waveforms, padding_masks.padding_mask(right))[1, :real], alone),
-        "left padding": (frames_of(model, left, left_mask)[1, -real:], alone),
-        "normalised over padding": (frames_of(model, whole, right)[1, :real], normal),
+        "none": (frames_of(model, batch.waveforms, right)[1, :valid], alone),
+        "no mask": (frames_of(model, batch.waveforms, None)[1, :valid], alone),
+        "inverted": (frames_of(model, batch.waveforms, padding_masks.padding_mask(right))[1, :valid], alone),
+        "left padding": (frames_of(model, left, left_mask)[1, -valid:], alone),
+        "normalised over padding": (frames_of(model, whole, right)[1, :valid], normal),
     }
     return {name: float((state - wanted).norm() / wanted.norm()) for name, (state, wanted) in states.items()}

@@ -288,7 +288,7 @@ TOLD = [
     ("8.1", "mask_time_prob, hidden = 0.04, 0.48", "value", "`mask_time_prob`, 0.04, is not right yet"),
     ("8.1", "mask_time_prob, hidden = 0.48, ...", "value", "`hidden` still has `...` in it"),
     ("1.2", "def to_clip(recording):\n    raise RuntimeError('of my own')", "error", "of my own"),
-    ("0.1", "shape, real = (3, 124, 768), [49, 74, 124]", "value", "`real`, [49, 74, 124], is not right yet"),
+    ("0.1", "shape, valid = (3, 124, 768), [49, 74, 124]", "value", "`valid`, [49, 74, 124], is not right yet"),
 ]  # fmt: skip
 
 

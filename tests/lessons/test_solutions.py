@@ -15,7 +15,7 @@ from course.checker import answer_of
 from course.differences import difference
 from course.lesson_05 import evidence
 from course.lesson_07 import ways
-from w2vlearn import FrameGeometry, Wav2Vec2Config, padding_masks, pad
+from w2vlearn import FrameGeometry, Wav2Vec2Config, pad, padding_masks
 
 BASE = Wav2Vec2Config.base()
 GEOMETRY = FrameGeometry.from_config(BASE)
@@ -36,11 +36,11 @@ def mixes_time(layer, x):
     return any(bool(g[:, torch.arange(x.shape[1]) != t].abs().max() > 1e-6) for t, g in enumerate(gradients))
 
 
-def to_real(given, convention, frames):
+def to_valid(given, convention, frames):
     if convention == "lengths":
         return torch.tensor([[t < length for t in range(frames)] for length in given.tolist()])
     means = {
-        "real": lambda entry: entry == 1,
+        "valid": lambda entry: entry == 1,
         "padding": lambda entry: entry != 1,
         "additive": lambda entry: entry > -1,
     }
@@ -97,7 +97,7 @@ INDEPENDENT = {
     "3.4": lambda x: F.layer_norm(x.transpose(1, 2), x.shape[1:2]),
     "4.1": lambda lengths, frames: torch.tensor([[t < T(n) for t in range(frames)] for n in lengths.tolist()]),
     "4.2": padding_masks.attention_mask,
-    "4.3": to_real,
+    "4.3": to_valid,
     "5.1": lambda hidden, mask: torch.stack([h[m].mean(0) for h, m in zip(hidden, mask, strict=True)]),
     "5.3": masked_group_norm,
     "6.1": lambda frames, kernel: nn.Conv1d(1, 1, kernel, padding=kernel // 2)(torch.zeros(1, 1, frames)).shape[2],

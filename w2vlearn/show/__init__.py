@@ -13,6 +13,7 @@ from w2vlearn.show.canvas import Picture
 from w2vlearn.show.charts import bar_figure, heat_map, line_figure
 from w2vlearn.show.comparison import check_document, diff_document, leak_document, leak_figure
 from w2vlearn.show.mask_figure import mask_figure
+from w2vlearn.show.sentences import describe
 from w2vlearn.show.table import Document, Table
 from w2vlearn.show.transcript_figure import transcript_figure
 from w2vlearn.show.waveform_figure import waveform_figure
@@ -21,6 +22,7 @@ __all__ = [
     "Picture",
     "Table",
     "bar_figure",
+    "describe",
     "heat_map",
     "line_figure",
     "mask_figure",

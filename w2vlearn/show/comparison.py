@@ -66,7 +66,7 @@ def check_document(report: Any) -> Document:
 def _difference(difference: Any) -> list[str]:
     name = (difference.name or "the model itself") + (f" (call {difference.call})" if difference.call else "")
     letters = f" = {_shape(difference.formula)}" if difference.formula else ""
-    return [name, difference.what, f"{_shape(difference.expected)}{letters}", _shape(difference.found)]
+    return [name, difference.field, f"{_shape(difference.expected)}{letters}", _shape(difference.observed)]
 
 
 def _shape(value: Any) -> str:

@@ -7,7 +7,6 @@ from typing import Any
 from w2vlearn.geometry import FrameGeometry
 from w2vlearn.show.table import Table
 from w2vlearn.symbolic.expressions import evaluate
-from w2vlearn.symbolic.expressions import evaluate
 
 __all__ = ["clip_words", "explorer_text", "mask_words", "pointed_words", "sizes"]
 
