@@ -1,4 +1,4 @@
-"""What a module does, as an `Operation`, and whether it looks along the time axis. Decided by its class, not its name."""
+"""What a module does, as an `Operation`, and whether it looks along the time axis; by its class, not its name."""
 
 from __future__ import annotations
 
