@@ -95,7 +95,7 @@ class CheckReport:
 
 
 class Difference:
-    name, call, what, expected, found, formula = "encoder", 1, "output", (3, 124), (3, 123), ("B", "T")
+    name, call, field, expected, observed, formula = "encoder", 1, "output", (3, 124), (3, 123), ("B", "T")
 
 
 @pytest.mark.parametrize("many", [0, 1, 25])

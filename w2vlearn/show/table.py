@@ -12,8 +12,6 @@ from functools import lru_cache
 from html import escape
 from typing import Any
 
-from wcwidth import wcswidth
-
 from w2vlearn.show.palette import LOCK, LOCK_SVG, Stage, marker
 
 GAP = "  "
@@ -59,7 +57,11 @@ class Cell:
 @lru_cache(4096)
 def text_width(text: str) -> int:
     """Number of terminal columns that ``text`` takes (wide East Asian characters and emoji take two)."""
-    return len(text) if text.isascii() else max(wcswidth(text), 0)
+    if text.isascii():
+        return len(text)
+    from wcwidth import wcswidth  # 12 ms that `import w2vlearn.show` need not cost
+
+    return max(wcswidth(text), 0)
 
 
 def pad_text(text: str, width: int, align: str = "l") -> str:
