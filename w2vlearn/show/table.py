@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from html import escape
+from itertools import zip_longest
 from typing import Any
 
 from w2vlearn.show.palette import LOCK, LOCK_SVG, Stage, marker
@@ -100,14 +101,12 @@ def wrap(text: str, width: int) -> tuple[str, ...]:
         line, used = "", 0
         for glue, word in re.findall(f"( +|{_SOFT}|^)([^ {_SOFT}]+)", bare):
             glue = " " if glue.strip(_SOFT) else ""
-            size = text_width(word)
-            if line and used + len(glue) + size > width:
+            if line and used + len(glue) + text_width(word) > width:
                 lines.append(line)
-                line, used = hanging + word, len(hanging) + size
-            elif line:
-                line, used = line + glue + word, used + len(glue) + size
-            else:
-                line, used = indent + word, len(indent) + size
+                line, used, glue = "", 0, hanging
+            elif not line:
+                glue = indent
+            line, used = line + glue + word, used + len(glue) + text_width(word)
         lines.append(line)
     return tuple(lines)
 
@@ -277,14 +276,12 @@ class Document:
         """GitHub's Markdown; paragraphs that follow a table become a list."""
         parts: list[str] = []
         after_table: list[str] = []
-        tables = 0
-        for block in self.blocks:
+        for index, block in enumerate(self.blocks):
             if isinstance(block, Table):
-                tables += 1
                 parts.append(block.markdown())
             elif isinstance(block, str | Alert) and block != "":
                 words = _plain(block if isinstance(block, str) else f"**{block.label}** {block.text}")
-                if tables:
+                if any(isinstance(earlier, Table) for earlier in self.blocks[:index]):
                     after_table.append(f"- {words}")
                 else:
                     parts += words.split("\n")
@@ -314,13 +311,7 @@ def _fit(natural: list[int], minimum: list[int], available: int, first: Mapping[
 
 def _lines(row: list[str], widths: list[int], align: str) -> list[str]:
     wrapped = [wrap(cell, width) for cell, width in zip(row, widths, strict=True)]
-    return [
-        GAP.join(
-            pad_text(cell[line] if line < len(cell) else "", width, side)
-            for cell, width, side in zip(wrapped, widths, align, strict=True)
-        )
-        for line in range(max(map(len, wrapped)))
-    ]
+    return [GAP.join(map(pad_text, line, widths, align)) for line in zip_longest(*wrapped, fillvalue="")]
 
 
 def _plain(text: str) -> str:
