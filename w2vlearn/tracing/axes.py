@@ -19,6 +19,7 @@ What no rule covers stays unknown, and the trace says so.
 from __future__ import annotations
 
 import math
+import re
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -113,7 +114,7 @@ class Axes:
         ----------
         tensor : Tensor
         roles : sequence of str
-            What the module that takes it makes of each axis, "clips", "position", "feature" (or "mask": no features);
+            What the module that takes it makes of each axis, "clips", "position", "feature" (of a mask `mask_roles`);
             empty if not known.
         """
         marks = self.complete(tensor)
@@ -169,6 +170,8 @@ class Axes:
         inside: dict[int, list[int]] = {}  # a constant axis of the source -> axes that lie in it
         for size, stride in zip(shape, tensor.stride(), strict=True):
             same = [i for i in sorted(free) if strides[i] == stride and sizes[i] == size]
+            if size == 1 and list(shape).count(1) > 1:  # of several axes of size 1 no stride tells which is the length
+                same = [i for i in same if not isinstance(marks[i], Length)]
             if same:
                 free.discard(same[0])
                 axes.append(marks[same[0]])
@@ -245,6 +248,18 @@ class Axes:
             return role in ("position", "mask") or (size not in self._constants and not repeated)
         return not lengths or (mark is CLIPS and role == "clips")
 
+    def mask_roles(self, path: str, shape: Sequence[int]) -> tuple[str, ...]:
+        """Roles of a mask's axes, whose order is a convention: (B, n), (B, n, n), (B, heads or 1, n, n).
+
+        A matrix (n, n) that all clips share may begin with as many rows as there are clips: then only its name tells.
+        """
+        if len(shape) == 4:
+            return ("clips", "heads", "mask", "mask")
+        shared = len(shape) == 2 and shape[0] == shape[1] and re.search(r"attn|src|^mask$", path)
+        if len(shape) > 1 and shape[0] == self.clips and not shared:
+            return ("clips", *("mask",) * (len(shape) - 1))
+        return ("mask",) * len(shape)
+
     def _by_size(self, shape: tuple, seen: tuple, roles: Sequence[str]) -> tuple:
         """Fill in what is unknown: features and clips by their role, a length by its size."""
         roles = roles if len(roles) == len(shape) else ("",) * len(shape)
@@ -253,10 +268,10 @@ class Axes:
             if axes[i] is not UNKNOWN:
                 continue
             length = next((length for length in self.lengths if length.size == size), None)
-            if role == "feature":
+            if role == "feature" or (role == "heads" and size == 1):
                 axes[i] = CONSTANT
-            elif length is not None and role != "clips" and self._is_clear(length, size, role):
-                axes[i] = length if size != self.clips or (role == "position" and i > 0) else UNKNOWN
+            elif length is not None and role not in ("clips", "heads") and self._is_clear(length, size, role):
+                axes[i] = length if size != self.clips or (role in ("position", "mask") and i > 0) else UNKNOWN
             elif length is None and i and len(shape) == 2 and size in self._constants:
                 axes[i] = CONSTANT
         timed = any(isinstance(mark, Length) for mark in axes)

@@ -170,7 +170,7 @@ class Recorder:
         call.has_masks = call.has_masks or is_mask
         if self.axes is not None:
             if is_mask and not first:
-                marks = self.axes.of(tensor, ("mask",) * len(shape))
+                marks = self.axes.of(tensor, self.axes.mask_roles(path, shape))
             elif first:
                 marks = self.axes.entering(tensor, call.operation, call.module)
                 call.source = tensor
