@@ -115,7 +115,9 @@ def main() -> None:
         work, against = runs(options.preset, lengths, options.device)
         if len(lengths) > 3:  # slow rounds: only what is promised
             against = {name: base for name, base in against.items() if name in promised}
-        print(f"{options.preset}, {title}, {sum(lengths) / 16_000:.1f} s of audio: time over a plain forward", flush=True)
+        print(
+            f"{options.preset}, {title}, {sum(lengths) / 16_000:.1f} s of audio: time over a plain forward", flush=True
+        )
         measured = compare_all(work, against, options.rounds, 1, clock, options.seconds)
         for name, ratio in measured.items():
             print(f"  {name:32s} {ratio}{_promise(promised.get(name))}", flush=True)

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from w2vlearn.tracing import Trace, trace
-from w2vlearn.tracing.axes import CLIPS, CONSTANT, UNKNOWN, Length, Merged
-from w2vlearn.tracing.hooks import named_modules, observing, recording
+from w2vlearn.tracing.hooks import observing, recording
 from w2vlearn.tracing.inputs import find_inputs
+from w2vlearn.tracing.inspection import named_modules
+from w2vlearn.tracing.marks import CLIPS, CONSTANT, UNKNOWN, Length, Merged
 from w2vlearn.tracing.observe import _axes
 from w2vlearn.tracing.records import main_output
 
@@ -41,7 +42,7 @@ def compared(
         traced = trace(model, waveforms, **kwargs)
         inputs = find_inputs(model, (waveforms,), kwargs, told)
         names, _ = named_modules(model)
-        with recording(model, axes=(axes := _axes(names, inputs)), names=names) as recorder:
+        with recording(model, axes=_axes(names, inputs), names=names) as recorder:
             model(waveforms, **kwargs)
         alone = []
         for clip, length in zip(waveforms, lengths, strict=True):

@@ -113,7 +113,7 @@ def test_the_metrics_are_complete_and_of_this_recipe(variant):
 def test_with_layer_norm_and_a_mask_padding_changes_no_transcript():
     """The architecture promises it, so it must show in the measured numbers and not only in unit tests of the model."""
     for row in metrics_of("layer")["padding"]:
-        if row["mask"] and row["frames"] == "real":
+        if row["mask"] and row["frames"] == "valid":
             assert row["same_as_alone"] == 1.0, row
 
 

@@ -80,7 +80,7 @@ def test_an_unknown_name_is_refused_by_name():
 
 # ---------------------------------------------------------------- imports go downward, also those inside functions
 
-# From the ground up; what lies in a layer may import from lower ones. A new file or folder of w2vlearn/ gets its place here.
+# From the ground up; what lies in a layer may import from lower ones. A new file or folder gets its place here.
 LAYERS = [
     {"config", "geometry", "paths", "shown"},
     {"audio", "padding_masks"},
@@ -136,9 +136,8 @@ def imports(name: str, file: Path, known: set[str]) -> Iterator[str]:
                 package = name if file.name == "__init__.py" else name.rpartition(".")[0]
                 base = importlib.util.resolve_name("." * node.level + base, package)
             yield from (f"{base}.{alias.name}" if f"{base}.{alias.name}" in known else base for alias in node.names)
-        elif isinstance(node, ast.Call) and "import_module" in ast.dump(node.func) and node.args:
-            if isinstance(node.args[0], ast.Constant):
-                yield node.args[0].value
+        elif isinstance(node, ast.Call) and "import_module" in ast.dump(node.func):
+            yield from (argument.value for argument in node.args if isinstance(argument, ast.Constant))
         for child in ast.iter_child_nodes(node):
             yield from visit(child)
 
@@ -155,6 +154,9 @@ def upward(package: Path = PACKAGE) -> list[str]:
         for imported in imports(name, file, set(files)):
             if imported.split(".")[0] == "torch" and part in WITHOUT_TORCH:
                 complaints.append(f"{name} imports torch")
+            if imported.startswith("w2vlearn.") and imported not in files:
+                complaints.append(f"{name} imports {imported}, which does not exist")
+                continue
             if imported == "w2vlearn":
                 complaints.append(f"{name} imports the whole package; name the module")
             other = part_of(imported) if imported.startswith("w2vlearn.") else part
@@ -209,6 +211,7 @@ def test_no_two_files_have_one_name():
         ("tracing/a.py", "import_module('w2vlearn.symbolic')", "w2vlearn.tracing.a imports w2vlearn.symbolic"),
         ("config.py", "from .geometry import x", "w2vlearn.config imports w2vlearn.geometry"),
         ("widgets/a.py", "import w2vlearn", "the whole package"),
+        ("cli.py", "def f():\n    from w2vlearn.gone import x", "w2vlearn.gone, which does not exist"),
     ],
 )
 def test_an_upward_import_is_seen(tmp_path, file, text, words):

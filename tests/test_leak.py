@@ -7,7 +7,7 @@ import torch
 import transformers
 from torch import nn
 
-from w2vlearn import Wav2Vec2Config, Wav2Vec2ForCTC, pad
+from w2vlearn import Wav2Vec2Config, Wav2Vec2ForCTC, Wav2Vec2Model, pad
 from w2vlearn.show.sentences import leak_reason
 from w2vlearn.tracing.leak import padding_leak
 
@@ -91,6 +91,14 @@ def test_heat_map_has_a_row_per_layer_and_a_column_per_real_frame(reports):
     assert values[names.index("wav2vec2.feature_projection")].max() < 1e-5
     picture = reports["layer"].figure(masked=False)
     assert "9 valid frames of clip 1" in picture.alt and POSITIONS in str(picture)
+
+
+def test_heat_map_with_an_adapter_shows_the_transformer():
+    torch.manual_seed(0)
+    report = padding_leak(Wav2Vec2Model(dataclasses.replace(TINY, add_adapter=True)), clips(8000, 3000))
+    names, values = report.heat()
+    assert values.shape == (len(names), 9) and "encoder.layers.1" in names and not any("adapter" in n for n in names)
+    assert "encoder.layers.1" in str(report.figure())
 
 
 def test_table_says_it_at_a_glance(reports):

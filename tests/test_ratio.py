@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from pathlib import Path
 
 import pytest
 
@@ -69,3 +70,14 @@ def test_several_are_timed_in_the_same_rounds_each_over_its_own_baseline():
 def test_too_few_rounds():
     with pytest.raises(ValueError, match="at least 5"):
         compare(lambda: 0, lambda: 0, rounds=4)
+
+
+def test_the_benchmark_of_the_trace_runs(monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "benchmarks"))
+    monkeypatch.setattr("sys.argv", ["bench_trace.py", *["--preset", "tiny", "--rounds", "5", "--no-memory"]])
+    from benchmarks import bench_trace
+
+    bench_trace.main()
+    printed = capsys.readouterr().out
+    for title, (_, promised) in bench_trace.BATCHES.items():
+        assert title in printed and all(name in printed for name in promised)

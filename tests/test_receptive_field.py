@@ -61,6 +61,11 @@ def test_a_hop_longer_than_the_kernel_leaves_gaps():
     assert (field.span, field.gaps) == (range(5, 12), 3)
 
 
+def test_equal_measurements_are_equal(layer_norm_model):
+    one, same, other = (receptive_field(layer_norm_model, frame) for frame in (1, 1, 2))
+    assert one == same and one != other and one != "something else"
+
+
 def test_nothing_changes_in_the_model(layer_norm_model):
     layer_norm_model.train()
     layer_norm_model.lm_head.eval()

@@ -99,7 +99,7 @@ def test_every_guard_holds_in_the_range_and_the_bound_is_tight(s):
     assert not all(guards(2, 719))
 
 
-@pytest.mark.parametrize("lengths", [(16_000, 23_456, 9_000), (3_000,), (16_000, 16_000), (2_000, 1_500)])
+@pytest.mark.parametrize("lengths", [(16_000, 23_456, 9_000), (3_000,), (16_000, 16_000), (2_000, 1_500), (720, 500)])
 def test_a_run_agrees_with_the_formulas(tiny, s, lengths):
     batch = noise(*lengths)
     t = trace(tiny, batch)
@@ -114,13 +114,13 @@ def test_a_run_agrees_with_the_formulas(tiny, s, lengths):
         assert stated.valid == record.valid
 
 
-@pytest.mark.parametrize("lengths", [(400,), (719, 400), (720, 500)])
-def test_the_shortest_clips_have_the_shapes_of_the_formulas(tiny, s, lengths):
-    batch = noise(*lengths)
-    shapes = s.at(*batch.waveforms.shape, lengths=lengths)
-    for record in trace(tiny, batch):
-        if not record.is_mask_step:
-            assert [x.shape for x in record.outputs] == [x.shape for x in shapes[record.name, record.call].outputs]
+@pytest.mark.parametrize("lengths", [(400,), (719, 400)])
+def test_one_frame_says_nothing_wrong(tiny, s, lengths):
+    """With T = 1 many axes have size 1: some stay unknown, none is called by a wrong name."""
+    t = trace(tiny, noise(*lengths))
+    report = s.check(t)
+    assert report.ok and report.layers == len(t.records), str(report)
+    assert any("an axis is unknown" in note for note in t.notes)
 
 
 def test_a_wrong_formula_is_told_by_layer(tiny, s):

@@ -40,7 +40,7 @@ def test_a_model_that_export_specialises_says_so():
     """SEW halves T and pads it again: the proof covers even T only, and nothing else is claimed."""
     s = symbolic_trace(family("sew"), mask=False)
     assert s.range.conditions
-    report = s.check(trace(family("sew"), torch.randn(2, 16_320)))  # 50 frames: here 2 * T and T7 are one number
-    assert {(d.expected[1], d.observed[1]) for d in report.differences} == {("2*T", "T7")}, str(report)
+    report = s.check(trace(family("sew"), torch.randn(2, 16_320)))  # 50 frames: here 2 * T and T7 are one number,
+    assert report.ok, str(report)  # and a trace, which cannot tell which of the two it is, names neither
     with pytest.raises(ValueError, match="only where"):
         s.at(B=2, L=16_000)  # 49 frames

@@ -143,7 +143,7 @@ FORMS = {
     "frame padding": (lambda valid: ~valid, "key_padding_mask", "frame", "bool", "True = padding"),
     "frame padding under another name": (lambda valid: ~valid, "attention_mask", "frame", "bool", "True = padding"),
     "one row of keys": (lambda valid: valid[:, None, None], None, "attention", "bool", "True = valid"),
-    "a matrix": (lambda valid: valid[:, None, None] & valid[:, None, :, None], None, "attention", "bool", "True = valid"),
+    "a matrix": (lambda ok: ok[:, None, None] & ok[:, None, :, None], None, "attention", "bool", "True = valid"),
     "3-D": (lambda valid: valid[:, None].expand(-1, valid.shape[1], -1), None, "attention", "bool", "True = valid"),
     "additive, least float": (
         lambda valid: torch.where(valid, 0.0, torch.finfo(torch.float32).min)[:, None, None],

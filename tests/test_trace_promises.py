@@ -47,8 +47,8 @@ class Talks(nn.Module):
         self.conv, self.dense = nn.Conv1d(1, 4, 10, 5), nn.Linear(4, 4)
         self.calls = 0
         self.caches = {
-            "list": [], "default": defaultdict(list), "counter": Counter(), "deque": deque(), "space": SimpleNamespace(seen=[]),
-            "dataclass": Cache(), "plain": Plain(),
+            "list": [], "default": defaultdict(list), "counter": Counter(), "deque": deque(),
+            "space": SimpleNamespace(seen=[]), "dataclass": Cache(), "plain": Plain(),
         }  # fmt: skip
         self.register_buffer("steps", torch.zeros(()))
         self.conv.register_forward_hook(self.hook)

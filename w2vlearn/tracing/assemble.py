@@ -1,4 +1,4 @@
-"""From raw calls to records: letters, masks, mask steps, valid positions. Runs at the end of a trace; keeps no module."""
+"""From raw calls to records: letters, masks, mask steps, valid positions. Runs after the run; keeps no module."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from torch import nn
 
 from w2vlearn.tracing import masks as mask_reading
-from w2vlearn.tracing.axes import valid_along
 from w2vlearn.tracing.hooks import RawCall, RawTensor
 from w2vlearn.tracing.letters import constant_letters, is_time
+from w2vlearn.tracing.marks import valid_along
 from w2vlearn.tracing.operations import heads_of, mixes_time
 from w2vlearn.tracing.records import MASK_STEP, LayerRecord, MaskSeen, Operation, TensorInfo, main_output
 

@@ -4,80 +4,32 @@ Four rules, the surest first; none of them runs anything:
 
 1. *The same tensor object* that left one module and enters another keeps its axes; so does a view of it, whose strides
    say which axis went where.
-2. *What a module does is documented*: a convolution or pooling turns one length into the next by its own kernel, stride,
-   padding and dilation, for every clip's own length; a Linear keeps all axes but the last; a norm keeps all.
+2. *What a module does is documented* (`module_rules`): a convolution or pooling turns one length into the next by its
+   own kernel, stride, padding and dilation, for every clip's own length; a Linear keeps all axes but the last.
 3. *The same shape as before*, where only one meaning of it was seen, is the same axes again (``x + residual``).
-4. *A size alone* names a length only where just one length has it and no weight of the model does.
+4. *A size alone* names a length only where just one length has it, and no weight of the model does.
 
-What no rule covers stays unknown; `Axes.unknown` lists where, and the trace says so.
+Rules 3 and 4 name only lengths that the last module took or gave: own code between modules may have made a length that
+nobody knows, and its size may be that of an older one by chance. A slice is another length only where that length is
+known to be so many positions shorter for every clip; ``x[:5]`` and ``x[:-1]`` look the same otherwise.
+
+What no rule covers stays unknown, and the trace says so.
 """
 
 from __future__ import annotations
 
 import math
+import re
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from w2vlearn.tracing.letters import PROBES
-from w2vlearn.tracing.operations import HEAD_NAMES
+from w2vlearn.tracing.marks import CLIPS, CONSTANT, UNKNOWN, Length, Marks, Merged
+from w2vlearn.tracing.module_rules import made_beside, made_by, roles, sizes_of_weights
 from w2vlearn.tracing.records import Operation
-
-
-class Length:
-    """One length: the samples of the clips, or what a convolution made of another length.
-
-    Attributes
-    ----------
-    size : int
-        Positions of the whole axis in this run.
-    valid : tuple of int, optional
-        Positions that each clip would have if it were alone; None where the lengths of the clips are not known.
-    key : tuple of int
-        Positions for clips of `letters.PROBES` samples: equal keys, equal lengths for every clip.
-    """
-
-    __slots__ = ("key", "size", "valid")
-
-    def __init__(self, size: int, valid: tuple[int, ...] | None, key: tuple[int, ...] = PROBES) -> None:
-        self.size, self.valid, self.key = size, valid, key
-
-    def __repr__(self) -> str:
-        return f"<Length {self.size}, valid {self.valid}>"
-
-
-@dataclass(frozen=True)
-class Merged:
-    """Neighbouring axes that a view made one: clips times frames."""
-
-    parts: tuple[Any, ...]
-
-
-class _Mark:
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __repr__(self) -> str:
-        return self.name
-
-
-CLIPS = _Mark("clips")
-CONSTANT = _Mark("constant")  # no length and no number of clips moves it
-UNKNOWN = _Mark("unknown")
-
-
-class Marks:
-    """The axes of one tensor, shared by all who saw it."""
-
-    __slots__ = ("aside", "axes")
-
-    def __init__(self, axes: tuple) -> None:
-        self.axes = axes
-        self.aside = False  # went in beside a main input: no stage on the clips' own way
 
 
 class _Layout(NamedTuple):
@@ -92,10 +44,6 @@ class _Layout(NamedTuple):
 
 def _layout(tensor: Tensor, marks: Marks) -> _Layout:
     return _Layout(tensor.shape, tensor.stride(), tensor.storage_offset(), tensor.dtype, marks)
-
-
-_SLIDING = {"convolution", "transposed convolution", "pooling"}
-_KEEPS_ALL = {"group norm", "batch norm", "instance norm", "dropout", "activation", "identity"}
 
 
 class Axes:
@@ -129,7 +77,7 @@ class Axes:
             if isinstance(module, nn.modules.conv._ConvNd):
                 holders = module._modules.get("parametrizations") or {}
                 kernels.update(dict.fromkeys((module, *holders.values()), len(module.kernel_size)))
-            self._constants.update(_sizes_of_weights(module, kernels.get(module, 0)))
+            self._constants.update(sizes_of_weights(module, kernels.get(module, 0)))
         self._constants.discard(1)
 
     # -- what a tensor's axes are --------------------------------------------------------------------------------------
@@ -166,7 +114,7 @@ class Axes:
         ----------
         tensor : Tensor
         roles : sequence of str
-            What the module that takes it makes of each axis, "clips", "position", "feature" (or "mask": no features);
+            What the module that takes it makes of each axis, "clips", "position", "feature" (of a mask `mask_roles`);
             empty if not known.
         """
         marks = self.complete(tensor)
@@ -222,13 +170,14 @@ class Axes:
         inside: dict[int, list[int]] = {}  # a constant axis of the source -> axes that lie in it
         for size, stride in zip(shape, tensor.stride(), strict=True):
             same = [i for i in sorted(free) if strides[i] == stride and sizes[i] == size]
+            if size == 1 and list(shape).count(1) > 1:  # of several axes of size 1 no stride tells which is the length
+                same = [i for i in same if not isinstance(marks[i], Length)]
             if same:
                 free.discard(same[0])
                 axes.append(marks[same[0]])
                 continue
-            part = [
-                i for i in sorted(free) if sizes[i] > size > 1 and strides[i] and stride and not stride % strides[i]
-            ]
+            part = [i for i in sorted(free) if sizes[i] > size > 1 and strides[i] and stride]
+            part = [i for i in part if not stride % strides[i]]
             within = [i for i in part if marks[i] is CONSTANT and stride * size <= strides[i] * sizes[i]]
             part = [i for i in part if isinstance(marks[i], Length) and stride * (size - 1) < strides[i] * sizes[i]]
             if within:
@@ -299,6 +248,18 @@ class Axes:
             return role in ("position", "mask") or (size not in self._constants and not repeated)
         return not lengths or (mark is CLIPS and role == "clips")
 
+    def mask_roles(self, path: str, shape: Sequence[int]) -> tuple[str, ...]:
+        """Roles of a mask's axes, whose order is a convention: (B, n), (B, n, n), (B, heads or 1, n, n).
+
+        A matrix (n, n) that all clips share may begin with as many rows as there are clips: then only its name tells.
+        """
+        if len(shape) == 4:
+            return ("clips", "heads", "mask", "mask")
+        shared = len(shape) == 2 and shape[0] == shape[1] and re.search(r"attn|src|^mask$", path)
+        if len(shape) > 1 and shape[0] == self.clips and not shared:
+            return ("clips", *("mask",) * (len(shape) - 1))
+        return ("mask",) * len(shape)
+
     def _by_size(self, shape: tuple, seen: tuple, roles: Sequence[str]) -> tuple:
         """Fill in what is unknown: features and clips by their role, a length by its size."""
         roles = roles if len(roles) == len(shape) else ("",) * len(shape)
@@ -307,10 +268,10 @@ class Axes:
             if axes[i] is not UNKNOWN:
                 continue
             length = next((length for length in self.lengths if length.size == size), None)
-            if role == "feature":
+            if role == "feature" or (role == "heads" and size == 1):
                 axes[i] = CONSTANT
-            elif length is not None and role != "clips" and self._is_clear(length, size, role):
-                axes[i] = length if size != self.clips or (role == "position" and i > 0) else UNKNOWN
+            elif length is not None and role not in ("clips", "heads") and self._is_clear(length, size, role):
+                axes[i] = length if size != self.clips or (role in ("position", "mask") and i > 0) else UNKNOWN
             elif length is None and i and len(shape) == 2 and size in self._constants:
                 axes[i] = CONSTANT
         timed = any(isinstance(mark, Length) for mark in axes)
@@ -323,9 +284,9 @@ class Axes:
         if timed:
             features = len(shape) == 3 and axes[0] is CLIPS
             for i, size in enumerate(shape):
-                if axes[i] is UNKNOWN and all(length.size != size for length in self.lengths):
-                    if (size == 1 and (i or self.clips > 1)) or (features and size in self._constants):
-                        axes[i] = CONSTANT
+                free = axes[i] is UNKNOWN and all(length.size != size for length in self.lengths)
+                if free and ((size == 1 and (i or self.clips > 1)) or (features and size in self._constants)):
+                    axes[i] = CONSTANT
         return tuple(axes)
 
     def derived(self, source: Length, size: int, formula: Callable[[int], int]) -> Any:
@@ -351,7 +312,7 @@ class Axes:
 
     def entering(self, tensor: Tensor, op: Operation, module: nn.Module) -> Marks:
         """Axes of a module's main input."""
-        marks = self.complete(tensor) or self.of(tensor, _roles(tensor.ndim, op, module))
+        marks = self.complete(tensor) or self.of(tensor, roles(tensor.ndim, op, module))
         if not marks.aside:
             self._entered = marks
         return marks
@@ -372,160 +333,11 @@ class Axes:
     ) -> Marks:
         shape = result.shape
         if source is None and queries is not None:
-            beside = self._beside(op, module, queries, shape)
+            beside = made_beside(module, op, self._known(queries, queries.shape) or (), shape)
             if beside is not None:
                 return self.tag(result, beside)
         if op.kind in ("weight norm", "parametrization"):  # a weight, computed from others
             return self.tag(result, (CONSTANT,) * len(shape))
-        axes = self._made_by(module, op, source, shape) if isinstance(source, Tensor) else None
+        before = self._known(source, source.shape) if isinstance(source, Tensor) else None
+        axes = None if before is None else made_by(module, op, before, source.shape, shape, self.derived)
         return self.tag(result, axes) if axes is not None else self.of(result)
-
-    def _made_by(self, module: nn.Module, op: Operation, source: Tensor, shape: tuple) -> tuple | None:
-        """Axes of an output by what its module does; None where that is not documented."""
-        before = self._known(source, source.shape)
-        if before is None:
-            return None
-        kind, same = op.kind, source.shape == shape
-        if kind in _SLIDING and len(before) == len(shape):
-            return self._slid(op, before, source.shape, shape)
-        if kind == "linear" and len(before) == len(shape):
-            return (*before[:-1], CONSTANT)
-        if kind == "embedding" and len(shape) == len(before) + 1:
-            return (*before, CONSTANT)
-        if kind == "recurrent" and len(before) == len(shape):
-            return (*before[:-1], CONSTANT)
-        if same and (kind in _KEEPS_ALL or kind == "layer norm" or isinstance(module, _KEEPERS)):
-            return before
-        if isinstance(module, nn.Upsample) and module.scale_factor is not None and len(before) == len(shape):
-            return self._stretched(module, before, source.shape, shape)
-        if isinstance(module, _PADS) and len(before) == len(shape):
-            return self._padded(module, before, source.shape, shape)
-        if isinstance(module, nn.GLU) and len(before) == len(shape):
-            halved = module.dim % len(shape)
-            return tuple(
-                mark if i != halved else (CONSTANT if mark is CONSTANT else UNKNOWN) for i, mark in enumerate(before)
-            )
-        if kind == "attention" and same:
-            return before
-        distinct = len({size for size in shape if size != 1}) == sum(size != 1 for size in shape)
-        if same and distinct and not module._modules:  # a part of its own that keeps the shape keeps the axes
-            return before
-        return None
-
-    def _beside(self, op: Operation, module: nn.Module, queries: Tensor, shape: tuple) -> tuple | None:
-        """Axes of a further output: attention weights, the last state of a recurrent layer; None if undocumented."""
-        before = self._known(queries, queries.shape) or ()
-        times = [mark for mark in before if isinstance(mark, Length)]
-        if op.kind == "recurrent" and len(before) == 3 and len(shape) == 3:  # (layers, B, features) in both layouts
-            return (CONSTANT, before[0 if module.batch_first else 1], CONSTANT)
-        if op.kind == "attention" and len(shape) == 4 and shape[1] == op.heads and len(times) == 1:
-            if shape[2] == shape[3] == times[0].size:  # (B, H, T, T) beside (B, T, D)
-                return (CLIPS, CONSTANT, times[0], times[0])
-        return None
-
-    def _slid(self, op: Operation, before: tuple, sizes: tuple, shape: tuple) -> tuple:
-        spatial = len(op.kernel)
-        axes = list(before)
-        first = len(shape) - spatial
-        if op.kind != "pooling" and first >= 1:
-            axes[first - 1] = CONSTANT
-        for axis in range(spatial):
-            mark, i = before[first + axis], first + axis
-            formula = sliding_length(op, axis)
-            if isinstance(mark, Length):
-                axes[i] = self.derived(mark, shape[i], formula)
-            elif mark is CONSTANT and formula(sizes[i]) != shape[i]:
-                axes[i] = UNKNOWN
-        return tuple(axes)
-
-    def _stretched(self, module: Any, before: tuple, sizes: tuple, shape: tuple) -> tuple:
-        factors = module.scale_factor if isinstance(module.scale_factor, tuple) else (module.scale_factor,) * 3
-        first = len(shape) - (len(shape) - 2)
-        return tuple(
-            self.derived(mark, shape[i], lambda n, f=factors[i - first]: math.floor(n * f))
-            if isinstance(mark, Length) and i >= first
-            else mark
-            for i, mark in enumerate(before)
-        )
-
-    def _padded(self, module: Any, before: tuple, sizes: tuple, shape: tuple) -> tuple:
-        pads = module.padding if isinstance(module.padding, tuple) else (module.padding,) * 2
-        axes = list(before)
-        for step in range(len(pads) // 2):
-            i = len(shape) - 1 - step
-            added = pads[2 * step] + pads[2 * step + 1]
-            if isinstance(axes[i], Length) and added:
-                axes[i] = self.derived(axes[i], shape[i], lambda n, added=added: n + added)
-        return tuple(axes)
-
-
-_KEEPERS = (nn.TransformerEncoderLayer, nn.TransformerEncoder, nn.Softmax, nn.LogSoftmax, nn.MultiheadAttention)
-_PADS = (
-    nn.modules.padding._ConstantPadNd,
-    nn.modules.padding._ReflectionPadNd,
-    nn.modules.padding._ReplicationPadNd,
-    nn.modules.padding._CircularPadNd,
-)
-
-
-def _roles(ndim: int, op: Operation, module: nn.Module) -> tuple[str, ...]:
-    """What a module makes of its input's axes, by its documentation; empty where that is open."""
-    if op.kind == "linear" and ndim > 1:
-        return (*(("position",) if ndim < 4 else ("",)) * (ndim - 1), "feature")
-    if op.kind == "layer norm":
-        normalized = len(getattr(module, "normalized_shape", (0,)))
-        return (*(("position",) if ndim < 4 else ("",)) * (ndim - normalized), *("feature",) * normalized)
-    if op.kind in _SLIDING and op.kind != "pooling":
-        spatial = len(op.kernel)
-        return ("clips", "feature", *("position",) * spatial)[-ndim:] if ndim in (spatial + 1, spatial + 2) else ()
-    if op.kind in ("group norm", "batch norm", "instance norm") and ndim > 2:
-        return ("clips", "feature", *("position",) * (ndim - 2))
-    if op.kind == "recurrent" and ndim == 3:
-        order = ("clips", "position") if module.batch_first else ("position", "clips")
-        return (*order, "feature")
-    if isinstance(module, nn.MultiheadAttention) and ndim == 3:
-        order = ("clips", "position") if module.batch_first else ("position", "clips")
-        return (*order, "feature")
-    return ()
-
-
-def sliding_length(op: Operation, axis: int) -> Callable[[int], int]:
-    """How many positions a convolution or pooling makes of ``n``, along one of its own axes (torch's documentation of
-    ``Conv1d``, ``ConvTranspose1d`` and ``AvgPool1d``; "Shape")."""
-    kernel, stride = op.kernel[axis], op.stride[axis]
-    left, right = op.padding[axis]
-    dilation = op.dilation[axis] if op.dilation else 1
-    reach = dilation * (kernel - 1) + 1
-    if op.kind == "transposed convolution":
-        extra = op.output_padding[axis] - left - right
-        return lambda n: (n - 1) * stride + reach + extra
-    if op.ceil:
-
-        def rounded_up(n: int) -> int:
-            windows = -((n + left + right - reach) // -stride) + 1
-            return windows - 1 if (windows - 1) * stride >= n + left else windows
-
-        return rounded_up
-    return lambda n: (n + left + right - reach) // stride + 1
-
-
-_SIZE_NAMES = frozenset(("in_features", "out_features", "embed_dim", "hidden_size", "head_dim", *HEAD_NAMES))
-
-
-def _sizes_of_weights(module: nn.Module, kernel: int) -> Iterator[int]:
-    """Every size that an axis of a module's own weight has, lengths of kernels left out, and its numbers of features."""
-    own = vars(module)
-    if module._parameters:
-        for parameter in module._parameters.values():
-            if parameter is not None and not isinstance(parameter, nn.parameter.UninitializedTensorMixin):
-                shape = parameter.shape
-                yield from shape[: len(shape) - kernel] if kernel and len(shape) > kernel else shape
-    for name in _SIZE_NAMES.intersection(own):
-        if isinstance(own[name], int):
-            yield own[name]
-
-
-def valid_along(axes: Iterable[Any]) -> tuple[int, ...] | None:
-    """Valid positions per clip on a tensor's time axis (its last, where it has two); None if it has none."""
-    lengths = [mark for mark in axes if isinstance(mark, Length)]
-    return lengths[-1].valid if lengths else None

@@ -67,8 +67,9 @@ def diff(before: Any, after: Any) -> Diff:
     Parameters
     ----------
     before, after : Trace
-        Or any two `Layers`. Of the same model on two batches, of two sizes of a model, or of two models of the same kind (ours and Hugging
-        Face's): layers are matched by name, whatever the part that holds them is called (``wav2vec2``, ``hubert``).
+        Or any two `Layers`. Of the same model on two batches, of two sizes of a model, or of two models of the same
+        kind (ours and Hugging Face's): layers are matched by name, whatever the part that holds them is called
+        (``wav2vec2``, ``hubert``).
 
     Returns
     -------

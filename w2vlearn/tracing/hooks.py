@@ -1,7 +1,5 @@
 """The hooks: they write down what really passes, and nothing else.
 
-Interface for the rest of the package:
-
     with observing(model) as calls:      # hooks on every module, for this thread only, gone afterwards
         model(...)                       # or torch.export.export(model, ...): fake tensors, symbolic sizes
     calls                                # list of RawCall, in the order in which the calls began
@@ -16,27 +14,25 @@ or convert them. Nothing is copied but a few numbers per mask, and nothing waits
 from __future__ import annotations
 
 import functools
-import inspect
 import re
 import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from w2vlearn.tracing.axes import Axes, Marks
+from w2vlearn.tracing.axes import Axes
+from w2vlearn.tracing.inspection import PLAIN, argument_names, named_modules, tensors_in
+from w2vlearn.tracing.marks import Marks
 from w2vlearn.tracing.masks import MASK_NAME, MaskReader, MaskValues
 from w2vlearn.tracing.operations import class_name, operation_of
 from w2vlearn.tracing.records import FORWARD_CALLED, OTHER_THREAD, WEIGHTS_USED, Operation
 
-_DEEPEST = 8  # how deep tensors are looked for in nested outputs; stops on structures that contain themselves
-_PLAIN = (str, int, float, bool, bytes, torch.dtype, torch.device)
 _thread = threading.local()  # .recorder: the one that listens in this thread
 
 
@@ -155,7 +151,7 @@ class Recorder:
             if _is_mask_name(name):
                 call.nones.append(name)
                 call.has_masks = True
-        elif not isinstance(value, _PLAIN):
+        elif not isinstance(value, PLAIN):
             before = len(call.inputs)
             for path, tensor in tensors_in(value, name):
                 call.inputs.append(self.input(call, path, tensor))
@@ -174,7 +170,7 @@ class Recorder:
         call.has_masks = call.has_masks or is_mask
         if self.axes is not None:
             if is_mask and not first:
-                marks = self.axes.of(tensor, ("mask",) * len(shape))
+                marks = self.axes.of(tensor, self.axes.mask_roles(path, shape))
             elif first:
                 marks = self.axes.entering(tensor, call.operation, call.module)
                 call.source = tensor
@@ -290,27 +286,6 @@ def recording(
             action()
 
 
-def named_modules(model: nn.Module) -> tuple[dict[nn.Module, str], dict[str, str]]:
-    """The first name of every module, in order, as ``model.named_modules()`` gives them; and second names -> the first."""
-    names: dict[nn.Module, str] = {}
-    aliases: dict[str, str] = {}
-    around: set[nn.Module] = set()  # a module may hold itself
-
-    def visit(module: nn.Module, name: str) -> None:
-        if module in names:
-            aliases[name] = names[module]
-        else:
-            names[module] = name
-        around.add(module)
-        for part, child in module._modules.items():
-            if child is not None and child not in around:
-                visit(child, f"{name}.{part}" if name else part)
-        around.discard(module)
-
-    visit(model, "")
-    return names, aliases
-
-
 _PRE_HOOKS = ("_forward_pre_hooks", "_forward_pre_hooks_with_kwargs")
 _HOOKS = ("_forward_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called")
 
@@ -413,29 +388,6 @@ def _inside_script(names: dict[nn.Module, str], name: str) -> bool:
     return any(not other or name.startswith(f"{other}.") for other in scripts)
 
 
-def argument_names(module: nn.Module) -> tuple[str, ...]:
-    """Names of the forward's positional parameters, in order; empty where there is no signature to read."""
-    if isinstance(module, torch.jit.ScriptModule):
-        if not hasattr(module, "forward"):
-            return ()
-        forward = module.forward
-        forward = forward if hasattr(forward, "schema") else forward.__wrapped__  # `_wrap_forward` listens there
-        return tuple(argument.name for argument in forward.schema.arguments[1:])
-    if "forward" in vars(module):
-        return _positional(module.forward, bound=True)
-    return _positional(type(module).forward, bound=False)
-
-
-@functools.lru_cache(maxsize=1024)
-def _positional(forward: Any, bound: bool) -> tuple[str, ...]:
-    try:
-        parameters = list(inspect.signature(forward).parameters.values())
-    except (TypeError, ValueError):
-        return ()
-    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return tuple(names if bound else names[1:])
-
-
 @functools.lru_cache(maxsize=4096)
 def _is_mask_name(name: str) -> bool:
     return re.search(MASK_NAME, name) is not None
@@ -446,22 +398,3 @@ def _shape(tensor: Tensor) -> Any:
         return tensor.shape
     except RuntimeError:  # a nested tensor has no single shape
         return (len(tensor.unbind()),)
-
-
-def tensors_in(value: Any, path: str, depth: int = 0) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor in nested tuples, lists, dicts and dataclasses, with its path: ``output.hidden_states[3]``."""
-    if isinstance(value, Tensor):
-        yield path, value
-    elif value is None or depth > _DEEPEST or isinstance(value, _PLAIN):
-        return
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            named = isinstance(key, str) and key.isidentifier()
-            yield from tensors_in(item, f"{path}.{key}" if named else f"{path}[{key!r}]", depth + 1)
-    elif isinstance(value, (tuple, list)):
-        names = getattr(value, "_fields", None)  # a namedtuple
-        for index, item in enumerate(value):
-            yield from tensors_in(item, f"{path}.{names[index]}" if names else f"{path}[{index}]", depth + 1)
-    elif is_dataclass(value) and not isinstance(value, type):
-        for part in fields(value):
-            yield from tensors_in(getattr(value, part.name, None), f"{path}.{part.name}", depth + 1)

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from w2vlearn.tracing.axes import CLIPS, CONSTANT, UNKNOWN
-from w2vlearn.tracing.hooks import argument_names, tensors_in
+from w2vlearn.tracing.inspection import argument_names, tensors_in
+from w2vlearn.tracing.marks import CLIPS, CONSTANT, UNKNOWN
 from w2vlearn.tracing.masks import LENGTHS, MASK_NAME, TIME_MASK, MaskReader, read
 
 _NOT_WAVEFORMS = re.compile(r"^(input_ids|input_features|pixel_values|tokens|spectrogram|mel)", re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""How far padding moves real positions: each clip alone against the same clip in the batch, layer by layer."""
+"""How far padding moves valid positions: each clip alone against the same clip in the batch, layer by layer."""
 
 from __future__ import annotations
 
@@ -242,20 +242,20 @@ def _values(
 
 
 def _pair(together: Tensor, alone: Tensor, clip: int) -> tuple[Tensor, Tensor] | None:
-    """The clip's valid part of the batch's tensor, and the same alone; padding is at the right, so what is valid comes first."""
+    """The clip's valid part of the batch's tensor (padding is at the right), and the same alone."""
     if together.ndim != alone.ndim:
         return None
     axis = next((axis for axis in range(alone.ndim) if alone.shape[axis] == 1 != together.shape[axis]), None)
     if axis is None or clip >= together.shape[axis]:
         return None
-    here = together.narrow(axis, clip, 1)
-    if any(size < real for size, real in zip(here.shape, alone.shape, strict=True)):
+    own = together.narrow(axis, clip, 1)
+    if any(size < valid for size, valid in zip(own.shape, alone.shape, strict=True)):
         return None
-    return here[tuple(slice(0, real) for real in alone.shape)], alone
+    return own[tuple(slice(0, valid) for valid in alone.shape)], alone
 
 
 def _leak(record: LayerRecord, pairs: list[tuple[Tensor, Tensor]], mates: list[Tensor], shape: torch.Size) -> LayerLeak:
-    differences = [(here - alone).double() for here, alone in pairs]
+    differences = [(own - alone).double() for own, alone in pairs]
     relative = [_ratio(d.norm(), alone.double().norm()) for d, (_, alone) in zip(differences, pairs, strict=True)]
     axis = _time_axis(mates, shape)
     frames = ()

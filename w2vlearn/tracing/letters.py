@@ -135,8 +135,9 @@ def constant_letters(calls: Sequence, letters: Mapping, attention_heads: int | N
 
     widths: dict[str, Counter] = {"T": Counter(), "L": Counter()}
     for (_, side, _), marks in result.items():
-        if side == "out" and len(marks) == 3 and marks[0] == "B" and marks[1] in widths and marks[2].isdigit():
-            widths[marks[1]][marks[2]] += 1
+        framed = side == "out" and len(marks) == 3 and marks[2].isdigit() and marks[0].startswith(("B", "?"))
+        if framed and (marks[1] in widths or marks[1].startswith("?")):  # an axis that is unknown is most often time
+            widths["L" if marks[1] == "L" else "T"][marks[2]] += 1
     common = (widths["T"] or widths["L"]).most_common(1)
     features = common[0][0] if common else None
 

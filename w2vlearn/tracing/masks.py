@@ -1,10 +1,10 @@
 """Masks as they travel: which kind, written how, and what they mark valid.
 
-A mask is read when a layer is handed it (`MaskReader`): a few numbers per clip, computed where the mask lies and fetched
-later, so that what the model or its user writes into it afterwards changes nothing. What the numbers mean is worked out
-after the run (`read`): kinds follow the axes (sample: L, frame: T, attention: a matrix over keys); the convention is
-read from the values where they settle it, else from the name, for "True" means "valid" in one library and "padding" in
-the next.
+A mask is read when a layer is handed it (`MaskReader`): a few numbers per clip, computed where the mask lies and
+fetched later, so that what the model or its user writes into it afterwards changes nothing. What the numbers mean is
+worked out after the run (`read`): kinds follow the axes (sample: L, frame: T, attention: a matrix over keys); the
+convention is read from the values where they settle it, else from the name, for "True" means "valid" in one library and
+"padding" in the next.
 """
 
 from __future__ import annotations

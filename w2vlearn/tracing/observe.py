@@ -17,11 +17,13 @@ import torch
 from torch import nn
 
 from w2vlearn.tracing.assemble import MaskContext, build_records, parameter_counts
-from w2vlearn.tracing.axes import CLIPS, UNKNOWN, Axes, Length, Merged
-from w2vlearn.tracing.hooks import RawCall, RawTensor, Recorder, named_modules, recording
+from w2vlearn.tracing.axes import Axes
+from w2vlearn.tracing.hooks import RawCall, RawTensor, Recorder, recording
 from w2vlearn.tracing.inputs import Inputs, find_inputs, from_batch, is_batch
+from w2vlearn.tracing.inspection import named_modules
 from w2vlearn.tracing.layers import Trace
 from w2vlearn.tracing.letters import frame_index, name_lengths
+from w2vlearn.tracing.marks import CLIPS, UNKNOWN, Length, Merged
 from w2vlearn.tracing.operations import class_name, operation_of
 from w2vlearn.tracing.records import (
     NOT_CALLED,
@@ -225,8 +227,8 @@ def _unknown(calls: Sequence[RawCall]) -> list[str]:
         return []
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return [
-        "an axis is unknown, and so are the valid positions along it (code between the modules changed a length, or two "
-        f"lengths have one size), at {', '.join(names[:_NAMED])}{more}"
+        "an axis is unknown, and so are the valid positions along it (code between the modules changed a length, or "
+        f"two lengths have one size), at {', '.join(names[:_NAMED])}{more}"
     ]
 
 

@@ -1,4 +1,4 @@
-"""What a module does, as an `Operation`, and whether it looks along the time axis. Decided by its class, not its name."""
+"""What a module does, as an `Operation`, and whether it looks along the time axis; by its class, not its name."""
 
 from __future__ import annotations
 
@@ -205,12 +205,13 @@ def mixes_time(module: nn.Module, op: Operation, letters: Sequence[str]) -> bool
     op : Operation
         What it does.
     letters : sequence of str
-        Letters of its main input's axes; empty if not known, then the usual layout is assumed.
+        Letters of its main input's axes, an unknown one with a "?" (it may be time); empty if none is known, then the
+        usual layout is assumed.
     """
     kind = op.kind
     if kind in ("dropout", "activation", "identity", "embedding"):
         return False
-    timed = [axis for axis, letter in enumerate(letters) if is_time(letter)]
+    timed = [axis for axis, letter in enumerate(letters) if is_time(letter) or letter.startswith("?")]
     if kind in ("convolution", "transposed convolution"):
         if not timed:
             return not letters and op.kernel[-1] > 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor, nn
 
-from w2vlearn.tracing.hooks import tensors_in
+from w2vlearn.tracing.inspection import tensors_in
 from w2vlearn.tracing.run_state import buffers_kept, eager, evaluating, random_state_kept
 
 __all__ = ["ReceptiveField", "receptive_field"]

@@ -34,7 +34,7 @@ def random_state_kept() -> Iterator[None]:
 
 @contextmanager
 def buffers_kept(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """Undo what a run writes into these modules' buffers (running statistics, caches), and which tensor stands where."""
+    """Undo what a run writes into these modules' buffers (running statistics), and which tensor stands where."""
     kept = [
         (module, dict(module._buffers), {n: b.detach().clone() for n, b in module._buffers.items() if b is not None})
         for module in modules

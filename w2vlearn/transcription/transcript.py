@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from w2vlearn.geometry import FrameGeometry
+from w2vlearn.shown import Shown
 from w2vlearn.transcription.ctc_decoding import Piece
 
 __all__ = ["Transcript"]
@@ -16,7 +17,7 @@ _LISTED = 40  # words listed in the printed table; of more, the first ones
 
 
 @dataclass(frozen=True)
-class Transcript:
+class Transcript(Shown):
     """One clip's transcript. Print it, or show it in a notebook.
 
     Attributes
@@ -100,9 +101,7 @@ class Transcript:
         start_s, end_s : float
             The part shown; default: the first 20 s.
         """
-        from w2vlearn.show import transcript_figure
-
-        return transcript_figure(self, start_s, end_s)
+        return self._show("figure", start_s=start_s, end_s=end_s)
 
     def __str__(self):
         head = (
@@ -131,6 +130,3 @@ class Transcript:
         return (
             f'<p style="font-size:1.1em;overflow-wrap:anywhere"><strong>{text}</strong>{notes}</p>{self.figure().html}'
         )
-
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        return {"text/plain": str(self), "text/html": self._repr_html_()}
