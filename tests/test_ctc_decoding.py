@@ -115,7 +115,7 @@ def agree(ids, vocabulary, reference):
     return ours
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60)
 @given(tokenizer=tokenizers(), data=st.data())
 def test_every_tokenizer_that_transformers_saves_reads_and_writes_alike(tokenizer, data):
     with tempfile.TemporaryDirectory() as name:
@@ -127,15 +127,7 @@ def test_every_tokenizer_that_transformers_saves_reads_and_writes_alike(tokenize
         assert vocabulary.ids(text) == reference(text).input_ids, text
 
 
-def test_random_logits_as_transformers_decodes_them(tmp_path):
-    vocabulary, reference, _ = stored_and_read(Tokenizer(False, ENGLISH, {}, (), "new"), tmp_path)
-    logits = torch.randn(4, 300, 32, generator=torch.Generator().manual_seed(0))
-    logits[..., [0, 4]] += 2.0  # blanks and separators as often as in speech
-    texts = [agree(row.argmax(-1).tolist(), vocabulary, reference).text for row in logits]
-    assert all(len(text) > 50 for text in texts)
-
-
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25)
 @given(tokenizer=tokenizers())
 def test_what_is_written_reads_back_equal_and_means_the_same_to_transformers(tokenizer):
     with tempfile.TemporaryDirectory() as name:
