@@ -162,6 +162,21 @@ def test_a_layer_that_differs_is_never_folded_away(tiny, fields):
     assert not any(len(row.records) > 1 and "encoder.layers" in row.name for row in rows(other))
 
 
+def test_a_container_with_one_layer_is_one_line_unless_they_differ(tiny):
+    name = "wav2vec2.feature_extractor.conv_layers.1.conv"
+
+    def labels(trace):
+        return [row.label for row in rows(trace) if row.name.startswith(name.removesuffix(".conv"))]
+
+    assert labels(tiny) == ["conv_layers.1.conv"]
+    for fields in (
+        {"parameters": 1},
+        {"status": SKIPPED},
+        {"mask": MaskSeen("mask", "frame", "bool", (3, 124), "bool")},
+    ):
+        assert labels(changed(tiny, name, **fields)) == ["conv_layers.1", "conv"], fields
+
+
 def test_mask_steps_are_rows_at_every_level_also_inside_folded_layers(tiny):
     for level in LEVELS:
         names = [row.name for row in rows(tiny, level)]
