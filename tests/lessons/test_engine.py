@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from course import check, compare, contents, lesson_map, listen, slide
+from course import check, compare, contents, lesson_map, listen
 from course.checker import judge_answer, verdict
 from course.differences import describe, difference, show
 from course.exercise import Case, Exercise, Prediction, Rule, Wrong
@@ -65,15 +65,22 @@ def test_the_five_answers():
     )
     assert said(49).startswith("0.9 not yet: this is the number 49 (int); hand over the function itself")
 
+    def untouched_error(samples):
+        raise NotImplementedError
 
-def untouched_error(samples):
-    raise NotImplementedError
+    for answer in (None, ..., untouched_error, lambda L: ..., lambda samples: None):
+        assert judge_answer(COUNT, answer).reason == "stub"
 
 
-@pytest.mark.parametrize("answer", [None, ..., untouched_error, lambda L: ..., lambda samples: None])
-def test_untouched(answer):
-    exercise = dataclasses.replace(COUNT, stub="def frame_count(samples):\n    return None")
-    assert judge_answer(exercise, answer).reason == "stub"
+def test_a_judge_decides():
+    even = dataclasses.replace(
+        COUNT, name="answer", stub="answer = ...", solution="answer = 4", cases=(),
+        judge=lambda n: None if n % 2 == 0 else f"{n} is odd.",
+        wrongs=(Wrong("odd", ("answer = 3",), "this one is odd; take one that two divides."),),
+    )  # fmt: skip
+    told = {answer: judge_answer(even, answer) for answer in (8, 5, 3, "x", ...)}
+    assert told[8].correct and told[5].says == "5 is odd." and told[3].reason == "wrong: odd"
+    assert "TypeError" in told["x"].says and told[...].reason == "stub"
 
 
 @pytest.mark.parametrize(
@@ -108,24 +115,10 @@ def test_a_diagnosis_needs_every_case():
     assert judge_answer(COUNT, lambda L: L // 320 if L != 720 else 3).reason == "case"
 
 
-def test_a_judge_decides():
-    even = dataclasses.replace(
-        COUNT,
-        name="answer",
-        stub="answer = ...",
-        solution="answer = 4",
-        cases=(),
-        judge=lambda n: None if n % 2 == 0 else f"{n} is odd.",
-        wrongs=(Wrong("odd", ("answer = 3",), "this one is odd; take one that two divides."),),
-    )
-    assert judge_answer(even, 8).correct
-    assert judge_answer(even, 5).says == "5 is odd."
-    assert judge_answer(even, 3).reason == "wrong: odd"
-    assert "TypeError" in judge_answer(even, "x").says
-    assert judge_answer(even, ...).reason == "stub"
-
-
-def test_check_prints_and_never_raises(capsys):
+def test_check_and_compare_print_and_never_raise(capsys):
+    compare("0.1", object(), object())
+    compare("77.1", 1, 2)
+    assert "could not be compared" in capsys.readouterr().out
     check("0.1", None)
     assert capsys.readouterr().out.startswith("0.1 not yet: ")
     for unknown in ("0.77", "99.1", "nonsense", None):
@@ -321,12 +314,6 @@ def test_compare_words_and_shapes():
     assert explain(words, [1, 49, 512], torch.Size([1, 49, 512])).startswith("as you said")
 
 
-def test_compare_never_raises(capsys):
-    compare("0.1", object(), object())
-    compare("77.1", 1, 2)
-    assert "could not be compared" in capsys.readouterr().out
-
-
 # ---------------------------------------------------------------- map, player, slider
 
 
@@ -344,11 +331,9 @@ def test_map(lesson):
 
 
 def test_there_is_no_lesson_twelve():
-    for number in (12, -1):
+    for number, function in ((12, lesson_map), (-1, contents.content)):
         with pytest.raises(KeyError, match="0 to 11"):
-            lesson_map(number)
-        with pytest.raises(KeyError, match="0 to 11"):
-            contents.content(number)
+            function(number)
 
 
 def test_listen_plays_the_file_and_waveforms():
@@ -364,25 +349,6 @@ def test_listen_plays_the_file_and_waveforms():
         listen("nobody")
     with pytest.raises(ValueError, match=r"shape \(1, 5\)"):
         listen(torch.zeros(1, 5))
-
-
-def test_slide_moves_and_says():
-    view = slide("samples L", range(400, 1001, 80), lambda L: f"{L} -> {(L - 400) // 320 + 1} <T>", start=720)
-    assert (view.value, view.text, view.shown) == (720, "720 -> 2 <T>", "720")
-    assert "&lt;T&gt;" in view.html
-    view.value = 400
-    assert view.text == "400 -> 1 <T>" and view.place == 0
-    view.place = 1  # what the front end does
-    assert view.value == 480 and view.text.startswith("480")
-    assert repr(view).startswith("[slider] samples L = 480\n480 -> 1")
-    bundle = view._repr_mimebundle_()
-    data = bundle[0] if isinstance(bundle, tuple) else bundle
-    assert data["text/plain"] == repr(view) and "application/vnd.jupyter.widget-view+json" in data
-    with pytest.raises(ValueError, match="none of the slider's values"):
-        view.value = 401
-    with pytest.raises(ValueError, match="at least one"):
-        slide("x", [], str)
-    assert slide("lesson", [2, 3], lesson_map, unit="th").html == lesson_map(2)._repr_html_()
 
 
 # ---------------------------------------------------------------- drafts
