@@ -99,3 +99,10 @@ def test_additive_mask_never_makes_nan(dtype):
 def test_bad_clips_are_named(clips, error, words):
     with pytest.raises(error, match=words):
         pad(clips)
+
+
+def test_batches_compare_by_their_clips():
+    one, other = (pad([torch.ones(500), torch.ones(400)]) for _ in range(2))
+    assert one == other and one != pad([torch.ones(500), torch.ones(401)]) and one != "a batch"
+    other.waveforms[0, 3] = 2
+    assert one != other

@@ -13,13 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
+from tools.store_formulas import measure_leaks
 from w2vlearn import FrameGeometry, Wav2Vec2Config, Wav2Vec2ForCTC, explore, pad, trace
 from w2vlearn.audio import example
 from w2vlearn.symbolic import SymbolicTrace
 from w2vlearn.symbolic.expressions import evaluate
 from w2vlearn.widgets import explorer as explorer_module
 from w2vlearn.widgets.explorer import HOUR
-from w2vlearn.widgets.explorer_data import facts, leaks, measure_leaks
+from w2vlearn.widgets.explorer_data import facts, leaks
 from w2vlearn.widgets.explorer_text import sizes
 
 BASE = FrameGeometry.from_config(Wav2Vec2Config.base())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,12 @@ import torch
 import traitlets
 from torch import Tensor
 
-from w2vlearn.audio import SAMPLE_RATE, example, example_clips, read_audio
+from w2vlearn.audio import SAMPLE_RATE, example, example_clips
 from w2vlearn.config import PRESETS, Wav2Vec2Config
 from w2vlearn.symbolic import SymbolicTrace, symbolic_trace
 from w2vlearn.widgets.explorer_data import facts
 from w2vlearn.widgets.explorer_text import explorer_text
+from w2vlearn.widgets.recorder import read_upload
 
 __all__ = ["Explorer", "explore"]
 
@@ -196,15 +196,10 @@ class Explorer(anywidget.AnyWidget):
         if content.get("kind") != "upload" or not buffers or not 0 <= content["clip"] < len(self.lengths):
             return
         name = str(content["name"])
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"upload{Path(name).suffix}"
-            path.write_bytes(bytes(buffers[0]))
-            try:
-                waveform = read_audio(path)
-            except ValueError as error:
-                self.message = f"{name} could not be read: {error}".replace(str(path), name)
-                return
-        self._put(content["clip"], waveform[:HOUR], "")
+        try:
+            self._put(content["clip"], read_upload(bytes(buffers[0]), name)[:HOUR], "")
+        except ValueError as error:
+            self.message = f"{name} could not be read: {error}"
 
     def _put(self, index: int, waveform: Tensor, source: str) -> None:
         """Put a sound where clip ``index`` is."""
