@@ -168,6 +168,15 @@ def test_help_and_version(capsys):
         (("no_such_file.wav",), "no_such_file.wav"),
         (("16000", "--json", "--markdown"), "choose one of --json and --markdown"),
         (("16000", "--unfold", "--stages"), "choose one of --unfold and --stages"),
+        (("--transcribe", "16000"), "needs audio files, 16000 is a length"),
+        (("--transcribe", "1", "s"), "needs audio files, 1s is a length"),
+        (("--transcribe", "nowhere.wav"), "no such file"),
+        (("--transcribe", "https://example.org/a.wav"), "a URL"),
+        (("--transcribe",), "no clip given"),
+        (("--transcribe", "--json", "--markdown", "clip.wav"), "choose one of --json and --markdown"),
+        (("--transcribe", "--markdown", "clip.wav"), "choose one of --transcribe and --markdown"),
+        (("--model", "digits-layer", "16000"), "add --transcribe"),
+        (("--transcribe", "clip.wav", "--model", "nonsense"), "no checkpoint 'nonsense'"),
     ],
 )
 def test_mistakes_are_told_in_one_line(capsys, words, said):
