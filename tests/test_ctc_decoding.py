@@ -242,16 +242,19 @@ def folder_of(folder, tokens=FINE_TUNED, **files):
     return folder
 
 
-def test_special_tokens_beyond_the_head_are_left_out_and_others_kept(tmp_path):
+def test_which_tokens_count_and_which_is_the_blank(tmp_path):
     folder_of(tmp_path, added_tokens={"<s>": 7, "</s>": 8})
-    assert Vocabulary.from_folder(tmp_path, CONFIG).tokens == FINE_TUNED
+    assert Vocabulary.from_folder(tmp_path, CONFIG).tokens == FINE_TUNED  # what lies beyond the head is left out
     vocabulary = Vocabulary.from_folder(tmp_path, dataclasses.replace(CONFIG, vocab_size=9))
-    assert vocabulary.tokens == (*FINE_TUNED, "<s>", "</s>")
-
-
-def test_vocab_json_counts_before_what_was_added_under_the_same_id(tmp_path):
+    assert vocabulary.tokens == (*FINE_TUNED, "<s>", "</s>") and vocabulary.blank == "[PAD]"
     vocabulary = Vocabulary.from_folder(folder_of(tmp_path, added_tokens={"<s>": 0, "x": 7}))
-    assert vocabulary.tokens == FINE_TUNED and not vocabulary.added
+    assert vocabulary.tokens == FINE_TUNED and not vocabulary.added  # vocab.json counts first
+    notes = []
+    vocabulary = Vocabulary.from_folder(tmp_path, dataclasses.replace(CONFIG, pad_token_id=0), notes)
+    assert vocabulary.blank_id == 6 and "id 0 the blank, the vocabulary id 6" in notes[0]
+    config = dataclasses.replace(CONFIG, vocab_size=3, pad_token_id=0)
+    folder_of(tmp_path, ("<blank>", "|", "a"), added_tokens={})
+    assert Vocabulary.from_folder(tmp_path, config).blank == "<blank>"
 
 
 def test_special_tokens_of_an_old_layout_are_found_inside_a_text(tmp_path):
@@ -259,19 +262,6 @@ def test_special_tokens_of_an_old_layout_are_found_inside_a_text(tmp_path):
     folder_of(tmp_path, ("<pad>", "<s>", "aɪ"), tokenizer_config=settings)
     reference = transformers.Wav2Vec2PhonemeCTCTokenizer.from_pretrained(tmp_path)
     assert Vocabulary.from_folder(tmp_path).ids("aɪ<s>aɪ") == reference("aɪ<s>aɪ").input_ids == [2, 1, 2]
-
-
-def test_the_blank_without_any_settings(tmp_path):
-    assert Vocabulary.from_folder(folder_of(tmp_path), CONFIG).blank == "[PAD]"
-    config = dataclasses.replace(CONFIG, vocab_size=3, pad_token_id=0)
-    assert Vocabulary.from_folder(folder_of(tmp_path, ("<blank>", "|", "a")), config).blank == "<blank>"
-
-
-def test_two_opinions_about_the_blank_are_noted(tmp_path):
-    notes = []
-    vocabulary = Vocabulary.from_folder(folder_of(tmp_path), dataclasses.replace(CONFIG, pad_token_id=0), notes)
-    assert vocabulary.blank_id == 6
-    assert "id 0 the blank, the vocabulary id 6" in notes[0]
 
 
 def test_the_class_may_stand_in_the_models_config_and_the_language_in_the_tokenizers(tmp_path):

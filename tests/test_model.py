@@ -67,17 +67,6 @@ def test_each_clip_alone_is_each_clip_in_the_batch_with_layer_norm_and_a_mask():
     assert not torch.allclose(ctc(LAYER_NORM)(BATCH.waveforms).logits[:1, :12].double(), alone, atol=1e-3)
 
 
-def test_checks_do_not_stand_in_the_way_of_export():
-    model = ctc(LAYER_NORM)
-    given = {"input_values": torch.zeros(2, 1000), "attention_mask": torch.ones(2, 1000, dtype=torch.bool)}
-    auto = {0: torch.export.Dim.AUTO, 1: torch.export.Dim.AUTO}
-    program = torch.export.export(model, (), given, dynamic_shapes=dict.fromkeys(given, auto))
-    exported = program.module()(input_values=BATCH.waveforms, attention_mask=BATCH.mask)
-    own = model(BATCH.waveforms, BATCH.mask)
-    for name in ("logits", "frame_mask", "frame_lengths"):
-        torch.testing.assert_close(getattr(exported, name), getattr(own, name))
-
-
 # ---------------------------------------------------------------- what is refused
 
 WAVES = torch.zeros(2, 4000)

@@ -117,18 +117,6 @@ def test_negatives_are_uniform_over_the_others(frame):
     assert ((counts[others] - expected) ** 2 / expected).sum() < 20.5  # 99.9 % quantile, 5 degrees of freedom
 
 
-def test_negatives_repeat_with_a_generator():
-    mask = torch.ones(2, 10, dtype=torch.bool)
-    state = torch.get_rng_state()
-    assert torch.equal(sample_negatives(mask, 5, seeded(1)), sample_negatives(mask, 5, seeded(1)))
-    assert not torch.equal(sample_negatives(mask, 5, seeded(1)), sample_negatives(mask, 5, seeded(2)))
-    assert torch.equal(state, torch.get_rng_state())
-    torch.manual_seed(3)
-    default = sample_negatives(mask, 5)
-    torch.manual_seed(3)
-    assert torch.equal(default, sample_negatives(mask, 5))
-
-
 @pytest.mark.parametrize(
     ("mask", "count", "error", "message"),
     [
