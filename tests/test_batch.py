@@ -24,6 +24,7 @@ def test_pad_keeps_every_sample_and_marks_it_valid(lengths):
     assert batch.lengths.tolist() == lengths == batch.mask.sum(1).tolist()
     for clip, again in zip(clips, batch.clips(), strict=True):
         assert torch.equal(clip, again)
+    assert torch.equal(pad([clip.numpy() for clip in clips]).waveforms, batch.waveforms)
     assert (batch.waveforms[~batch.mask] == 0).all()
     assert (batch.mask.int().diff(dim=1) <= 0).all()  # valid first, then padding, never back
 
@@ -48,10 +49,6 @@ def test_normalising_equals_the_reference_processor():
     ours = pad(clips, normalize=True)
     torch.testing.assert_close(ours.waveforms, theirs.input_values, atol=1e-6, rtol=0)
     assert torch.equal(ours.mask, theirs.attention_mask.bool())
-
-
-def test_numpy_clips_are_taken():
-    assert torch.equal(pad([np.ones(400, np.float32)]).waveforms, torch.ones(1, 400))
 
 
 @given(st.lists(st.integers(0, 20_000), min_size=1, max_size=6))
@@ -99,3 +96,10 @@ def test_additive_mask_never_makes_nan(dtype):
 def test_bad_clips_are_named(clips, error, words):
     with pytest.raises(error, match=words):
         pad(clips)
+
+
+def test_batches_compare_by_their_clips():
+    one, other = (pad([torch.ones(500), torch.ones(400)]) for _ in range(2))
+    assert one == other and one != pad([torch.ones(500), torch.ones(401)]) and one != "a batch"
+    other.waveforms[0, 3] = 2
+    assert one != other

@@ -188,11 +188,15 @@ def test_the_network_goes_away_half_way(hub, model, tmp_path, monkeypatch):
     assert equal(load("someone/small"), model)
 
 
-def test_a_checkpoint_without_weights(hub, model, tmp_path):
+def test_a_folder_of_that_name_comes_first_and_a_checkpoint_may_hold_no_weights(hub, model, tmp_path):
     hub.files = files_of(model, tmp_path)
     del hub.files["model.safetensors"]
     with pytest.raises(CheckpointError, match=r"none of model.safetensors, pytorch_model.bin"):
         load("someone/small")
+    hub.asked.clear()
+    save(model, tmp_path / "someone" / "small")
+    assert equal(load("someone/small"), model)
+    assert not hub.asked
 
 
 def test_no_such_model_and_a_gated_one(hub):
@@ -202,9 +206,3 @@ def test_no_such_model_and_a_gated_one(hub):
     with pytest.raises(CheckpointError, match="accept its terms"):
         load("someone/small")
     assert len(hub.asked) < 6
-
-
-def test_a_folder_of_that_name_comes_first(hub, model, tmp_path):
-    save(model, tmp_path / "someone" / "small")
-    assert equal(load("someone/small"), model)
-    assert not hub.asked

@@ -73,23 +73,28 @@ def test_a_stream_is_cut_as_planned_whatever_its_blocks(samples, frames, context
         assert piece.tolist() == list(chunk.samples)
 
 
-def test_one_chunk_is_the_whole_clip_with_its_tail():
+def test_sizes_lie_on_the_grid_and_one_chunk_is_the_whole_clip_with_its_tail():
     (chunk,) = plan(16_000, GEOMETRY, 20.0, 2.0)
     assert (chunk.keep, chunk.samples) == (range(49), range(16_000))
     assert plan(16_000, GEOMETRY, math.inf, 0.0) == [chunk]
     assert plan(399, GEOMETRY) == []
+    assert [on_grid(seconds, GEOMETRY) for seconds in (0, 0.02, 0.06, 1.28, 20, 20.02)] == [0, 1, 3, 64, 1000, 1001]
+    for seconds, nearest in ((0.03, "take 0.02 or 0.04"), (0.005, "take 0 or 0.02"), (1.001, "1 or 1.02")):
+        with pytest.raises(ValueError, match=nearest):
+            on_grid(seconds, GEOMETRY)
+        with pytest.raises(ValueError, match="context_s"):
+            plan(16_000, GEOMETRY, 1.0, seconds)
+    for seconds in (-1.0, math.nan, "20", None, True):
+        with pytest.raises(ValueError, match="number of seconds"):
+            on_grid(seconds, GEOMETRY)
+    with pytest.raises(ValueError, match=r"at least one frame, 0.02 s"):
+        sizes(GEOMETRY, 0.0, 1.0)
 
 
 def test_the_only_chunk_is_not_handed_out_before_the_end_is_known():
     waveform = torch.zeros(3 * SMALL.hop + SMALL.receptive_field + 2)  # 4 frames and an unread tail of 2
     ((chunk, piece),) = chunk_waveforms(waveform.split(len(waveform) - 2), SMALL, 4, 0)
     assert chunk.samples == range(len(waveform)) and len(piece) == len(waveform)
-
-
-def test_an_hour_in_numbers():
-    chunks = plan(3600 * 16_000, GEOMETRY)
-    assert len(chunks) == 180 and sum(len(chunk.keep) for chunk in chunks) == 179_999
-    assert max(len(chunk.samples) for chunk in chunks) == (1000 + 2 * 100 - 1) * 320 + 400
 
 
 def test_a_stream_never_holds_more_than_about_a_chunk():
@@ -119,39 +124,7 @@ def test_an_hour_in_memory_is_cut_without_copying_it():
     assert all(piece.untyped_storage().data_ptr() == hour.untyped_storage().data_ptr() for piece in pieces)
 
 
-@pytest.mark.parametrize(
-    "seconds, words", [(0.03, "take 0.02 or 0.04"), (0.005, "take 0 or 0.02"), (1.001, "1 or 1.02")]
-)
-def test_sizes_off_the_grid_are_refused_with_the_nearest(seconds, words):
-    with pytest.raises(ValueError, match=words):
-        on_grid(seconds, GEOMETRY)
-    with pytest.raises(ValueError, match="context_s"):
-        plan(16_000, GEOMETRY, 1.0, seconds)
-
-
-@pytest.mark.parametrize("seconds", [-1.0, math.nan, "20", None, True])
-def test_sizes_that_are_none(seconds):
-    with pytest.raises(ValueError, match="number of seconds"):
-        on_grid(seconds, GEOMETRY)
-    with pytest.raises(ValueError, match=r"at least one frame, 0.02 s"):
-        sizes(GEOMETRY, 0.0, 1.0)
-
-
-def test_sizes_on_the_grid():
-    assert [on_grid(seconds, GEOMETRY) for seconds in (0, 0.02, 0.06, 1.28, 20, 20.02)] == [0, 1, 3, 64, 1000, 1001]
-
-
 # -------------------------------------------------------------------------------------------------- the logits
-
-
-@settings(max_examples=8, deadline=None)
-@given(samples=st.integers(400, 30_000))
-@pytest.mark.parametrize("config", [GROUP, LAYER], ids=["group", "layer"])
-def test_as_many_frames_as_in_one_pass(config, samples):
-    net = model(config)
-    logits = chunked_logits(net, torch.ones(samples).cumsum(0).sin(), chunk_s=0.4, context_s=0.1, progress=False)
-    assert logits.shape == (GEOMETRY.frame_count(samples), 32)
-    assert torch.isfinite(logits).all()
 
 
 @pytest.mark.parametrize("config", [GROUP, LAYER], ids=["group", "layer"])
@@ -161,30 +134,9 @@ def test_a_single_chunk_is_one_pass_to_the_last_bit(config):
     assert torch.equal(chunked_logits(net, waveform), whole)
     assert torch.equal(chunked_logits(net, waveform, math.inf, 0.0), whole)
     assert torch.equal(chunked_logits(net, waveform.split(777), math.inf, 0.0), whole)
-
-
-def test_blocks_give_what_the_waveform_gives():
-    net, waveform = model(GROUP), speech_like(5)
-    expected = chunked_logits(net, waveform, 1.0, 0.5)
-    assert torch.equal(chunked_logits(net, waveform.split(12_345), 1.0, 0.5), expected)
-
-
-def features(net, waveform):
-    with torch.no_grad():
-        return net.wav2vec2.feature_extractor(waveform[None])[0]  # (C, T)
-
-
-def test_the_feature_encoder_is_exact_for_layer_norm_and_not_for_group_norm():
-    waveform = speech_like(12)
-    chunk = plan(len(waveform), GEOMETRY, 4.0, 1.0)[1]
-    differences = {}
-    for name, config in (("layer", LAYER), ("group", GROUP)):
-        net = model(config)
-        whole = features(net, waveform)[:, chunk.read.start : chunk.read.stop]
-        alone = features(net, waveform[chunk.samples.start : chunk.samples.stop])
-        differences[name] = float((whole - alone).abs().max() / whole.abs().max())
-    assert differences["layer"] < 1e-6  # the same samples through the same filters: rounding only
-    assert differences["group"] > 1e-3  # other statistics, so every frame is another one
+    chunked = chunked_logits(net, waveform, 0.4, 0.1)
+    assert chunked.shape == whole.shape and not torch.equal(chunked, whole)
+    assert torch.equal(chunked_logits(net, waveform.split(12_345), 0.4, 0.1), chunked)
 
 
 def difference(net, waveform, context_s):
@@ -222,20 +174,7 @@ def test_without_attention_layer_norm_is_exact_once_the_context_covers_the_posit
     assert difference(net, waveform, 1.2).max() > 1e-3
 
 
-def test_group_norm_differs_everywhere_also_far_from_the_seams():
-    net, waveform = model(GROUP), speech_like(18)
-    far = difference(net, waveform, 2.0)[from_seam(899) > 64]
-    assert far.max() > 0.1 and far.median() > 0.02
-    layer = difference(model(LAYER), waveform, 2.0)[from_seam(899) > 64]
-    assert far.median() > 5 * layer.median()
-
-
 # ---------------------------------------------------------------------------------------------------- bad input
-
-
-def test_a_model_without_a_head_gives_its_features():
-    net = model(LAYER, Wav2Vec2Model)
-    assert chunked_logits(net, speech_like(1), 0.4, 0.2).shape == (49, 48)
 
 
 def test_refused_in_words():
@@ -244,6 +183,8 @@ def test_refused_in_words():
         chunked_logits(net, torch.zeros(399))
     with pytest.raises(ValueError, match=r"call model.eval\(\)"):
         chunked_logits(net.train(), torch.zeros(4000))
+    headless = model(LAYER, Wav2Vec2Model)  # gives its hidden states
+    assert chunked_logits(headless, speech_like(1), 0.4, 0.2).shape == (49, 48)
     with pytest.raises(ValueError, match="adapter"):
         chunked_logits(model(dataclasses.replace(LAYER, add_adapter=True), Wav2Vec2Model), torch.zeros(4000))
 

@@ -5,11 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
 from w2vlearn import cli
-from w2vlearn.audio import example, example_clips
 from w2vlearn.config import PRESETS
 from w2vlearn.show.trace_table import text as table
 from w2vlearn.tracing import Trace
@@ -42,18 +42,9 @@ def test_three_lengths_give_the_table(capsys):
     assert "49, 73, 124" in out and "layers.0 … 11 × 12" in out
 
 
-def test_from_a_shell():
-    done = subprocess.run(
-        [sys.executable, "-m", "w2vlearn", "16000", "--preset", "tiny", "--stages"],
-        capture_output=True, text=True, cwd=ROOT, check=False, env={"PATH": "", "PYTHONIOENCODING": "utf-8"},
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "T = 49 frames" in done.stdout
-
-
 def test_a_terminal_without_unicode_gets_no_traceback():
     done = subprocess.run(
-        [sys.executable, "-m", "w2vlearn", "16000", "--preset", "tiny"],
+        [sys.executable, "-m", "w2vlearn", "16000", "--preset", "tiny", "--stages"],
         capture_output=True, cwd=ROOT, check=False, env={"PATH": "", "PYTHONIOENCODING": "ascii"},
     )  # fmt: skip
     assert done.returncode == 0 and done.stderr == b""
@@ -66,16 +57,18 @@ def test_head_may_stop_reading():
     assert done.stderr == "" and done.stdout.splitlines()[-1] == "0"
 
 
-def test_audio_files(capsys, tmp_path):
-    import numpy as np
-    import soundfile
-
-    wave, flac = tmp_path / "a.wav", tmp_path / "b.flac"
-    soundfile.write(wave, np.zeros(16000, dtype="float32"), 16000)
-    soundfile.write(flac, np.full((11025, 2), 0.1, dtype="float32"), 22050)
-    status, out, _ = run(capsys, str(wave), str(flac), "--preset", "tiny")
-    assert status == 0
-    assert "2 clips in one batch of 16000, 8000 samples" in out and "49, 24" in out
+def test_audio_files_and_what_is_odd_about_them(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    soundfile.write("a.wav", np.zeros(16000, dtype="float32"), 16000)
+    soundfile.write("b.flac", np.full((11025, 2), 0.1, dtype="float32"), 22050)
+    status, out, err = run(capsys, "a.wav", "b.flac", "--preset", "tiny")
+    assert (status, err) == (0, "") and "2 clips in one batch of 16000, 8000 samples" in out and "49, 24" in out
+    Path("20000").write_bytes(Path("a.wav").read_bytes()[:-8000])  # a number that is the name of a file names the file
+    status, out, err = run(capsys, "20000", "--preset", "tiny")
+    assert status == 0 and "1 clip of 12000 samples" in out
+    assert err.startswith("w2vlearn: ") and "probably cut" in err and err.count("\n") == 1
+    Path("notes.wav").write_text("no audio at all")
+    assert "notes.wav" in refused(capsys, "notes.wav") and refused(capsys, str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -98,66 +91,43 @@ def test_lengths_as_people_write_them(capsys, words, samples):
     assert run(capsys, *words, "--preset", "tiny") == run(capsys, str(samples), "--preset", "tiny")
 
 
-def test_a_number_that_is_the_name_of_a_file_names_the_file(capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "16000").write_bytes(example_clips()["yes"].read_bytes())
-    assert f"1 clip of {len(example('yes'))} samples" in run(capsys, "16000", "--preset", "tiny")[1]
-
-
-def test_what_is_odd_about_a_file_is_said_beside_the_table(capsys, tmp_path):
-    soundfile.write(tmp_path / "cut.wav", soundfile.read(example_clips()["yes"])[0], 16_000)
-    data = (tmp_path / "cut.wav").read_bytes()
-    (tmp_path / "cut.wav").write_bytes(data[:-8000])
-    status, out, err = run(capsys, str(tmp_path / "cut.wav"), "--preset", "tiny")
-    assert status == 0 and f"{len(example('yes')) - 4000} samples" in out
-    assert err.startswith("w2vlearn: ") and "probably cut" in err and err.count("\n") == 1
-
-
-def test_an_hour_takes_no_run(capsys):
-    status, out, _ = run(capsys, "57600000")
-    assert status == 0 and "179999" in out
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-def test_presets(capsys, preset):
-    status, out, _ = run(capsys, "16000", "--preset", preset, "--stages")
-    assert status == 0 and "T = 49 frames" in out
-
-
-def test_presets_are_those_there_are():
-    assert cli.PRESETS == PRESETS
-
-
-@pytest.mark.parametrize("masked", [True, False])
-@pytest.mark.parametrize("lengths", [(16000, 23456, 40000), (400,), (719, 720)])
+@pytest.mark.parametrize("lengths, masked", [((16000, 23456, 40000), True), ((400,), False), ((719, 720), True)])
 def test_formulas_and_run_show_the_same(lengths, masked):
-    """Both roads: the same calls, shapes, letters, masks and real positions, to the last number."""
+    """The same calls, shapes, masks and valid positions; a letter where the run sees only one that it can be."""
     derived, observed = cli.derived(lengths, "tiny", masked), cli.observed(lengths, "tiny", masked)
     assert [record.name for record in derived] == [record.name for record in observed]
+    assert derived.letters == observed.letters
+    frames = derived.letters["T"]
     for one, two in zip(derived, observed, strict=True):
+        assert one.output.shape == two.output.shape, one.name
+        for size, letter, found in zip(one.output.shape, one.output.letters, two.output.letters, strict=True):
+            assert found == letter or (found == str(size) and frames == len(lengths)), one.name  # B = T: either
+        assert one.valid == two.valid or (two.valid is None and frames == 1), one.name
+        assert (one.mask and one.mask.kind) == (two.mask and two.mask.kind), one.name
         if not one.is_mask_step:
             assert [info.shape for info in one.outputs] == [info.shape for info in two.outputs], one.name
-        assert (one.output.shape, one.output.letters, one.valid) == (two.output.shape, two.output.letters, two.valid), (
-            one.name
-        )
-        assert (one.operation, one.parameters, one.mixes_time) == (
-            two.operation,
-            two.parameters,
-            two.mixes_time,
-        ) or one.is_mask_step
-        assert (one.mask and one.mask.kind) == (two.mask and two.mask.kind), one.name
-    assert derived.letters == observed.letters
+            assert (one.operation, one.parameters) == (two.operation, two.parameters), one.name
+            assert one.mixes_time == two.mixes_time or frames == 1, one.name  # one frame: nothing to mix is seen
 
 
-def test_run_observes(capsys):
-    status, out, _ = run(capsys, "16000", "40000", "--preset", "tiny", "--run")
-    assert status == 0 and "nothing was run" not in out and "49, 124" in out
-
-
-def test_no_mask(capsys):
-    with_mask, without = run(capsys, "16000", "40000")[1], run(capsys, "16000", "40000", "--no-mask")[1]
-    assert "attention mask" in with_mask and "sample mask" in with_mask
-    assert "attention mask" not in without and "takes padding for audio" in without
+@pytest.mark.parametrize(
+    "options, shown, hidden",
+    [
+        *((("--preset", preset, "--stages"), ("T = 124 frames",), ()) for preset in PRESETS),
+        (("--preset", "tiny", "--run"), ("49, 124",), ("nothing was run",)),
+        ((), ("attention mask", "sample mask", "nothing was run"), ()),
+        (("--no-mask",), ("takes padding for audio",), ("attention mask",)),
+        (("--unfold",), ("layers.11",), ()),
+        (("--markdown",), ("| :-- |",), ()),
+        (("--words",), ("So there are 124 frames (T)",), ()),
+        (("57600000",), ("179999",), ()),  # an hour: nothing is run
+    ],
+)
+def test_options(capsys, options, shown, hidden):
+    status, out, err = run(capsys, "16000", "40000", *options)
+    assert (status, err) == (0, "")
+    assert all(words in out for words in shown) and not any(words in out for words in hidden), out
+    assert cli.PRESETS == PRESETS
 
 
 def test_json_can_be_loaded_again(capsys, tmp_path):
@@ -166,12 +136,6 @@ def test_json_can_be_loaded_again(capsys, tmp_path):
     file = tmp_path / "trace.json"
     file.write_text(out, encoding="utf-8")
     assert table(Trace.load(file)) == table(cli.derived([16000, 40000], "tiny"))
-
-
-def test_unfold_markdown_and_words(capsys):
-    assert "layers.11" in run(capsys, "16000", "--unfold")[1]
-    assert "| :-- |" in run(capsys, "16000", "--markdown")[1]
-    assert "So there are 49 frames (T)" in run(capsys, "16000", "--words")[1]
 
 
 def test_help_and_version(capsys):
@@ -204,17 +168,19 @@ def test_help_and_version(capsys):
         (("no_such_file.wav",), "no_such_file.wav"),
         (("16000", "--json", "--markdown"), "choose one of --json and --markdown"),
         (("16000", "--unfold", "--stages"), "choose one of --unfold and --stages"),
+        (("--transcribe", "16000"), "needs audio files, 16000 is a length"),
+        (("--transcribe", "1", "s"), "needs audio files, 1s is a length"),
+        (("--transcribe", "nowhere.wav"), "no such file"),
+        (("--transcribe", "https://example.org/a.wav"), "a URL"),
+        (("--transcribe",), "no clip given"),
+        (("--transcribe", "--json", "--markdown", "clip.wav"), "choose one of --json and --markdown"),
+        (("--transcribe", "--markdown", "clip.wav"), "choose one of --transcribe and --markdown"),
+        (("--model", "digits-layer", "16000"), "add --transcribe"),
+        (("--transcribe", "clip.wav", "--model", "nonsense"), "no checkpoint 'nonsense'"),
     ],
 )
 def test_mistakes_are_told_in_one_line(capsys, words, said):
     assert said in refused(capsys, *words)
-
-
-def test_a_file_that_is_no_audio(capsys, tmp_path):
-    text = tmp_path / "notes.wav"
-    text.write_text("no audio at all")
-    assert "notes.wav" in refused(capsys, str(text))
-    assert refused(capsys, str(tmp_path))
 
 
 def test_an_unknown_preset_or_option_is_refused(capsys):

@@ -4,12 +4,12 @@ import re
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from page_reader import PageReader, check_svg
 
 from w2vlearn.show import render
-from w2vlearn.show.comparison import check_document
+from w2vlearn.symbolic import CheckReport, Difference
 from w2vlearn.tracing.diff import Diff, LayerChange, LetterChange
 from w2vlearn.tracing.leak import LayerLeak, LeakReport, LeakRun
 from w2vlearn.tracing.records import CALLED, SKIPPED, MaskSeen, Operation
@@ -39,6 +39,7 @@ VALUES = st.one_of(st.just(0.0), st.integers(1, 60).map(lambda n: n / 40), st.in
 
 
 @given(st.lists(VALUES, min_size=5, max_size=5))
+@settings(max_examples=25)
 def test_a_leak_report_is_the_same_on_every_processor(relative):
     report = leak_report(relative)
     for error in (3e-7, -3e-7):
@@ -86,23 +87,13 @@ def test_a_diff_names_letters_masks_and_statuses():
     assert str(same).endswith("no letter differs\n\n9 layers are the same in letters; nothing else differs")
 
 
-class CheckReport:
-    """As `w2vlearn.symbolic` makes it."""
-
-    def __init__(self, differences):
-        self.differences, self.ok, self.notes = differences, not differences, ("for B = 3",)
-        self.layers, self.tensors, self.masks, self.counts = 70, 140, 9, 60
-
-
-class Difference:
-    name, call, what, expected, found, formula = "encoder", 1, "output", (3, 124), (3, 123), ("B", "T")
-
-
 @pytest.mark.parametrize("many", [0, 1, 25])
 def test_a_check_counts_what_it_compared_and_lists_what_differs(many):
-    text = render(CheckReport([Difference] * many), "text")
+    difference = Difference("encoder", 1, "output", (3, 124), (3, 123), ("B", "T"))
+    report = CheckReport((difference,) * many, 70, 140, 9, 60, ("for B = 3",))
+    text = render(report, "text")
     compared = "70 layer calls, 140 shapes, 9 masks, 60 counts of valid positions compared"
     assert text.startswith(f"differs in {many} place" if many else "agrees: ") and compared in text
     assert len(re.findall(r"encoder \(call 1\) +output +\(3, 124\) = \(B, T\) +\(3, 123\)", text)) == min(many, 20)
     assert ("… and 5 more" in text) == (many == 25) and text.endswith("note: for B = 3")
-    PageReader(check_document(CheckReport([Difference] * many)).html())
+    PageReader(render(report, "html"))

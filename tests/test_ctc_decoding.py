@@ -115,7 +115,7 @@ def agree(ids, vocabulary, reference):
     return ours
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60)
 @given(tokenizer=tokenizers(), data=st.data())
 def test_every_tokenizer_that_transformers_saves_reads_and_writes_alike(tokenizer, data):
     with tempfile.TemporaryDirectory() as name:
@@ -127,15 +127,7 @@ def test_every_tokenizer_that_transformers_saves_reads_and_writes_alike(tokenize
         assert vocabulary.ids(text) == reference(text).input_ids, text
 
 
-def test_random_logits_as_transformers_decodes_them(tmp_path):
-    vocabulary, reference, _ = stored_and_read(Tokenizer(False, ENGLISH, {}, (), "new"), tmp_path)
-    logits = torch.randn(4, 300, 32, generator=torch.Generator().manual_seed(0))
-    logits[..., [0, 4]] += 2.0  # blanks and separators as often as in speech
-    texts = [agree(row.argmax(-1).tolist(), vocabulary, reference).text for row in logits]
-    assert all(len(text) > 50 for text in texts)
-
-
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25)
 @given(tokenizer=tokenizers())
 def test_what_is_written_reads_back_equal_and_means_the_same_to_transformers(tokenizer):
     with tempfile.TemporaryDirectory() as name:
@@ -250,16 +242,19 @@ def folder_of(folder, tokens=FINE_TUNED, **files):
     return folder
 
 
-def test_special_tokens_beyond_the_head_are_left_out_and_others_kept(tmp_path):
+def test_which_tokens_count_and_which_is_the_blank(tmp_path):
     folder_of(tmp_path, added_tokens={"<s>": 7, "</s>": 8})
-    assert Vocabulary.from_folder(tmp_path, CONFIG).tokens == FINE_TUNED
+    assert Vocabulary.from_folder(tmp_path, CONFIG).tokens == FINE_TUNED  # what lies beyond the head is left out
     vocabulary = Vocabulary.from_folder(tmp_path, dataclasses.replace(CONFIG, vocab_size=9))
-    assert vocabulary.tokens == (*FINE_TUNED, "<s>", "</s>")
-
-
-def test_vocab_json_counts_before_what_was_added_under_the_same_id(tmp_path):
+    assert vocabulary.tokens == (*FINE_TUNED, "<s>", "</s>") and vocabulary.blank == "[PAD]"
     vocabulary = Vocabulary.from_folder(folder_of(tmp_path, added_tokens={"<s>": 0, "x": 7}))
-    assert vocabulary.tokens == FINE_TUNED and not vocabulary.added
+    assert vocabulary.tokens == FINE_TUNED and not vocabulary.added  # vocab.json counts first
+    notes = []
+    vocabulary = Vocabulary.from_folder(tmp_path, dataclasses.replace(CONFIG, pad_token_id=0), notes)
+    assert vocabulary.blank_id == 6 and "id 0 the blank, the vocabulary id 6" in notes[0]
+    config = dataclasses.replace(CONFIG, vocab_size=3, pad_token_id=0)
+    folder_of(tmp_path, ("<blank>", "|", "a"), added_tokens={})
+    assert Vocabulary.from_folder(tmp_path, config).blank == "<blank>"
 
 
 def test_special_tokens_of_an_old_layout_are_found_inside_a_text(tmp_path):
@@ -267,19 +262,6 @@ def test_special_tokens_of_an_old_layout_are_found_inside_a_text(tmp_path):
     folder_of(tmp_path, ("<pad>", "<s>", "aɪ"), tokenizer_config=settings)
     reference = transformers.Wav2Vec2PhonemeCTCTokenizer.from_pretrained(tmp_path)
     assert Vocabulary.from_folder(tmp_path).ids("aɪ<s>aɪ") == reference("aɪ<s>aɪ").input_ids == [2, 1, 2]
-
-
-def test_the_blank_without_any_settings(tmp_path):
-    assert Vocabulary.from_folder(folder_of(tmp_path), CONFIG).blank == "[PAD]"
-    config = dataclasses.replace(CONFIG, vocab_size=3, pad_token_id=0)
-    assert Vocabulary.from_folder(folder_of(tmp_path, ("<blank>", "|", "a")), config).blank == "<blank>"
-
-
-def test_two_opinions_about_the_blank_are_noted(tmp_path):
-    notes = []
-    vocabulary = Vocabulary.from_folder(folder_of(tmp_path), dataclasses.replace(CONFIG, pad_token_id=0), notes)
-    assert vocabulary.blank_id == 6
-    assert "id 0 the blank, the vocabulary id 6" in notes[0]
 
 
 def test_the_class_may_stand_in_the_models_config_and_the_language_in_the_tokenizers(tmp_path):

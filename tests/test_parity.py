@@ -6,9 +6,9 @@ sides, so a dropout that is missing, in another place or of another field shows.
 
 import dataclasses
 import functools
+import itertools
 import random
 
-import numpy as np
 import pytest
 import torch
 import transformers
@@ -151,7 +151,10 @@ def same_hidden_states(mine, other, dtype):
 
 MODES = pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 MASKED = pytest.mark.parametrize("masked", [True, False], ids=["mask", "no mask"])
-SEEDS = pytest.mark.parametrize("seed", range(3))
+UNUSUAL_CASES = pytest.mark.parametrize(
+    "name, masked, training, seed",
+    [(*case, number % 3) for number, case in enumerate(itertools.product(PLAIN, (True, False), (True, False)))],
+)
 
 # ---------------------------------------------------------------- CTC, with and without adapter
 
@@ -163,7 +166,7 @@ CTC_CONFIGS = {
     "tiny, adapter, projected": dataclasses.replace(TINY, add_adapter=True, output_hidden_size=20),
 }
 # Clips of one frame, of two, around a frame's edge, and of several seconds
-LENGTHS = [(400,), (400, 719, 720), (16_000, 16_080, 15_999), (400, 30_000)]
+LENGTHS = [(400, 719, 720), (16_080, 15_999, 400, 30_000)]
 
 
 @functools.cache
@@ -190,10 +193,7 @@ def test_ctc_around_the_edges_of_frames(name, lengths, masked):
     torch.testing.assert_close(mine.loss.float(), other.loss.float(), rtol=1e-6, atol=1e-5)
 
 
-@SEEDS
-@MODES
-@MASKED
-@pytest.mark.parametrize("name", PLAIN)
+@UNUSUAL_CASES
 def test_ctc_with_no_field_at_its_default(name, masked, training, seed, monkeypatch):
     # in train mode transformers' adapter drops strides at random, and its length formula fits a kernel of 3 only
     fixed = ALONE if training or seed == 2 else {"adapter_kernel_size": 3, "adapter_stride": 2}
@@ -235,10 +235,7 @@ def test_a_short_clip_in_a_long_batch_is_where_we_differ_on_purpose():
 # ---------------------------------------------------------------- classification
 
 
-@SEEDS
-@MODES
-@MASKED
-@pytest.mark.parametrize("name", PLAIN)
+@UNUSUAL_CASES
 def test_classification_with_no_field_at_its_default(name, masked, training, seed):
     # transformers' weighted sum fails where LayerDrop has left out a layer
     mixing = {"use_weighted_layer_sum": True, "layerdrop": 0.0} if seed else {"use_weighted_layer_sum": False}
@@ -288,8 +285,9 @@ PRETRAINING_CONFIGS = {
 
 @MODES
 @MASKED
-@pytest.mark.parametrize("dtype", EXACT, ids=str)
-@pytest.mark.parametrize("name", PRETRAINING_CONFIGS)
+@pytest.mark.parametrize(
+    "name, dtype", [("tiny", torch.float32), *((name, torch.float64) for name in PRETRAINING_CONFIGS)]
+)
 def test_pretraining_outputs_losses_and_gradients(name, dtype, masked, training, same_noise):
     config = PRETRAINING_CONFIGS[name]
     ours, theirs = both(Wav2Vec2ForPreTraining, config, dtype, training)
@@ -312,24 +310,6 @@ def test_pretraining_outputs_losses_and_gradients(name, dtype, masked, training,
     if name.startswith("few"):  # the comparison covers negatives that are the positive's own token
         assert (mine.codes.flatten(0, 1)[negatives] == mine.codes[:, :, None]).all(-1)[time_mask].any()
     same_gradients(ours, theirs, mine.loss, other.loss, dtype)
-
-
-def test_transformers_own_mask_and_negatives_are_taken_as_they_are():
-    """What a transformers script samples can be handed to our model unchanged: same layout, same loss."""
-    ours, theirs = both(Wav2Vec2ForPreTraining, PRETRAINING_CONFIGS["tiny"])
-    batch = batch_of((16_000, 9_999, 12_345))
-    frame_mask = ours(batch.waveforms.double(), batch.mask).frame_mask
-    np.random.seed(0)
-    time_mask = modeling_wav2vec2._compute_mask_indices(
-        (3, 49), 0.65, 10, attention_mask=frame_mask.long(), min_masks=2
-    )
-    negatives = modeling_wav2vec2._sample_negative_indices((3, 49), 10, mask_time_indices=time_mask)
-    task = {
-        "mask_time_indices": torch.from_numpy(time_mask),
-        "sampled_negative_indices": torch.from_numpy(negatives),
-    }
-    mine, other = (run(model, batch, True, torch.float64, **task) for model in (ours, theirs))
-    torch.testing.assert_close(mine.loss.float(), other.loss.float(), rtol=1e-6, atol=1e-5)
 
 
 def test_spec_augment_in_train_mode(monkeypatch):

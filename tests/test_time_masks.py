@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from w2vlearn import Wav2Vec2Config, pad
-from w2vlearn.model import Wav2Vec2ForCTC, Wav2Vec2Model, sample_feature_mask, sample_time_mask
+from w2vlearn.model import Wav2Vec2Model, sample_feature_mask, sample_negatives, sample_time_mask
 
 TINY = Wav2Vec2Config.tiny()
 
@@ -29,19 +29,6 @@ def expected_coverage(length, count, span):
     return sum(1 - math.comb(places - c, count) / math.comb(places, count) for c in covering) / length
 
 
-def test_the_arithmetic_of_the_paper():
-    """0.065 starts per frame x 10 frames = 0.65; (1 - 0.065) ** 10 stay visible: 48.9 % hidden, the paper's 49 %."""
-    predicted = 1 - (1 - 0.065) ** 10
-    assert predicted == pytest.approx(0.489, abs=5e-4)
-    frames = 749  # 15 s
-    lengths = torch.full((400,), frames)
-    mask = sample_time_mask(lengths, frames, prob=0.065 * 10, span=10, generator=seeded())
-    assert mask.float().mean().item() == pytest.approx(predicted, abs=0.005)
-    # "a mean span length of 14.7 frames" (section 4.2), once overlapping spans have grown together
-    stretches = [run for row in mask for run in runs(row)]
-    assert sum(stretches) / len(stretches) == pytest.approx(14.7, abs=0.3)
-
-
 @pytest.mark.parametrize(
     ("length", "prob", "span"), [(749, 0.65, 10), (49, 0.65, 10), (49, 0.05, 10), (30, 0.4, 3), (10, 0.65, 10)]
 )
@@ -56,17 +43,6 @@ def test_coverage_is_what_the_number_of_spans_implies(length, prob, span):
     found = mask.float().mean(dim=1)
     error = found.std() / rows**0.5
     assert found.mean().item() == pytest.approx(expected, abs=4 * error.item() + 1e-9)
-
-
-def test_every_place_is_equally_likely_a_start():
-    """One span of 10 in 49 frames has 40 places; chi-square over 20 000 draws."""
-    rows, places = 20_000, 40
-    mask = sample_time_mask(torch.full((rows,), 49), 49, 0.0, 10, 1, seeded(2))
-    assert (mask.sum(1) == 10).all()
-    counts = torch.bincount(mask.int().argmax(1), minlength=places).double()
-    assert len(counts) == places
-    statistic = ((counts - rows / places) ** 2 / (rows / places)).sum()
-    assert statistic < 72.1  # 99.9 % quantile with 39 degrees of freedom
 
 
 def test_no_start_is_drawn_twice():
@@ -117,18 +93,19 @@ def test_same_coverage_as_transformers_frame_by_frame():
     assert (cumulative[0] - cumulative[1]).abs().max() < 1.95 * (2 / rows) ** 0.5
 
 
-def test_reproducible_with_a_generator_and_only_with_it():
-    lengths = torch.tensor([49, 30])
-    first = sample_time_mask(lengths, 49, generator=seeded(1))
-    assert torch.equal(first, sample_time_mask(lengths, 49, generator=seeded(1)))
-    assert not torch.equal(first, sample_time_mask(lengths, 49, generator=seeded(2)))
-    state = torch.get_rng_state()
-    sample_time_mask(lengths, 49, generator=seeded(1))
-    assert torch.equal(state, torch.get_rng_state())  # torch's own generator was left alone
-    torch.manual_seed(5)
-    default = sample_time_mask(lengths, 49)
-    torch.manual_seed(5)
-    assert torch.equal(default, sample_time_mask(lengths, 49))
+def test_masks_and_negatives_repeat_with_a_generator_and_leave_torchs_own_alone():
+    draws = [
+        lambda generator: sample_time_mask(torch.tensor([49, 30]), 49, generator=generator),
+        lambda generator: sample_feature_mask(5, 48, 0.3, 4, generator=generator),
+        lambda generator: sample_negatives(torch.ones(2, 10, dtype=torch.bool), 5, generator),
+    ]
+    for draw in draws:
+        state = torch.get_rng_state()
+        assert torch.equal(draw(seeded(1)), draw(seeded(1))) and not torch.equal(draw(seeded(1)), draw(seeded(2)))
+        assert torch.equal(state, torch.get_rng_state())
+        by_default = draw(None)
+        torch.set_rng_state(state)
+        assert torch.equal(by_default, draw(None)) and not torch.equal(by_default, draw(None))
 
 
 def test_feature_mask():
@@ -194,13 +171,10 @@ def test_bad_time_masks_are_refused_before_anything_is_computed(mask, error, mes
     assert not calls
 
 
-def test_the_last_valid_frame_may_be_hidden_and_without_a_sample_mask_all_are_valid():
-    model = Wav2Vec2Model(TINY).eval()
+def test_whether_a_frame_may_be_hidden():
+    model = Wav2Vec2Model(TINY).eval()  # the last valid frame may; without a sample mask all are valid
     assert model(BATCH.waveforms, BATCH.mask, a_mask(where=(1, 23))).time_mask[1, 23]
     assert model(BATCH.waveforms, None, a_mask(where=(1, 24))).time_mask[1, 24]
-
-
-def test_a_model_without_mask_vector_says_so():
     model = Wav2Vec2Model(dataclasses.replace(TINY, mask_time_prob=0.0)).eval()
     assert not hasattr(model, "masked_spec_embed")
     calls = counting(model)
@@ -234,17 +208,6 @@ def test_when_a_time_mask_is_applied():
             assert torch.equal(given.time_mask, a_mask())
             assert (drawn.time_mask is not None) == (training and augment)
             assert not torch.equal(given.last_hidden_state, drawn.last_hidden_state)
-
-
-def test_spec_augment_is_repeatable_and_covers_valid_frames_only():
-    model = Wav2Vec2ForCTC(TINY).train()
-    torch.manual_seed(0)
-    first = model(BATCH.waveforms, BATCH.mask)
-    torch.manual_seed(0)
-    second = model(BATCH.waveforms, BATCH.mask)
-    assert torch.equal(first.logits, second.logits) and torch.equal(first.time_mask, second.time_mask)
-    drawn = torch.stack([model(BATCH.waveforms, BATCH.mask).time_mask for _ in range(30)])
-    assert not (drawn & ~first.frame_mask).any() and drawn.any(dim=(0, 2)).all()
 
 
 def test_the_time_mask_acts_after_the_features_part():

@@ -15,7 +15,7 @@ __all__ = ["Batch", "pad"]
 BASE_RECEPTIVE_FIELD = 400  # samples; the shortest clip that gives one frame with the kernels of every preset
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Batch:
     """Clips of different length in one tensor.
 
@@ -34,6 +34,14 @@ class Batch:
     def mask(self) -> Tensor:
         """Sample mask. Shape: (B, L), bool, True = valid."""
         return sample_mask(self.lengths, self.waveforms.shape[1])
+
+    def __eq__(self, other: object) -> bool:
+        """The same clips, to the last bit."""
+        if not isinstance(other, Batch):
+            return NotImplemented
+        return torch.equal(self.waveforms, other.waveforms) and torch.equal(self.lengths, other.lengths)
+
+    __hash__ = None
 
     def clips(self) -> list[Tensor]:
         """The clips again, each of its own length. Shapes: (L_i,)."""

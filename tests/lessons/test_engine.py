@@ -12,16 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from course import check, compare, contents, lesson_map, listen, slide
+from course import check, compare, contents, lesson_map, listen
 from course.checker import judge_answer, verdict
 from course.differences import describe, difference, show
 from course.exercise import Case, Exercise, Prediction, Rule, Wrong
 from course.lesson_text import read
-from course.model_map import STAGES
 from course.predictions import explain
 from course.sandbox import attempt, describe_error
 from tools import draft
-from w2vlearn.audio import example
 
 HEAD = "def frame_count(samples):\n    return "
 COUNT = Exercise(
@@ -65,15 +63,22 @@ def test_the_five_answers():
     )
     assert said(49).startswith("0.9 not yet: this is the number 49 (int); hand over the function itself")
 
+    def untouched_error(samples):
+        raise NotImplementedError
 
-def untouched_error(samples):
-    raise NotImplementedError
+    for answer in (None, ..., untouched_error, lambda L: ..., lambda samples: None):
+        assert judge_answer(COUNT, answer).reason == "stub"
 
 
-@pytest.mark.parametrize("answer", [None, ..., untouched_error, lambda L: ..., lambda samples: None])
-def test_untouched(answer):
-    exercise = dataclasses.replace(COUNT, stub="def frame_count(samples):\n    return None")
-    assert judge_answer(exercise, answer).reason == "stub"
+def test_a_judge_decides():
+    even = dataclasses.replace(
+        COUNT, name="answer", stub="answer = ...", solution="answer = 4", cases=(),
+        judge=lambda n: None if n % 2 == 0 else f"{n} is odd.",
+        wrongs=(Wrong("odd", ("answer = 3",), "this one is odd; take one that two divides."),),
+    )  # fmt: skip
+    told = {answer: judge_answer(even, answer) for answer in (8, 5, 3, "x", ...)}
+    assert told[8].correct and told[5].says == "5 is odd." and told[3].reason == "wrong: odd"
+    assert "TypeError" in told["x"].says and told[...].reason == "stub"
 
 
 @pytest.mark.parametrize(
@@ -108,24 +113,10 @@ def test_a_diagnosis_needs_every_case():
     assert judge_answer(COUNT, lambda L: L // 320 if L != 720 else 3).reason == "case"
 
 
-def test_a_judge_decides():
-    even = dataclasses.replace(
-        COUNT,
-        name="answer",
-        stub="answer = ...",
-        solution="answer = 4",
-        cases=(),
-        judge=lambda n: None if n % 2 == 0 else f"{n} is odd.",
-        wrongs=(Wrong("odd", ("answer = 3",), "this one is odd; take one that two divides."),),
-    )
-    assert judge_answer(even, 8).correct
-    assert judge_answer(even, 5).says == "5 is odd."
-    assert judge_answer(even, 3).reason == "wrong: odd"
-    assert "TypeError" in judge_answer(even, "x").says
-    assert judge_answer(even, ...).reason == "stub"
-
-
-def test_check_prints_and_never_raises(capsys):
+def test_check_and_compare_print_and_never_raise(capsys):
+    compare("0.1", object(), object())
+    compare("77.1", 1, 2)
+    assert "could not be compared" in capsys.readouterr().out
     check("0.1", None)
     assert capsys.readouterr().out.startswith("0.1 not yet: ")
     for unknown in ("0.77", "99.1", "nonsense", None):
@@ -158,18 +149,6 @@ def test_endless_code_is_stopped_in_every_thread():
 
 TEXT = """# A lesson
 
-## Prediction 0.1 · within 0.02
-
-How many?
-
-```python
-prediction = None
-```
-
-**Because:** so it is.
-
-- `50`: the rate.
-
 ## Exercise 0.1 · core · 5 minutes · within 0.01: how much?
 
 Work it out.
@@ -191,25 +170,12 @@ def f(x):
 
 - **minus** `x + 1` → `x - 1`: other sign.
 - **two: edits** `max(0, ` → `(`, ` + 1` → nothing or `x + 1` → `2`: more.
-- **another** `x, 7` or `None` within 0.5: a value.
 - **long**: a body.
   ```python
   y = x
   return y
   ```
 """
-
-
-def test_a_lesson_is_read(tmp_path):
-    path = tmp_path / "lesson.md"
-    path.write_text(TEXT, encoding="utf-8")
-    (prediction,), (exercise,) = read(path, contents)
-    assert (prediction.tolerance, prediction.rules) == (0.02, (Rule("50", "the rate."),))
-    assert (exercise.name, exercise.hints, exercise.tolerance, exercise.why) == ("f", ("One.", "Two."), 0.01, "")
-    bodies = [[code.split("\n", 1)[1].strip() for code in wrong.codes] for wrong in exercise.wrongs]
-    assert bodies[0] == ["return max(0, x - 1)"] and bodies[1] == ["return (x)", "return max(0, 2)"]
-    assert bodies[2] == ["return x, 7", "return None"] and bodies[3] == ["y = x\n    return y"]
-    assert exercise.wrongs[2].tolerance == 0.5 and exercise.wrongs[1].name == "two: edits"
 
 
 @pytest.mark.parametrize(
@@ -224,6 +190,10 @@ def test_a_lesson_is_read(tmp_path):
 )
 def test_a_lesson_that_cannot_be_read_says_where(tmp_path, old, new, words):
     path = tmp_path / "lesson.md"
+    path.write_text(TEXT, encoding="utf-8")
+    (exercise,) = read(path, contents)[1]
+    bodies = [[code.split("\n", 1)[1].strip() for code in wrong.codes] for wrong in exercise.wrongs]
+    assert bodies == [["return max(0, x - 1)"], ["return (x)", "return max(0, 2)"], ["y = x\n    return y"]]
     path.write_text(TEXT.replace(old, new), encoding="utf-8")
     with pytest.raises(ValueError, match=re.escape(words)):
         read(path, contents)
@@ -321,68 +291,23 @@ def test_compare_words_and_shapes():
     assert explain(words, [1, 49, 512], torch.Size([1, 49, 512])).startswith("as you said")
 
 
-def test_compare_never_raises(capsys):
-    compare("0.1", object(), object())
-    compare("77.1", 1, 2)
-    assert "could not be compared" in capsys.readouterr().out
+# ---------------------------------------------------------------- map, player
 
 
-# ---------------------------------------------------------------- map, player, slider
-
-
-@pytest.mark.parametrize("lesson", contents.COURSE, ids=lambda lesson: lesson.file)
-def test_map(lesson):
-    drawn = lesson_map(lesson.number)
-    text, html = repr(drawn), drawn._repr_html_()
-    for key, stage in STAGES.items():
-        assert stage.name in text and stage.name in html and stage.shape in html
-        assert (f"▶ [{stage.name}" in text) == (key in lesson.stages)
-        assert (f">▶ {stage.name}<" in html) == (key in lesson.stages)
-    assert html.count("double") == len(lesson.stages)
-    assert lesson.title in text and 'aria-label="Map of the model.' in html
-    assert "<script" not in html and "class=" not in html
-
-
-def test_there_is_no_lesson_twelve():
-    for number in (12, -1):
+def test_map_and_player():
+    """Their pictures are compared with the stored lessons."""
+    assert "▶ [" in repr(lesson_map(2)) and 'aria-label="Map of the model.' in lesson_map(2)._repr_html_()
+    for number, function in ((12, lesson_map), (-1, contents.content)):
         with pytest.raises(KeyError, match="0 to 11"):
-            lesson_map(number)
-        with pytest.raises(KeyError, match="0 to 11"):
-            contents.content(number)
-
-
-def test_listen_plays_the_file_and_waveforms():
-    player = listen("yes")
-    assert player.data[:4] == b"fLaC" and "data:audio/flac;base64,ZkxhQ" in player._repr_html_()
-    assert repr(player) == "♪ “yes please” · 16004 samples · 1.00 s"
+            function(number)
+    assert listen("yes").data[:4] == b"fLaC" and repr(listen("yes")) == "♪ “yes please” · 16004 samples · 1.00 s"
     tone = listen(torch.sin(torch.arange(16_000) * 0.1) * 2)  # too loud: cut off, not wrapped round
     assert tone.data[:4] == b"RIFF" and len(tone.data) == 44 + 2 * 16_000
     samples = np.frombuffer(tone.data[44:], "<i2")
     assert samples.max() == 32767 and samples.min() == -32767
-    assert "caption" in repr(listen(example("yes"), "caption"))
-    with pytest.raises(ValueError, match="there are digits"):
-        listen("nobody")
-    with pytest.raises(ValueError, match=r"shape \(1, 5\)"):
-        listen(torch.zeros(1, 5))
-
-
-def test_slide_moves_and_says():
-    view = slide("samples L", range(400, 1001, 80), lambda L: f"{L} -> {(L - 400) // 320 + 1} <T>", start=720)
-    assert (view.value, view.text, view.shown) == (720, "720 -> 2 <T>", "720")
-    assert "&lt;T&gt;" in view.html
-    view.value = 400
-    assert view.text == "400 -> 1 <T>" and view.place == 0
-    view.place = 1  # what the front end does
-    assert view.value == 480 and view.text.startswith("480")
-    assert repr(view).startswith("[slider] samples L = 480\n480 -> 1")
-    bundle = view._repr_mimebundle_()
-    data = bundle[0] if isinstance(bundle, tuple) else bundle
-    assert data["text/plain"] == repr(view) and "application/vnd.jupyter.widget-view+json" in data
-    with pytest.raises(ValueError, match="none of the slider's values"):
-        view.value = 401
-    with pytest.raises(ValueError, match="at least one"):
-        slide("x", [], str)
-    assert slide("lesson", [2, 3], lesson_map, unit="th").html == lesson_map(2)._repr_html_()
+    for clip, words in (("nobody", "there are digits"), (torch.zeros(1, 5), r"shape \(1, 5\)")):
+        with pytest.raises(ValueError, match=words):
+            listen(clip)
 
 
 # ---------------------------------------------------------------- drafts

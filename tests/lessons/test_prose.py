@@ -85,23 +85,7 @@ def test_opening(number):
     assert setup.source.rstrip().endswith(f"lesson_map({number})"), "the first code cell ends with the map"
 
 
-# ---------------------------------------------------------------- seen red
-
-
-def test_a_changed_number_is_seen():
-    """In every prose cell of every lesson, every number changed by one is noticed."""
-    tried = 0
-    for number in NUMBERS:
-        for _, cell in own_prose(notebook_of(number)):
-            kept = cell.metadata.get(KEY, {}).get("numbers", [])
-            for match in numbers(cell.source):
-                other = re.sub(r"\d$", lambda digit: str((int(digit[0]) + 1) % 10), match[0])
-                changed = cell.source[: match.start()] + other + cell.source[match.end() :]
-                assert wrong_numbers(changed, kept, contents.content(number)), (
-                    f"{match[0]} -> {other} in {cell.source[:60]!r}"
-                )
-                tried += 1
-    assert tried >= 10
+# ---------------------------------------------------------------- what the tools take for a number, and write
 
 
 @pytest.mark.parametrize(
@@ -140,16 +124,15 @@ def test_how_numbers_are_written():
     assert written == "16\u00a0000 16_000 16000 49 0.34 34 0.3444 49!"
 
 
-def test_claims_are_found():
-    said = claims_in(["It is never so. It is so.\n\n* Always\n  here\n\n```\nnever\n```"])
-    assert said == ["It is never so.", "Always here"]
-
-
 def test_refresh_writes_new_numbers(tmp_path):
     """Were the geometry another, make lessons would write its numbers."""
     cell = lesson_cells.prose_cell("From {{LENGTHS[0]}} samples {{FRAMES[0]}} frames.", contents.content(0))
     assert cell.source == "From 16\u00a0004 samples 49 frames."
+    assert wrong_numbers(cell.source, cell.metadata[KEY]["numbers"], contents.content(0)) == []
     cell.source = cell.source.replace("49", "50")
+    assert wrong_numbers(cell.source, cell.metadata[KEY]["numbers"], contents.content(0))
     notebook = nbformat.v4.new_notebook(cells=[cell])
     lesson_cells.refresh(notebook, path_of(0))
     assert notebook.cells[0].source == "From 16\u00a0004 samples 49 frames."
+    said = claims_in(["It is never so. It is so.\n\n* Always\n  here\n\n```\nnever\n```"])
+    assert said == ["It is never so.", "Always here"]

@@ -5,11 +5,14 @@ A rule says what is wrong and where, so that its message alone is enough to mend
 
 from __future__ import annotations
 
+import functools
+import json
 import re
 from collections.abc import Callable, Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
+
+from bs4 import BeautifulSoup
 
 MOST_LINES, MOST_CELLS = 15, 60
 
@@ -71,40 +74,10 @@ def headings(notebook: dict) -> Iterator[tuple[int, int, str]]:
             yield position, len(match[1]), match[2]
 
 
-class _Tags(HTMLParser):
-    """Start tags with their attributes, and for each outermost SVG whether it has a title of its own."""
-
-    def __init__(self, html: str):
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str]]] = []
-        self.pictures: list[dict[str, str]] = []  # attributes of outermost <svg>, "title" added
-        self._open: list[str] = []
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag, attributes):
-        attributes = {key: value or "" for key, value in attributes}
-        self.tags.append((tag, attributes))
-        if tag == "svg":
-            if "svg" not in self._open:
-                self.pictures.append(dict(attributes, title=""))
-            self._open.append(tag)
-        elif self._open:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.handle_starttag(tag, attributes)
-        if self._open:
-            self._open.pop()
-
-    def handle_endtag(self, tag):
-        if tag in self._open:
-            while self._open.pop() != tag:
-                pass
-
-    def handle_data(self, data):
-        if self._open == ["svg", "title"]:
-            self.pictures[-1]["title"] += data
+@functools.lru_cache(maxsize=32)
+def parsed(html: str) -> BeautifulSoup:
+    """HTML or SVG, as a browser would read it."""
+    return BeautifulSoup(html, "html.parser", multi_valued_attributes=None)
 
 
 def html_parts(notebook: dict) -> Iterator[tuple[int, str]]:
@@ -246,16 +219,16 @@ def alt_text(notebook: dict, path: Path) -> list[str]:
             if not alt.strip():
                 complaints.append(f"cell {position}: the image {target} has no alt text")
     for position, html in html_parts(notebook):
-        parsed = _Tags(html)
-        for tag, attributes in parsed.tags:
-            if tag == "img" and not attributes.get("alt", "").strip():
+        for image in parsed(html)("img"):
+            if not image.get("alt", "").strip():
                 complaints.append(f"cell {position}: an <img> without alt text")
-        for svg in parsed.pictures:
-            if svg.get("aria-hidden") == "true":
+        for svg in parsed(html)("svg"):
+            if svg.find_parent("svg") or svg.get("aria-hidden") == "true":
                 continue
+            title = svg.find("title", recursive=False)
             if svg.get("role") != "img":
                 complaints.append(f'cell {position}: an <svg> without role="img"')
-            if not (svg.get("aria-label", "").strip() or svg["title"].strip()):
+            if not (svg.get("aria-label", "").strip() or (title and title.get_text().strip())):
                 complaints.append(f"cell {position}: an <svg> with neither aria-label nor title")
     for position, output in outputs(notebook):
         data = output.get("data", {})
@@ -279,13 +252,13 @@ def no_network(notebook: dict, path: Path) -> list[str]:
     for position, html in html_parts(notebook):
         for image in re.findall(r"!\[[^\]]*\]\(\s*<?(?:https?:)?//[^)]*\)", html):
             complaints.append(f"cell {position}: {image}")
-        for tag, attributes in _Tags(html).tags:
+        for tag in parsed(html)(True):
             for key in ("src", "srcset", "href", "xlink:href", "data", "poster", "action"):
-                fetched = re.match(r"\s*(https?:|wss?:)?//", attributes.get(key, ""))
-                if fetched and not (tag == "a" and key == "href"):
-                    complaints.append(f"cell {position}: <{tag} {key}={attributes[key]}>")
-            if re.search(r"url\(\s*['\"]?(https?:)?//", attributes.get("style", "")):
-                complaints.append(f"cell {position}: a style fetches {attributes['style']}")
+                fetched = re.match(r"\s*(https?:|wss?:)?//", tag.get(key, ""))
+                if fetched and not (tag.name == "a" and key == "href"):
+                    complaints.append(f"cell {position}: <{tag.name} {key}={tag[key]}>")
+            if re.search(r"url\(\s*['\"]?(https?:)?//", tag.get("style", "")):
+                complaints.append(f"cell {position}: a style fetches {tag['style']}")
         if re.search(r"@import|url\(\s*['\"]?https?://", html):
             complaints.append(f"cell {position}: a style sheet fetches something")
     return complaints
@@ -319,8 +292,6 @@ def github_anchor(heading: str) -> str:
 def anchors(target: Path) -> set[str]:
     """Every anchor of a notebook or a markdown file."""
     if target.suffix == ".ipynb":
-        import json
-
         notebook, anchor = json.loads(target.read_text(encoding="utf-8")), jupyter_anchor
     else:
         source = target.read_text(encoding="utf-8")
@@ -329,11 +300,7 @@ def anchors(target: Path) -> set[str]:
 
 
 def _anchors(notebook: dict, anchor: Callable[[str], str]) -> set[str]:
-    named = {
-        attributes.get("id") or attributes.get("name", "")
-        for _, html in html_parts(notebook)
-        for _, attributes in _Tags(html).tags
-    }
+    named = {tag.get("id") or tag.get("name", "") for _, html in html_parts(notebook) for tag in parsed(html)(True)}
     return named | {anchor(text) for _, _, text in headings(notebook)}
 
 
@@ -343,7 +310,7 @@ def links_alive(notebook: dict, path: Path) -> list[str]:
     complaints = []
     for position, html in html_parts(notebook):
         targets = re.findall(r"(?<!\\)\]\(\s*<?([^)\s>]+)>?[^)]*\)", html)
-        targets += [tag[key] for _, tag in _Tags(html).tags for key in ("href", "src") if tag.get(key)]
+        targets += [tag[key] for tag in parsed(html)(True) for key in ("href", "src") if tag.get(key)]
         for target in targets:
             if re.match(r"[a-z][a-z0-9+.-]*:", target):  # http:, mailto:, data:
                 continue

@@ -60,13 +60,10 @@ def render(value: Any, form: str, **options: Any) -> Any:
     """
     if form not in FORMS:
         raise ValueError(f"no form called {form!r}; there are {', '.join(FORMS)}")
-    classes = [kind.__name__ for kind in type(value).__mro__]
     makers: Mapping[str, Callable[..., Any]] = _FIGURES if form == "figure" else _DOCUMENTS
-    maker = next((makers[name] for name in classes if name in makers), None)
-    if form == "figure" and maker is not None:
-        return maker(value, **options)
+    maker = next((makers[kind.__name__] for kind in type(value).__mro__ if kind.__name__ in makers), None)
     if maker is not None:
-        return getattr(maker(value), form)()
+        return maker(value, **options) if form == "figure" else getattr(maker(value), form)()
     if form == "figure" or not hasattr(value, "records"):
         raise TypeError(f"a {type(value).__name__} has no {form}; a trace, a diff or a report has")
     if form == "pandas":

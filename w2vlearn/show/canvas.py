@@ -104,17 +104,14 @@ class Canvas:
         if count > 1:
             cell = width / count
             d = f"M{number(x + cell - 0.25)},{number(y + height / 2)}H{number(x + width - 0.5)}"
-            dashes = f"0.5 {cell - 0.5:.4f}"
             self.add("path", d=d, fill="none", stroke="currentColor", stroke_width=height, stroke_opacity=0.7,
-                     stroke_dasharray=dashes)  # fmt: skip
+                     stroke_dasharray=f"0.5 {cell - 0.5:.4f}")  # fmt: skip
 
     def text(self, x: float, y: float, words: str, size: float = 14, anchor: str | None = None, bold: bool = False,
              **more: Any) -> None:  # fmt: skip
         """Text in the theme's colour, its baseline at ``y``; at least 13 px."""
-        weight = 600 if bold else None
-        size = max(size, SMALLEST_TEXT)
-        self.add("text", escape(words), x=x, y=y, font_size=size, fill="currentColor", text_anchor=anchor,
-                 font_weight=weight, **more)  # fmt: skip
+        self.add("text", escape(words), x=x, y=y, font_size=max(size, SMALLEST_TEXT), fill="currentColor",
+                 text_anchor=anchor, font_weight=600 if bold else None, **more)  # fmt: skip
 
     def heading(self, x: float, y: float, name: str, more: str = "", colour: str | None = None) -> None:
         """A section's heading: its stage's colour as a square, its name in bold, then ``more``, on one baseline."""
@@ -132,12 +129,8 @@ class Canvas:
         """A padlock whose lower left corner is (x, y): no length can move what stands beside it."""
         body, arch = size * 0.58, size * 0.24
         self.rect(x, y - body, size * 0.8, body, fill="currentColor", rx=size * 0.1)
-        start, side, across = (
-            f"M{number(x + size * 0.4 - arch)},{number(y - body)}",
-            number(size * 0.16),
-            number(arch * 2),
-        )
-        arc = f"a{number(arch)},{number(arch)} 0 0 1 {across},0"
+        start, side = f"M{number(x + size * 0.4 - arch)},{number(y - body)}", number(size * 0.16)
+        arc = f"a{number(arch)},{number(arch)} 0 0 1 {number(arch * 2)},0"
         self.path(f"{start}v-{side}{arc}v{side}", stroke="currentColor", width=size * 0.12)
 
     def hatch(self, kind: str) -> str:
@@ -222,21 +215,20 @@ def as_list(values: Any) -> list:
 
 def runs(flags: list) -> list[tuple[int, int, Any]]:
     """Stretches of equal entries: (start, stop, entry)."""
-    stretches, start = [], 0
-    for index in range(1, len(flags) + 1):
-        if index == len(flags) or flags[index] != flags[start]:
-            stretches.append((start, index, flags[start]))
-            start = index
-    return stretches
+    starts = [index for index, flag in enumerate(flags) if index == 0 or flag != flags[index - 1]]
+    return [(start, stop, flags[start]) for start, stop in zip(starts, [*starts[1:], len(flags)], strict=True)]
 
 
 def envelope(values: list[float], x: float, width: float, middle: float, half: float, loudest: float) -> str:
     """Outline of a waveform: highest and lowest value per step of 2 px, a closed path, ``half`` px high each way."""
     steps = max(1, min(len(values), int(width / 2)))
-    upper, lower = [], []
-    for step in range(steps):
-        part = values[step * len(values) // steps : (step + 1) * len(values) // steps]
-        at = x + width * (step + 0.5) / steps
-        upper.append(f"{at:.1f},{middle - max(0.4, half * max(part) / loudest):.1f}")
-        lower.append(f"{at:.1f},{middle + max(0.4, -half * min(part) / loudest):.1f}")
+    parts = [values[step * len(values) // steps : (step + 1) * len(values) // steps] for step in range(steps)]
+    points = [(x + width * (step + 0.5) / steps, min(part), max(part)) for step, part in enumerate(parts)]
+    return outline(points, middle, half, loudest)
+
+
+def outline(points: list[tuple[float, float, float]], middle: float, half: float, loudest: float) -> str:
+    """A closed path around (x, lowest, highest) of every step, drawn ``half`` px high each way of ``middle``."""
+    upper = [f"{x:.1f},{middle - max(0.4, half * highest / loudest):.1f}" for x, _, highest in points]
+    lower = [f"{x:.1f},{middle + max(0.4, -half * lowest / loudest):.1f}" for x, lowest, _ in points]
     return f"M{' L'.join(upper)} L{' L'.join(reversed(lower))} Z"

@@ -141,11 +141,10 @@ def line_figure(
     canvas = Canvas(WIDTH)
     canvas.text(left, 18, title, 15, bold=True)
     across = linear(min(x), max(x), left, right)
-    everything = [value for values in data.values() for value in values if math.isfinite(value)]
-    names = list(data)
-    legend_rows = -(-sum(60 + CHARACTER * len(name) for name in names) // (right - left)) if len(names) > 1 else 0
+    legend_rows = -(-sum(60 + CHARACTER * len(name) for name in data) // (right - left)) if len(data) > 1 else 0
     top += 24 * legend_rows
-    up = _scale(everything or [0.0], top + height, top, log_y)
+    finite = [value for values in data.values() for value in values if math.isfinite(value)]
+    up = _scale(finite or [0.0], top + height, top, log_y)
     _axes(canvas, across, up, x_label, y_label)
     at, row = left, 44
     for index, (name, values) in enumerate(data.items()):
@@ -275,9 +274,8 @@ def heat_map(
     canvas = Canvas(max(WIDTH, left + 360))
     cell, bottom = (canvas.width - 24 - left) / columns, top + pitch * len(rows)
     canvas.text(max(24, min(left, canvas.width - 24 - 8.2 * len(title))), 18, title, 15, bold=True)
-    boxes: list[str] = [""] * len(bounds)
-    for index, (name, row) in enumerate(zip(rows, table, strict=True)):
-        y = top + index * pitch
+    boxes: list[str] = [""] * len(bounds)  # one path per colour
+    for y, name, row in zip(range(top, bottom, pitch), rows, table, strict=True):
         canvas.text(left - 8, y + 15, name, 13, "end")
         steps = [max(0, sum(v >= bound for bound in bounds) - 1) if v > floor else None for v in row]
         for start, stop, step in runs(steps):
@@ -285,8 +283,7 @@ def heat_map(
                 x, wide = left + start * cell, (stop - start) * cell
                 boxes[step] += f"M{x:.1f},{y}h{wide:.1f}v{pitch}h{-wide:.1f}z"
     for box, colour in zip(boxes, colours, strict=True):
-        if box:
-            canvas.path(box, fill=colour)
+        canvas.path(box, fill=colour) if box else None
     canvas.rect(left, top, cell * columns, bottom - top, stroke="currentColor")
     x_axis(canvas, linear(0, columns, left, left + cell * columns), bottom, x_label)
     names = [f"{_mark_words(bound)} to {_mark_words(bound * 10)}" for bound in bounds]

@@ -12,6 +12,7 @@ from w2vlearn.tracing.records import MaskSeen
 
 _FEW = 3  # so many names are listed in full
 _MANY = 20  # so many differences
+_MODEL = "the model itself"
 
 
 def diff_document(diff: Any) -> Document:
@@ -37,11 +38,11 @@ def _value(change: Any, value: Any) -> str:
         return "there"
     if isinstance(value, MaskSeen):
         return ", ".join([f"{value.kind} mask", value.form, convention(value)])
-    return f"({', '.join(map(str, value))})" if isinstance(value, tuple) else str(value)
+    return _shape(value)
 
 
 def _names(names: tuple[str, ...]) -> str:
-    shown = [name or "the model itself" for name in names[:_FEW]]
+    shown = [name or _MODEL for name in names[:_FEW]]
     return "\n".join(shown + ([f"… and {len(names) - _FEW} more"] if len(names) > _FEW else []))
 
 
@@ -64,7 +65,7 @@ def check_document(report: Any) -> Document:
 
 
 def _difference(difference: Any) -> list[str]:
-    name = (difference.name or "the model itself") + (f" (call {difference.call})" if difference.call else "")
+    name = (difference.name or _MODEL) + (f" (call {difference.call})" if difference.call else "")
     letters = f" = {_shape(difference.formula)}" if difference.formula else ""
     return [name, difference.field, f"{_shape(difference.expected)}{letters}", _shape(difference.observed)]
 
@@ -122,8 +123,8 @@ def _told(relative: float) -> str:
 def _leak_sentence(run: Any) -> str:
     moved = run.worst.relative > run.tolerance
     end = f"moved by {_told(run.worst.relative)} of its size" if moved else "untouched"
-    where = f"padding gets in at {run.entry or 'the model itself'}: {leak_reason(run)}"
-    where = leak_reason(run) if run.entry is None else where
+    entry = "" if run.entry is None else f"padding gets in at {run.entry or _MODEL}: "
+    where = entry + leak_reason(run)
     return f"{'with mask' if run.masked else 'without mask'}: the output is {end}; {where}"
 
 

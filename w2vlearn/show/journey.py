@@ -83,6 +83,8 @@ def journey_of(trace: Any) -> Journey | None:
     if valid is None or not len(valid) == len(lengths) == batch.clips:
         return None
     stages = [(record, stage_of(record.name, record.type)) for record in trace.records]
+    layers = {record.name for record, stage in stages if stage is TRANSFORMER and _is_layer(record.name)}
+    norms = {record.operation.kind for record, stage in stages if stage is FEATURE_ENCODER and record.mixes_time}
     return Journey(
         lengths=lengths,
         samples=batch.samples,
@@ -93,11 +95,8 @@ def journey_of(trace: Any) -> Journey | None:
         channels=letters.get("C"),
         features=letters.get("D"),
         vocabulary=letters.get("V"),
-        depth=len({record.name for record, stage in stages if stage is TRANSFORMER and _is_layer(record.name)}),
-        group_norm=any(
-            record.mixes_time and record.operation.kind == "group norm" and stage is FEATURE_ENCODER
-            for record, stage in stages
-        ),
+        depth=len(layers),
+        group_norm="group norm" in norms,
         frame_mask=_form(trace, "frame"),
         attention_mask=_form(trace, "attention"),
     )
@@ -121,10 +120,9 @@ def _stack(trace: Any, letters: dict[str, int]) -> tuple[tuple[int, ...], FrameG
     ]
     stack = tuple(record.output.shape[-1] for record in convolutions)
     if stack and stack[-1] == letters["T"]:
-        kernels, strides = (
-            tuple(getattr(record.operation, name)[0] for record in convolutions) for name in ("kernel", "stride")
+        geometry = FrameGeometry(
+            *zip(*((r.operation.kernel[0], r.operation.stride[0]) for r in convolutions), strict=True)
         )
-        geometry = FrameGeometry(kernels, strides)
         return stack, geometry if tuple(geometry.lengths(letters.get("L", 0))) == stack else None
     names = sorted((name for name in letters if name[0] == "T" and name[1:].isdigit()), key=lambda name: int(name[1:]))
     return tuple(letters[name] for name in names), None
@@ -133,9 +131,8 @@ def _stack(trace: Any, letters: dict[str, int]) -> tuple[tuple[int, ...], FrameG
 def _valid_frames(trace: Any, frames: int) -> tuple[int, ...] | None:
     """Valid frames per clip: of the first record of a stage after the convolutions whose time axis has T positions."""
     for record in trace.records:
-        if record.valid is None or not record.outputs or frames not in record.output.shape[1:]:
-            continue
-        if stage_of(record.name, record.type) in (FEATURE_ENCODER, TRANSFORMER):
+        on_frames = record.valid is not None and record.outputs and frames in record.output.shape[1:]
+        if on_frames and stage_of(record.name, record.type) in (FEATURE_ENCODER, TRANSFORMER):
             return tuple(record.valid)
     return None
 

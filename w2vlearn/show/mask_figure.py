@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from w2vlearn.show.canvas import Canvas, Picture, as_list, runs
 from w2vlearn.show.palette import FEATURE_ENCODER, TRANSFORMER, WAVEFORM, Stage
 from w2vlearn.show.table import Table
@@ -63,43 +65,19 @@ def mask_figure(named: Mapping[str, Any], *, title: str = "Masks", alt: str | No
 
 def _parse(name: str, values: Any) -> list[list]:
     """Per clip either flags (a strip) or rows of flags (a square), True where valid (or seen, in a time mask)."""
-    table = [as_list(row) if isinstance(row, list | tuple) else row for row in as_list(values)]
-    depth = _depth(table)
-    if depth == 4:  # (B, 1, T, T): the axis of heads is one wide, or all heads see the same
-        table = [clip[0] for clip in table]
-    elif depth == 1:
-        table = [table]
-    elif depth not in (2, 3):
+    table = np.array(as_list(values))
+    if table.size == 0:
+        raise ValueError("a mask of size 0 cannot be drawn")
+    if not 1 <= table.ndim <= 4:
         raise ValueError(
-            f"{name!r}: wanted a mask of 1 to 4 axes, such as (B, L), (B, T) or (B, 1, T, T), found {depth}"
+            f"{name!r}: wanted a mask of 1 to 4 axes, such as (B, L), (B, T) or (B, 1, T, T), found {table.ndim}"
         )
-    numbers = list(_numbers(table))
+    if table.ndim == 4:  # (B, 1, T, T): the axis of heads is one wide, or all heads see the same
+        table = table[:, 0]
     # A mask of floats of which none is above 0 is added to scores; without padding it holds nothing but zeros.
-    additive = max(numbers) <= 0 and (min(numbers) < 0 or any(isinstance(value, float) for value in numbers))
-    return [_flags(clip, additive, "time" in name) for clip in table]
-
-
-def _depth(table: Any) -> int:
-    depth = 0
-    while isinstance(table, list):
-        if not table:
-            raise ValueError("a mask of size 0 cannot be drawn")
-        depth, table = depth + 1, table[0]
-    return depth
-
-
-def _numbers(table: Any) -> Any:
-    if not isinstance(table, list):
-        yield table
-    else:
-        for part in table:
-            yield from _numbers(part)
-
-
-def _flags(table: Any, additive: bool, inverted: bool) -> Any:
-    if isinstance(table, list):
-        return [_flags(part, additive, inverted) for part in table]
-    return (table == 0 if additive else bool(table)) is not inverted
+    additive = table.max() <= 0 and (table.min() < 0 or table.dtype.kind == "f")
+    flags = table == 0 if additive else table.astype(bool)
+    return np.atleast_2d(~flags if "time" in name else flags).tolist()
 
 
 def _strips(canvas: Canvas, clips: list[list], stage: Stage, hatch: str, y: float) -> float:

@@ -69,6 +69,12 @@ _PARTS: tuple[tuple[Stage, str], ...] = (
     (FEATURE_ENCODER, r"feature_extractor|feature_encoder|conv_layers|conv_feature_layers"),
     (TRANSFORMER, r"encoder|transformer|layers|attention|self_attn|feed_forward"),
 )
+_CLASSES = (  # part of the class's name, where the module's says nothing
+    (HEAD, "quantizer"),
+    (POSITIONS, "positional"),
+    (PROJECTION, "feature ?projection"),
+    (FEATURE_ENCODER, "feature ?(encoder|extractor)"),
+)
 
 
 @lru_cache(4096)
@@ -93,17 +99,8 @@ def stage_of(name: str, type_name: str = "") -> Stage:
     for stage, pattern in _PARTS:
         if any(re.fullmatch(pattern, part) for part in parts):
             return stage
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", type_name).lower()
-    for stage, word in (
-        (HEAD, "quantizer"),
-        (POSITIONS, "positional"),
-        (PROJECTION, "feature projection"),
-        (FEATURE_ENCODER, "feature encoder"),
-        (FEATURE_ENCODER, "feature extractor"),
-    ):
-        if parts and word in words:
-            return stage
-    return MODEL
+    matches = (stage for stage, pattern in _CLASSES if parts and re.search(pattern, type_name, re.I))
+    return next(matches, MODEL)
 
 
 def marker(stage: Stage) -> str:
@@ -125,6 +122,12 @@ HATCHES: dict[str, str] = {
 }
 """What each hatch means, in the words of a legend. Valid is solid and needs no entry."""
 
+_HATCHING = {  # size of the tile, drawing
+    "padding": (6, '<path d="M-1.5,1.5 l3,-3 M0,6 l6,-6 M4.5,7.5 l3,-3" stroke="currentColor" stroke-width="1"/>'),
+    "unread": (4, '<circle cx="2" cy="2" r="0.9" fill="currentColor"/>'),
+    "time_mask": (6, '<path d="M0,0 l6,6 M0,6 l6,-6" stroke="currentColor" stroke-width="1"/>'),
+}
+
 
 def svg_pattern(kind: str, identifier: str) -> str:
     """SVG ``<pattern>`` for one of `HATCHES`, drawn in the theme's own colour.
@@ -141,14 +144,9 @@ def svg_pattern(kind: str, identifier: str) -> str:
     KeyError
         If there is no such hatch.
     """
-    marks = {
-        "padding": (6, '<path d="M-1.5,1.5 l3,-3 M0,6 l6,-6 M4.5,7.5 l3,-3" stroke="currentColor" stroke-width="1"/>'),
-        "unread": (4, '<circle cx="2" cy="2" r="0.9" fill="currentColor"/>'),
-        "time_mask": (6, '<path d="M0,0 l6,6 M0,6 l6,-6" stroke="currentColor" stroke-width="1"/>'),
-    }
-    if kind not in marks:
+    if kind not in HATCHES:
         raise KeyError(f"no hatch called {kind!r}; there are {', '.join(HATCHES)}")
-    size, drawing = marks[kind]
+    size, drawing = _HATCHING[kind]
     return (
         f'<pattern id="{identifier}" width="{size}" height="{size}" patternUnits="userSpaceOnUse">{drawing}</pattern>'
     )

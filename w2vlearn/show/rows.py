@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from w2vlearn.show.palette import MIXES_UNMASKED, Stage, stage_of
@@ -125,12 +126,9 @@ def rows(trace: Any, level: str = "layers") -> list[Row]:
 
 def inside(row: Row, trace: Any) -> list[Row]:
     """Lines of what a folded row hides: the inside of its first call, in the detail of the level "layers"."""
-    records = trace.records
-    start = next(index for index, record in enumerate(records) if record is row.record)
-    end = start + 1
-    while end < len(records) and records[end].depth > row.record.depth:
-        end += 1
-    return _Walk(True, row.label).rows(without_quiet(tree(records[start:end])), "", 0)
+    start = next(index for index, record in enumerate(trace.records) if record is row.record)
+    below = takewhile(lambda record: record.depth > row.record.depth, trace.records[start + 1 :])
+    return _Walk(True, row.label).rows(without_quiet(tree([row.record, *below])), "", 0)
 
 
 class _Walk:
@@ -141,10 +139,7 @@ class _Walk:
 
     def rows(self, nodes: list[Node], above: str, depth: int) -> list[Row]:
         """The rows of ``nodes`` and of what lies in them."""
-        lines: list[Row] = []
-        for group in groups(nodes, self.fold):
-            lines += self._group(group, above, depth)
-        return lines
+        return [row for group in groups(nodes, self.fold) for row in self._group(group, above, depth)]
 
     def _group(self, group: list[Node], above: str, depth: int) -> list[Row]:
         node, records = group[0], tuple(member.record for member in group)
@@ -164,16 +159,9 @@ class _Walk:
         mask = mask_seen(node.record)
         if mask == MIXES_UNMASKED and any(row.mask == MIXES_UNMASKED for row in below):
             mask = "none"
-        row = Row(
-            label=label,
-            depth=depth,
-            records=records,
-            parameters=0 if counted else sum(record.parameters for record in records),
-            counted=counted,
-            hidden=sum(member.size - 1 for member in group) if folded else 0,
-            mask=mask,
-        )
-        return [row, *below]
+        parameters = 0 if counted else sum(record.parameters for record in records)
+        hidden = sum(member.size - 1 for member in group) if folded else 0
+        return [Row(label, depth, records, parameters, counted, hidden, mask), *below]
 
     def _label(self, record: LayerRecord, above: str) -> str:
         """Name relative to the row above; the title for the model itself."""

@@ -41,36 +41,25 @@ def _convolution(op: Operation) -> str:
     return text + (", weight-normed" if op.weight_norm else "")
 
 
-def _pooling(op: Operation) -> str:
-    return f"{op.name}, kernel {_sizes(op.kernel)}, stride {_sizes(op.stride)}"
-
-
-def _group_norm(op: Operation) -> str:
-    groups = "one per channel" if op.groups == op.inputs else f"of {op.inputs} channels"
-    return f"group norm, {op.groups} groups ({groups}), statistics over time"
-
-
-def _batch_norm(op: Operation) -> str:
-    how = "statistics over batch and time" if op.training else "stored statistics"
-    return f"batch norm, {op.inputs} channels, {how}"
-
-
-def _recurrent(op: Operation) -> str:
-    ways = ", both directions" if op.both_directions else ""
-    return f"recurrent {op.name}, {op.inputs} -> {op.outputs} features, {op.layers} layers{ways}"
-
-
 _SENTENCES = {
     "convolution": _convolution,
     "transposed convolution": _convolution,
-    "pooling": _pooling,
+    "pooling": lambda op: f"{op.name}, kernel {_sizes(op.kernel)}, stride {_sizes(op.stride)}",
     "linear": lambda op: f"linear, {op.inputs} -> {op.outputs} features, each position by itself",
-    "group norm": _group_norm,
+    "group norm": lambda op: (
+        f"group norm, {op.groups} groups "
+        f"({'one per channel' if op.groups == op.inputs else f'of {op.inputs} channels'}), statistics over time"
+    ),
     "layer norm": lambda op: f"layer norm over {op.inputs} features, each position by itself",
-    "batch norm": _batch_norm,
+    "batch norm": lambda op: (
+        f"batch norm, {op.inputs} channels, {'statistics over batch and time' if op.training else 'stored statistics'}"
+    ),
     "instance norm": lambda op: f"instance norm, {op.inputs} channels, statistics over time",
     "dropout": lambda op: f"dropout {op.probability:g}" + ("" if op.training else ", off in eval mode"),
-    "recurrent": _recurrent,
+    "recurrent": lambda op: (
+        f"recurrent {op.name}, {op.inputs} -> {op.outputs} features, {op.layers} layers"
+        + (", both directions" if op.both_directions else "")
+    ),
     "embedding": lambda op: f"embedding, {op.inputs} entries of {op.outputs} features",
     "identity": lambda op: "identity: hands its input on",
     "activation": lambda op: f"{op.name}, each number by itself",
@@ -132,7 +121,8 @@ def _mask_step(record: LayerRecord) -> str:
     shapes = [_sizes(info.shape) for info in (*record.inputs[:1], mask)]
     text = f"{' -> '.join(shapes)}, {mask.form}, {convention(mask)}"
     if record.valid is not None and mask.valid is not None and record.valid != mask.valid:
-        text += f"; expected {_numbers(record.valid)}, the model marks {_numbers(mask.valid)}"
+        expected, marked = (", ".join(map(str, counts)) for counts in (record.valid, mask.valid))
+        text += f"; expected {expected}, the model marks {marked}"
     return text
 
 
@@ -177,7 +167,3 @@ def sizes(shape: Sequence[object]) -> str:
 
 def _sizes(values: Sequence[object]) -> str:
     return " x ".join(map(str, values))
-
-
-def _numbers(values: Sequence[int]) -> str:
-    return ", ".join(map(str, values))

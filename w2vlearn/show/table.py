@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from html import escape
+from itertools import zip_longest
 from typing import Any
-
-from wcwidth import wcswidth
 
 from w2vlearn.show.palette import LOCK, LOCK_SVG, Stage, marker
 
@@ -59,7 +58,11 @@ class Cell:
 @lru_cache(4096)
 def text_width(text: str) -> int:
     """Number of terminal columns that ``text`` takes (wide East Asian characters and emoji take two)."""
-    return len(text) if text.isascii() else max(wcswidth(text), 0)
+    if text.isascii():
+        return len(text)
+    from wcwidth import wcswidth  # 12 ms that `import w2vlearn.show` need not cost
+
+    return max(wcswidth(text), 0)
 
 
 def pad_text(text: str, width: int, align: str = "l") -> str:
@@ -98,14 +101,12 @@ def wrap(text: str, width: int) -> tuple[str, ...]:
         line, used = "", 0
         for glue, word in re.findall(f"( +|{_SOFT}|^)([^ {_SOFT}]+)", bare):
             glue = " " if glue.strip(_SOFT) else ""
-            size = text_width(word)
-            if line and used + len(glue) + size > width:
+            if line and used + len(glue) + text_width(word) > width:
                 lines.append(line)
-                line, used = hanging + word, len(hanging) + size
-            elif line:
-                line, used = line + glue + word, used + len(glue) + size
-            else:
-                line, used = indent + word, len(indent) + size
+                line, used, glue = "", 0, hanging
+            elif not line:
+                glue = indent
+            line, used = line + glue + word, used + len(glue) + text_width(word)
         lines.append(line)
     return tuple(lines)
 
@@ -275,14 +276,12 @@ class Document:
         """GitHub's Markdown; paragraphs that follow a table become a list."""
         parts: list[str] = []
         after_table: list[str] = []
-        tables = 0
-        for block in self.blocks:
+        for index, block in enumerate(self.blocks):
             if isinstance(block, Table):
-                tables += 1
                 parts.append(block.markdown())
             elif isinstance(block, str | Alert) and block != "":
                 words = _plain(block if isinstance(block, str) else f"**{block.label}** {block.text}")
-                if tables:
+                if any(isinstance(earlier, Table) for earlier in self.blocks[:index]):
                     after_table.append(f"- {words}")
                 else:
                     parts += words.split("\n")
@@ -312,13 +311,7 @@ def _fit(natural: list[int], minimum: list[int], available: int, first: Mapping[
 
 def _lines(row: list[str], widths: list[int], align: str) -> list[str]:
     wrapped = [wrap(cell, width) for cell, width in zip(row, widths, strict=True)]
-    return [
-        GAP.join(
-            pad_text(cell[line] if line < len(cell) else "", width, side)
-            for cell, width, side in zip(wrapped, widths, align, strict=True)
-        )
-        for line in range(max(map(len, wrapped)))
-    ]
+    return [GAP.join(map(pad_text, line, widths, align)) for line in zip_longest(*wrapped, fillvalue="")]
 
 
 def _plain(text: str) -> str:

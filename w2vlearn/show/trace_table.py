@@ -174,32 +174,28 @@ def _parameters(row: Row) -> str:
 
 def _header(trace: Any) -> list[str]:
     """The model and its batch; what each letter stands for here; which letters no length can move, with a lock."""
-    words = [trace.model_name or "model"]
+    summary = [trace.model_name or "model"]
     batch, records = trace.batch, trace.records
     if batch is not None:
         clips = "1 clip" if batch.clips == 1 else f"{batch.clips} clips in one batch"
-        words.append(f"{clips} of {batch.samples if batch.lengths is None else per_clip(batch.lengths)} samples")
+        summary.append(f"{clips} of {batch.samples if batch.lengths is None else per_clip(batch.lengths)} samples")
     top = min((record.depth for record in records), default=0)
     total = sum({record.name: record.parameters for record in records if record.depth == top}.values())
-    words.append(f"{total:,} parameters")
-    words.append(f"{sum(not record.is_mask_step for record in records)} layer calls")
-    return [" · ".join(words), *_letters(trace)]
+    calls = sum(not record.is_mask_step for record in records)
+    summary += [f"{total:,} parameters", f"{calls} layer calls"]
 
-
-def _letters(trace: Any) -> list[str]:
     letters = dict(trace.letters or {}) | dict(getattr(trace, "constants", None) or {})
     stack = [name for name in letters if name.startswith("T") and name[1:].isdigit()]
-    moved = [name for name in ("B", "L", "T") if name in letters]
-    words = [_letter(name, letters[name]) for name in moved if name != "T"]
+    moved = [_letter(name, letters[name]) for name in ("B", "L") if name in letters]
     if stack and all(isinstance(letters[name], int) for name in stack):
         names = f"{stack[0]} … {stack[-1]}" if len(stack) > 1 else stack[0]
-        words.append(f"{unbreakable(names)} = {', '.join(str(letters[name]) for name in stack)}")
+        moved.append(f"{unbreakable(names)} = {', '.join(str(letters[name]) for name in stack)}")
     else:
-        words += [_letter(name, letters[name]) for name in stack]
-    words += [_letter(name, letters[name]) for name in moved if name == "T"]
-    fixed = [_letter(name, value) for name, value in letters.items() if name not in moved and name not in stack]
-    lines = [" · ".join(words), f"{LOCK} fixed, whatever the length: {' · '.join(fixed)}" if fixed else ""]
-    return [line for line in lines if line]
+        moved += [_letter(name, letters[name]) for name in stack]
+    moved += [_letter("T", letters["T"])] if "T" in letters else []
+    fixed = [_letter(name, value) for name, value in letters.items() if name not in ("B", "L", "T", *stack)]
+    locked = [f"{LOCK} fixed, whatever the length: {' · '.join(fixed)}"] if fixed else []
+    return [" · ".join(summary), *([" · ".join(moved)] if moved else []), *locked]
 
 
 def _letter(name: str, value: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from w2vlearn.show.canvas import Canvas, Picture, number
+from w2vlearn.show.canvas import Canvas, Picture, number, outline
 from w2vlearn.show.palette import FEATURE_ENCODER, HATCHES, HEAD, WAVEFORM
 from w2vlearn.show.table import Table
 
@@ -74,8 +74,7 @@ class _Line:
         self.axis(y + 14)
         self.waveform(y + 24, 46)
         self.frame_strip(y + 78, 18)
-        below = self.characters(y + 96)
-        return self.words(below + 4) + 12
+        return self.words(self.characters(y + 96) + 4) + 12
 
     def axis(self, y: float) -> None:
         step = 0.1 if self.end - self.begin <= 1.2 else 0.5
@@ -92,14 +91,13 @@ class _Line:
         self.canvas.text(_TRACK - 12, middle + 5, WAVEFORM.name, anchor="end")
         values = transcript.envelope.tolist()  # T frames of a few (lowest, highest)
         loudest = max((max(-low, high) for parts in values for low, high in parts), default=0) or 1
-        upper, lower = [], []
-        for frame in self.frames:
-            for part, (low, high) in enumerate(values[frame]):
-                x = self.x((frame + (part + 0.5) / len(values[frame])) * self.hop_s)
-                upper.append(f"{x:.1f},{middle - max(0.4, high / loudest * (height / 2 - 2)):.1f}")
-                lower.append(f"{x:.1f},{middle + max(0.4, -low / loudest * (height / 2 - 2)):.1f}")
-        if upper:
-            self.canvas.path("M" + " L".join(upper) + " L" + " L".join(reversed(lower)) + " Z", fill=WAVEFORM.colour)
+        points = [
+            (self.x((frame + (part + 0.5) / len(values[frame])) * self.hop_s), low, high)
+            for frame in self.frames
+            for part, (low, high) in enumerate(values[frame])
+        ]
+        if points:
+            self.canvas.path(outline(points, middle, height / 2 - 2, loudest), fill=WAVEFORM.colour)
         unread = transcript.geometry.unread(transcript.samples)
         tail_s = unread.start / transcript.geometry.sample_rate
         if len(unread) and tail_s < self.end:
@@ -138,14 +136,14 @@ class _Line:
     def words(self, y: float) -> float:
         self.canvas.text(_TRACK - 12, y + 19, "words", anchor="end")
         free = _TRACK  # where the last label ended
-        here = self.shown(self.transcript.words)
+        labelled = self.shown(self.transcript.words)
         for word in self.transcript.words:
             if word.end_s <= self.begin or word.start_s >= self.end:
                 continue
             left, right = self.x(word.start_s), self.x(word.end_s)
             ticks = ("v5" if word.start_s >= self.begin else "m0,5", "v-5" if word.end_s <= self.end else "")
             self.canvas.path(f"M{number(left)},{number(y)}{ticks[0]}H{number(right)}{ticks[1]}", stroke="currentColor")
-            if word in here:
+            if word in labelled:
                 free = self.word_label(word.text, (left + right) / 2, free, y + 21)
         return y + 24
 
@@ -160,11 +158,8 @@ class _Line:
 
     def shown(self, pieces: Any) -> list[Any]:
         """Pieces whose middle falls into this line."""
-        return [
-            piece
-            for piece in pieces
-            if self.begin <= (piece.frames.start + piece.frames.stop) / 2 * self.hop_s < self.end
-        ]
+        middles = [(piece.frames.start + piece.frames.stop) / 2 * self.hop_s for piece in pieces]
+        return [piece for piece, middle in zip(pieces, middles, strict=True) if self.begin <= middle < self.end]
 
 
 def _legend(canvas: Canvas, transcript: Any, y: float) -> float:
@@ -199,15 +194,10 @@ def _alt(transcript: Any, start_s: float, end_s: float) -> str:
 
 
 def _characters(transcript: Any, start_s: float, end_s: float) -> str:
-    rows = [
-        (
-            "␣" if piece.text == " " else piece.text,
-            f"{piece.frames.start} to {piece.frames.stop - 1}",
-            f"{piece.start_s:.3f}",
-            f"{piece.end_s:.3f}",
-            f"{piece.confidence:.2f}",
-        )
-        for piece in transcript.characters
-        if piece.end_s > start_s and piece.start_s < end_s
-    ]
+    rows = []
+    for piece in transcript.characters:
+        if piece.end_s > start_s and piece.start_s < end_s:
+            frames = f"{piece.frames.start} to {piece.frames.stop - 1}"
+            times = f"{piece.start_s:.3f}", f"{piece.end_s:.3f}"
+            rows.append(("␣" if piece.text == " " else piece.text, frames, *times, f"{piece.confidence:.2f}"))
     return Table(("character", "frames", "start s", "end s", "confidence"), rows, align="llrrr").text()

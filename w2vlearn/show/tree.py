@@ -72,12 +72,7 @@ def _quiet(node: Node) -> bool:
         return False
     if record.parameters or record.mixes_time or record.mask:
         return False
-    return _same_shape(record.input, record.output) and _quiet_type(record.type)
-
-
-@lru_cache(1024)
-def _quiet_type(name: str) -> bool:
-    return bool(_QUIET_TYPES.search(name))
+    return _same_shape(record.input, record.output) and _QUIET_TYPES.search(record.type) is not None
 
 
 @lru_cache(4096)
@@ -91,8 +86,8 @@ def groups(nodes: list[Node], fold: bool) -> list[list[Node]]:
     """Neighbours that are equal and numbered one after the other, together; without folding, one call each."""
     groups: list[list[Node]] = []
     for node in nodes:
-        previous = groups[-1][-1] if groups else None
-        if fold and previous and _follows(previous.record, node.record) and previous.signature == node.signature:
+        last = groups[-1][-1] if groups else None
+        if fold and last and _follows(last.record, node.record) and last.signature == node.signature:
             groups[-1].append(node)
         else:
             groups.append([node])

@@ -92,21 +92,6 @@ def waveform_figure(
     legend += [canvas.hatch_entry("time_mask")] if masked else []
     x_axis(canvas, across, bottom, "sample n")
     y = canvas.legend(_LEFT, bottom + 66, legend)
-    alt = alt or _alt(geometry, total, length, sample_rate, frames, valid, len(unread), masked, spans)
-    return canvas.picture(y + 14, alt, format=format)
-
-
-def _alt(
-    geometry: Any,
-    total: int,
-    length: int,
-    sample_rate: int,
-    frames: int,
-    valid: int,
-    unread: int,
-    masked: list[int],
-    spans: dict[int, range],
-) -> str:
     parts = [f"Waveform of {total} samples ({total / sample_rate:.3f} s)"]
     if length < total:
         parts.append(f"{length} of them valid, {total - length} padding")
@@ -114,12 +99,12 @@ def _alt(
         parts.append(f"{frames} frames of {geometry.receptive_field} samples every {geometry.hop}")
         if valid != frames:
             parts.append(f"{valid} frames valid, {frames - valid} padding")
-        parts.append(f"{unread} samples at the end read by no frame")
+        parts.append(f"{len(unread)} samples at the end read by no frame")
     if masked:
-        flags = [t in set(masked) for t in range(masked[-1] + 1)]
+        flags = [t in masked for t in range(masked[-1] + 1)]
         ranges = [f"{start} to {stop - 1}" if stop - start > 1 else str(start) for start, stop, f in runs(flags) if f]
         parts.append(f"time mask over {len(masked)} frame{'s' if len(masked) > 1 else ''}: {', '.join(ranges)}")
     if spans:
         windows = ", ".join(f"{t}: samples {span.start} to {span.stop - 1}" for t, span in spans.items())
         parts.append(f"shaded frames {windows}")
-    return "; ".join(parts) + "."
+    return canvas.picture(y + 14, alt or "; ".join(parts) + ".", format=format)

@@ -68,7 +68,8 @@ class Axes:
         self._tensors: dict[int, tuple[weakref.ref, tuple, Marks]] = {}
         self._views: dict[int, tuple[weakref.ref, _Layout]] = {}  # a base -> the last known view of it
         self._shapes: dict[tuple, set[tuple]] = {}
-        self._entered = self._left = Marks((self.samples,))  # the main input and output that were seen last
+        # The main input and output that were seen last, and their shapes.
+        self._entered = self._left = (Marks((self.samples,)), (samples,))
         self._weights: set[int] = set()
         self._constants: set[int] = set()
         kernels: dict[nn.Module, int] = {}  # what holds the weights of convolutions, and on how many axes they slide
@@ -134,7 +135,7 @@ class Axes:
     def beside(self, tensor: Tensor) -> Marks:
         """Axes of a tensor that goes in beside the main one."""
         marks = self.of(tensor)
-        if UNKNOWN in marks.axes and marks is not self._entered:
+        if UNKNOWN in marks.axes and marks is not self._entered[0]:
             marks.aside = True
         return marks
 
@@ -241,7 +242,7 @@ class Axes:
         """Whether a size can mean nothing else than ``mark``."""
         lengths = [length for length in self.lengths if length.size == size]
         if isinstance(mark, Length):
-            if lengths != [mark] or (mark not in self._entered.axes and mark not in self._left.axes):
+            if lengths != [mark] or (mark not in self._entered[0].axes and mark not in self._left[0].axes):
                 return False
             heads, remainder = divmod(size, self.clips) if self.clips else (0, 1)
             repeated = self.clips > 1 and not remainder and (heads == 1 or heads in self._constants)
@@ -314,7 +315,7 @@ class Axes:
         """Axes of a module's main input."""
         marks = self.complete(tensor) or self.of(tensor, roles(tensor.ndim, op, module))
         if not marks.aside:
-            self._entered = marks
+            self._entered = _last(self._entered, marks, tensor.shape)
         return marks
 
     def leaving(
@@ -325,7 +326,7 @@ class Axes:
         if marks is None:
             marks = self._tagged(result, source, op, module, queries)
         if source is not None and not self._tensors[id(source)][2].aside:
-            self._left = marks
+            self._left = _last(self._left, marks, result.shape)
         return marks
 
     def _tagged(
@@ -341,3 +342,8 @@ class Axes:
         before = self._known(source, source.shape) if isinstance(source, Tensor) else None
         axes = None if before is None else made_by(module, op, before, source.shape, shape, self.derived)
         return self.tag(result, axes) if axes is not None else self.of(result)
+
+
+def _last(before: tuple[Marks, Sequence[int]], marks: Marks, shape: Sequence[int]) -> tuple[Marks, Sequence[int]]:
+    """What was seen last: these axes, or those before where these are unknown and the shape has not changed."""
+    return before if UNKNOWN in marks.axes and tuple(shape) == tuple(before[1]) else (marks, shape)

@@ -14,11 +14,8 @@ from typing import Any
 
 from w2vlearn.show.palette import STAGES
 from w2vlearn.show.rows import Row, rows
-from w2vlearn.show.sentences import leak_reason
 from w2vlearn.symbolic import SymbolicTrace
 from w2vlearn.symbolic.expressions import to_json
-
-__all__ = ["facts", "leaks", "measure_leaks"]
 
 _NUMBERED = re.compile(r"(encoder\.layers)\.\d+")
 _BYTES = 4  # float32
@@ -50,7 +47,6 @@ def facts(symbolic: SymbolicTrace, norm: str) -> dict[str, Any]:
         "labels": {label: to_json(text) for label, text in symbolic.labels.items()},
         "closed": {"T": {"letter": frames.closed.letter, "offset": frames.closed.offset, "hop": frames.closed.hop}},
         "constants": dict(symbolic.constants),
-        "minimum": symbolic.range.minimum,
         "formula": f"T = {frames.closed}",
         "tower": _tower(folded),
         "rows": [_row(row, reached) for row in folded],
@@ -76,12 +72,12 @@ def _row(row: Row, reached: dict[str, Any]) -> dict[str, Any]:
         "time": _time_label(ends[-1].shape) if ends else None,
         "mask": row.mask,
         "parameters": row.parameters,
-        "reached": _role(row.name) in reached["layers"],
+        "reached": role(row.name) in reached["layers"],
     }
 
 
 def _time_label(shape: tuple[int | str, ...]) -> str | None:
-    """The first size that length moves: how many of these positions are real is worth asking."""
+    """The first size that length moves: how many of these positions are valid is worth asking."""
     return next((size for size in shape[1:] if isinstance(size, str) and size != "B"), None)
 
 
@@ -134,55 +130,17 @@ def _depth(symbolic: SymbolicTrace) -> int:
     return len({match[0] for record in symbolic.records if (match := re.search(r"encoder\.layers\.\d+$", record.name))})
 
 
-def _role(name: str) -> str:
+def role(name: str) -> str:
     """A layer's name without the part that holds the model; Transformer layers count as one."""
     return _NUMBERED.sub(r"\1", name.removeprefix("wav2vec2").lstrip("."))
 
 
 def _stages_reached(folded: list[Row], reached: dict[str, Any]) -> list[str]:
-    names = [row.stage.name for row in folded if row.depth > 1 and _role(row.name) in reached["layers"]]
+    names = [row.stage.name for row in folded if row.depth > 1 and role(row.name) in reached["layers"]]
     return [stage.name for stage in STAGES if stage.name in names]
 
 
 @cache
 def leaks() -> dict[str, Any]:
-    """Which layers padding reaches, measured on TINY (:func:`measure_leaks`) and stored with the package."""
+    """Which layers padding reaches, measured on TINY and stored with the package by tools/store_formulas.py."""
     return json.loads((resources.files("w2vlearn") / "data" / "leaks.json").read_text(encoding="utf-8"))
-
-
-def measure_leaks() -> dict[str, Any]:
-    """Measure anew, on TINY with random weights and both norms: the structure decides, so presets share the answer."""
-    import dataclasses
-
-    import torch
-
-    from w2vlearn.config import Wav2Vec2Config
-    from w2vlearn.model import Wav2Vec2ForCTC
-    from w2vlearn.tracing.leak import padding_leak
-
-    tiny = Wav2Vec2Config.tiny()
-    variants = {
-        "group": tiny,
-        "layer": dataclasses.replace(tiny, feat_extract_norm="layer", conv_bias=True, do_stable_layer_norm=True),
-    }
-    measured: dict[str, Any] = {}
-    with torch.random.fork_rng():
-        for norm, config in variants.items():
-            torch.manual_seed(0)
-            model = Wav2Vec2ForCTC(config)
-            report = padding_leak(model, [torch.randn(8000), torch.randn(5000)])
-            measured[norm] = {
-                "with mask" if run.masked else "without mask": {
-                    "entry": run.entry,
-                    "reason": leak_reason(run),
-                    "layers": sorted({_role(layer.name) for layer in run.layers if layer.relative > run.tolerance}),
-                }
-                for run in report.runs
-            }
-    return measured
-
-
-if __name__ == "__main__":  # python -m w2vlearn.widgets.explorer_data: measures and stores leaks.json again
-    path = resources.files("w2vlearn") / "data" / "leaks.json"
-    with open(str(path), "w", encoding="utf-8") as file:
-        file.write(json.dumps(measure_leaks(), indent=1) + "\n")

@@ -8,8 +8,6 @@ from w2vlearn.geometry import FrameGeometry
 from w2vlearn.show.table import Table
 from w2vlearn.symbolic.expressions import evaluate
 
-__all__ = ["clip_words", "explorer_text", "mask_words", "pointed_words", "sizes"]
-
 _HEADERS = ("layer", "shape, letters", "shape, numbers", "valid per clip", "mask handed", "padding")
 _SPACE = "\u00a0"
 _MANY = (("", 1), ("thousand", 1e3), ("million", 1e6), ("billion", 1e9), ("trillion", 1e12), ("quadrillion", 1e15))
@@ -19,14 +17,12 @@ _SIGNS = {"valid": ("True", "False"), "padding": ("False", "True"), "additive": 
 
 def sizes(facts: dict[str, Any], B: int, L: int) -> dict[str, int]:
     """Every letter and label at one B and L; 0 from the layer on at which a clip runs out."""
-    values = {"B": B, "L": L}
-    gone = False
+    values, gone = {"B": B, "L": L}, False
     for letter, tree in facts["letters"].items():
-        if letter in ("B", "L"):
-            continue
         value = evaluate(tree, {"B": B, "L": L})
-        gone = gone or value <= 0
-        values[letter] = 0 if gone else value
+        if letter not in ("B", "L"):
+            gone = gone or value <= 0
+            values[letter] = 0 if gone else value
     for label, tree in facts["labels"].items():
         values.setdefault(label, 0 if gone else evaluate(tree, values))
     return values
@@ -135,21 +131,18 @@ def _tower(facts: dict[str, Any], whole: dict[str, int], clips: list[dict[str, i
 
 
 def _costs(facts: dict[str, Any], whole: dict[str, int]) -> str:
-    constants, costs = facts["constants"], facts["costs"]
-
-    def at(tree: Any) -> int:
-        return evaluate(tree, whole)
-
+    constants = facts["constants"]
+    costs = {name: evaluate(tree, whole) for name, tree in facts["costs"].items()}
     letters = " · ".join(f"{letter} = {constants[letter]}" for letter in "CDHV" if letter in constants)
     return (
         f"no length moves: {letters} · {facts['depth']} Transformer layers · {_spaced(facts['parameters'])} parameters "
         f"({_amount(costs['parameters'], _BYTES)})\n"
         f"grows with the batch: T = {_spaced(whole['T'])} · T × T = {_spaced(whole['T'] ** 2)} · waveforms "
-        f"{_amount(at(costs['waveforms']), _BYTES)} · output of the first convolution "
-        f"{_amount(at(costs['first_convolution']), _BYTES)} · one hidden state "
-        f"{_amount(at(costs['hidden_state']), _BYTES)} · attention weights of one layer, if stored "
-        f"{_amount(at(costs['attention_weights']), _BYTES)} · multiply-adds "
-        f"{_amount(at(costs['multiply_adds']), _MANY)}"
+        f"{_amount(costs['waveforms'], _BYTES)} · output of the first convolution "
+        f"{_amount(costs['first_convolution'], _BYTES)} · one hidden state "
+        f"{_amount(costs['hidden_state'], _BYTES)} · attention weights of one layer, if stored "
+        f"{_amount(costs['attention_weights'], _BYTES)} · multiply-adds "
+        f"{_amount(costs['multiply_adds'], _MANY)}"
     )
 
 

@@ -138,13 +138,13 @@ class Recorder(anywidget.AnyWidget):
             self.use(samples, "microphone", int(content["rate"]))
         else:
             name = Path(str(content.get("name") or "file")).name
-            self.use(_read_bytes(data, name), name)
+            self.use(read_upload(data, name), name)
 
 
-def _read_bytes(data: bytes, name: str) -> Tensor:
+def read_upload(data: bytes, name: str) -> Tensor:
     """Decode a sound file that is not on this disk; errors name it as its owner knows it."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "upload"
+        path = Path(folder) / f"upload{Path(name).suffix}"
         path.write_bytes(data)
         try:
             return read_audio(path)
