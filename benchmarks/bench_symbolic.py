@@ -20,8 +20,8 @@ from torch.export import Dim
 
 from w2vlearn import Wav2Vec2Config, Wav2Vec2ForCTC
 from w2vlearn.symbolic import symbolic_trace
-from w2vlearn.symbolic.export import FakeRuns
 from w2vlearn.symbolic.formulas import _stored
+from w2vlearn.symbolic.isolation import FakeRuns
 
 
 def milliseconds(run: Callable[[], object], times: int) -> float:

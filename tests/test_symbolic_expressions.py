@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 
 import pytest
 import sympy
@@ -13,17 +12,7 @@ from torch.utils._sympy.functions import CeilDiv, CleanDiv, FloorDiv, IntTrueDiv
 
 from w2vlearn.geometry import FrameGeometry
 from w2vlearn.symbolic import closed_form
-from w2vlearn.symbolic.expressions import (
-    compiled,
-    evaluate,
-    from_torch,
-    letters_of,
-    parse,
-    substituted,
-    symbol,
-    text,
-    to_json,
-)
+from w2vlearn.symbolic.expressions import compiled, evaluate, from_torch, letters_of, parse, symbol, text, to_json
 
 STACKS = st.lists(st.tuples(st.integers(1, 12), st.integers(1, 4)), min_size=1, max_size=4)
 SHORT = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 3)), min_size=1, max_size=3)
@@ -49,21 +38,23 @@ def sources() -> st.SearchStrategy[str]:
             st.tuples(inner, st.sampled_from(["+", "-", "*"]), inner).map(lambda t: f"({t[0]} {t[1]} {t[2]})"),
             st.tuples(inner, st.sampled_from(["//", "%"]), st.integers(1, 9)).map(lambda t: f"({t[0]} {t[1]} {t[2]})"),
             st.tuples(st.sampled_from(["max", "min"]), inner, inner).map(lambda t: f"{t[0]}({t[1]}, {t[2]})"),
+            inner.map(lambda t: f"(-{t})"),
         ),
         max_leaves=6,
     )
 
 
-@settings(max_examples=120)
+@settings(max_examples=60)
 @given(sources(), st.integers(1, 10**12), st.integers(1, 7))
-def test_text_code_sympy_and_json_have_one_value(source, length, clips):
+def test_text_code_sympy_json_and_canonical_form_have_one_value(source, length, clips):
     letters = {"L": length, "B": clips}
     wanted = eval(source, {"max": max, "min": min}, letters)
     assert value(source, **letters) == wanted
     shown = text(parse(source))
     assert value(shown, **letters) == wanted
-    assert text(parse(shown)) == shown
     assert evaluate(json.loads(json.dumps(to_json(source))), letters) == wanted
+    assert value(text(closed_form.canonical(parse(source))), **letters) == wanted
+    assert letters_of(shown) <= letters_of(source) <= {"L", "B"}
 
 
 @pytest.mark.parametrize(
@@ -73,21 +64,17 @@ def test_text_code_sympy_and_json_have_one_value(source, length, clips):
         ("((L//80-3)//2-1)//2+1", "((L // 80 - 3) // 2 - 1) // 2 + 1", None),
         ("2*T-1", "2 * T - 1", ["+", ["*", 2, "T"], -1]),
         ("B*(L+1)", "B * (L + 1)", ["*", "B", ["+", "L", 1]]),
+        ("B*L*L", "B * L * L", ["*", ["*", "B", "L"], "L"]),
         ("-L+3", "-L + 3", ["+", ["*", -1, "L"], 3]),
-        ("L+1-1", "L", "L"),
-        ("L*0", "0", 0),
-        ("7//2 + -7%4", "4", 4),
+        ("L+1-1", "L", None),
+        ("L*0", "0", ["*", "L", 0]),
+        ("7//2 + -7%4", "4", None),
         ("L % 2 == 0 or not B*L < 12", "B * L >= 12 or L % 2 == 0", None),
     ],
 )
 def test_text_is_what_a_person_writes(source, shown, tree):
-    assert text(parse(source)) == shown
+    assert text(parse(source)) == text(parse(shown)) == shown
     assert tree is None or to_json(source) == tree
-
-
-def test_letters_and_substitution():
-    assert letters_of("max(T6, 2) // 2 + B") == {"T6", "B"}
-    assert value(substituted("(T6 - 2) // 2 + 1", {"T6": "L // 160 - 1"}), L=400) == value("(T6 - 2) // 2 + 1", T6=1)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +83,7 @@ def test_letters_and_substitution():
      "f(L)", "L < B < 3", "max(L, key=B)", "", "L //", "(" * 1_000 + "L" + ")" * 1_000, 5, None],
 )  # fmt: skip
 def test_what_is_no_expression_is_refused_and_never_run(source):
-    for read in (parse, letters_of, lambda t: compiled((t,), ("L", "B"))):
+    for read in (parse, letters_of, to_json, lambda t: compiled((t,), ("L", "B"))):
         with pytest.raises(ValueError, match="no expression in letters"):
             read(source)
 
@@ -104,6 +91,8 @@ def test_what_is_no_expression_is_refused_and_never_run(source):
 def test_other_letters_and_division_by_zero_are_refused():
     with pytest.raises(ValueError, match="another letter than L"):
         compiled(("Z + 1",), ("L",))
+    with pytest.raises(ValueError, match="letters are names"):
+        compiled(("1",), ("L: __import__('os'), B",))
     with pytest.raises(ValueError, match="divides by zero"):
         parse("L // 0")
 
@@ -141,7 +130,7 @@ def test_stacks_of_convolutions_have_the_closed_form_of_the_geometry(stack, leng
     geometry = FrameGeometry([k for k, _ in stack], [s for _, s in stack])
     form = closed_form.find(parse(nested(stack)))
     assert (form.offset, form.hop) == (geometry.receptive_field, geometry.hop)
-    assert len(form.checked) % form.hop == 0
+    assert form.checked == range(form.offset, form.offset + form.hop)
     assert value(form.text, L=length) == value(nested(stack), L=length)
     assert max(0, value(form.text, L=length)) == geometry.frame_count(length)
 
@@ -157,50 +146,16 @@ def test_one_length_in_the_letter_of_another(first, second):
     assert [value(shown, T1=geometry.receptive_field - 1 + n) for n in (0, 1, geometry.hop)] == [0, 1, 1]
 
 
-@settings(max_examples=60)
-@given(SHORT, st.integers(1, 3), st.integers(-5, 5), st.integers(1, 400), st.integers(1, 10**6))
-def test_growth_is_exact_wherever_it_is_claimed(stack, factor, added, by, length):
-    source = f"({nested(stack)}) * {factor} + {added}"
-    expr = parse(source)
-    grown = closed_form.growth(expr, by)
-    if grown is not None:
-        assert value(source, L=length + by) - value(source, L=length) == grown
-    assert closed_form.growth(expr, math.prod(stride for _, stride in stack)) == factor
-
-
-@pytest.mark.parametrize(
-    ("source", "by", "grown"),
-    [("L // 3", 3, 1), ("L // 3", 2, None), ("L % 4", 8, 0), ("L % 4", 6, None), ("L * L", 2, None),
-     ("max(L, 5)", 2, None), ("max(L, L + 3)", 2, 2)],
-)  # fmt: skip
-def test_growth_refuses_what_it_cannot_prove(source, by, grown):
-    assert closed_form.growth(parse(source), by) == grown
-
-
 @pytest.mark.parametrize("source", ["L * L", "L // 2 * 2", "L % 7", "max(L, 5)", "5", "-L", "B + L", "L // B"])
 def test_what_has_no_such_form_is_unknown(source):
     assert closed_form.find(parse(source)) is None
 
 
 def test_near_misses_are_told_apart():
-    base, right = parse(nested(BASE)), parse("(L - 400) // 320 + 1")
-    assert closed_form.canonical(base) == closed_form.canonical(right)
+    base = parse(nested(BASE))
+    assert closed_form.canonical(base) == closed_form.canonical(parse("(L - 400) // 320 + 1"))
+    assert str(closed_form.find(base)) == "floor((L - 400) / 320) + 1"
     # the last agrees with the right one at every multiple of 320 and nowhere else
     wrong = ["(L - 399) // 320 + 1", "(L - 401) // 320 + 1", "(L - 400) // 319 + 1", "(L - 400) // 320 + 2"]
     for source in (*wrong, "(L - 400) // 320 + 1 + (L % 320 + 319) // 320"):
         assert closed_form.canonical(base - parse(source)) != 0
-
-
-@settings(max_examples=60)
-@given(sources(), st.integers(1, 10**6), st.integers(1, 7))
-def test_the_canonical_form_has_the_same_value(source, length, clips):
-    same = text(closed_form.canonical(parse(source)))
-    assert value(same, L=length, B=clips) == value(source, L=length, B=clips)
-
-
-def test_closed_form_of_base():
-    form = closed_form.find(parse(nested(BASE)))
-    assert str(form) == "floor((L - 400) / 320) + 1" and form.text == "(L - 400) // 320 + 1"
-    assert form.checked == range(400, 720)
-    frames = {399: 0, 400: 1, 719: 1, 720: 2, 16_000: 49, 31_439: 97, 31_440: 98, 320_000: 999}
-    assert {n: value(form.text, L=n) for n in frames} == frames

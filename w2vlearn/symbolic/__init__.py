@@ -8,11 +8,10 @@ from w2vlearn.symbolic.agreement import CheckReport, Difference
 from w2vlearn.symbolic.closed_form import ClosedForm, Formula
 from w2vlearn.symbolic.evaluation import Range, Shapes
 from w2vlearn.symbolic.formulas import SymbolicTrace
+from w2vlearn.symbolic.isolation import ExportError
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from w2vlearn.symbolic.export import ExportError
 
 __all__ = [
     "CheckReport",
@@ -67,11 +66,3 @@ def symbolic_trace(
     from w2vlearn.symbolic.derive import derive  # with sympy, which stored formulas do without
 
     return derive(model, args, kwargs, mask=mask, edges=edges)
-
-
-def __getattr__(name: str) -> Any:
-    if name == "ExportError":  # sympy comes with it
-        from w2vlearn.symbolic.export import ExportError
-
-        return ExportError
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

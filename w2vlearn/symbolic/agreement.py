@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from w2vlearn.symbolic.evaluation import Shapes
 from w2vlearn.tracing.records import CALLED, SKIPPED, LayerRecord, MaskSeen, Operation, TensorInfo
 
 if TYPE_CHECKING:
-    from w2vlearn.tracing.layers import Layers, Trace
+    from w2vlearn.symbolic.evaluation import Shapes
+    from w2vlearn.tracing.layers import Trace
 
 _SHOWN = 20
+_MASKS_OF_ONES = {"bool", "integer", "multiplicative"}
 # What a run may have otherwise than the export run, without disagreeing with any formula.
 NOT_COMPARED = {
     TensorInfo: {"dtype", "device"},  # the caller's precision and place
@@ -105,43 +106,26 @@ class CheckReport:
         return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
 
 
-def compare(symbolic: Layers, shapes: Shapes, trace: Trace) -> CheckReport:
-    """Compare an observed trace with the formulas; see `SymbolicTrace.check`.
-
-    Parameters
-    ----------
-    symbolic : SymbolicTrace
-        Records in letters.
-    shapes : Shapes
-        The same records at the trace's batch.
-    trace : Trace
-
-    Returns
-    -------
-    CheckReport
-        Never an exception for a run that disagrees.
-    """
-    return _Comparison(symbolic, shapes, trace).report()
+def compare(shapes: Shapes, trace: Trace) -> CheckReport:
+    """Compare an observed trace with the formulas at its batch; never an exception for a run that disagrees."""
+    return _Comparison(shapes, trace).report()
 
 
 class _Comparison:
     """One pass over two lists of records."""
 
-    def __init__(self, symbolic: Layers, shapes: Shapes, trace: Trace) -> None:
-        self.symbolic, self.shapes, self.trace = symbolic, shapes, trace
+    def __init__(self, shapes: Shapes, trace: Trace) -> None:
+        self.shapes, self.trace = shapes, trace
         self.given = any(record.mask is not None for record in trace.records)
         self.tensors = self.masks = self.counts = self.layers = 0
         self.notes = [f"the formulas are {shapes.status} for B = {shapes.batch.clips}, L = {shapes.batch.samples}"]
         roots = [layers.records[0].masks if layers.records else () for layers in (shapes, trace)]
         # a caller may hand over 1 and 0 where the export handed over True and False: not the model's doing
-        self.forms = {
-            (one.form, other.form) for one, other in zip(*roots, strict=False)
-            if {one.form, other.form} <= {"bool", "integer", "multiplicative"}
-        }  # fmt: skip
+        self.forms = {(a.form, b.form) for a, b in zip(*roots, strict=False) if {a.form, b.form} <= _MASKS_OF_ONES}
 
     def report(self) -> CheckReport:
         differences = tuple(self._all())
-        if self.given != any(record.mask is not None for record in self.symbolic.records):
+        if self.given != any(record.mask is not None for record in self.shapes.symbolic):
             self.notes.append(
                 f"the run was handed {'a' if self.given else 'no'} mask, the formulas were derived with "
                 f"{'none' if self.given else 'one'}: derive them with symbolic_trace(model, mask={self.given})"
@@ -156,120 +140,102 @@ class _Comparison:
         compared = set()
         for observed in self.trace.records:
             key = (observed.name, observed.call)
-            if key not in self.shapes:
-                if observed.is_mask_step:
-                    yield Difference(*key, "mask step", "no such step", "a mask was made")
-                elif observed.status == CALLED:
-                    yield Difference(*key, "layer", "not called", f"called, {observed.type}")
-                continue
-            compared.add(key)
-            self.layers += 1
-            yield from self._record(self.shapes[key], self.symbolic[key], observed)
+            if key in self.shapes:
+                compared.add(key)
+                self.layers += 1
+                yield from self._record(key, self.shapes[key], observed)
+            elif observed.is_mask_step:
+                yield Difference(*key, "mask step", "no such step", "a mask was made")
+            elif observed.status == CALLED:
+                yield Difference(*key, "layer", "not called", f"called, {observed.type}")
         if self.trace.error:
             self.notes.append(f"the run broke off, later layers were not compared: {self.trace.error}")
             return
+        skipped = tuple(f"{record.name}." for record in self.trace.records if record.status == SKIPPED)
         for record in self.shapes.records:
             key = (record.name, record.call)
-            if key in compared or self._skipped(record.name):
+            if key in compared or record.name.startswith(skipped):  # below a skipped module: said there
                 continue
-            if record.is_mask_step and self._all_valid(self.symbolic[key].masks):
+            if record.is_mask_step and record.masks and all(map(self._all_valid, record.masks)):
                 self.notes.append(f"{record.name}: not in this run, the mask would be all true")
             else:
                 yield Difference(*key, "layer", f"called, {record.type}", "not called")
 
-    def _skipped(self, name: str) -> bool:
-        """Whether a module above was skipped in the run: said there."""
-        return any(r.status == SKIPPED and name.startswith(f"{r.name}.") for r in self.trace.records)
+    def _all_valid(self, mask: MaskSeen) -> bool:
+        """Whether such a mask marks nothing as padding in this batch: a library may then drop it."""
+        return self.given and mask.valid is not None and set(mask.valid) <= set(mask.shape[-1:])
 
-    def _all_valid(self, masks: Iterable[MaskSeen]) -> bool:
-        """Whether such masks (in letters) mark nothing as padding in this batch: a library may then drop them."""
-        if not self.given:
-            return False
-        axes = [next((d for d in reversed(m.shape) if self.shapes.valid_at(d) is not None), None) for m in masks]
-        return bool(axes) and all(
-            axis is not None and set(self.shapes.valid_at(axis)) == {self.shapes.size_of(axis)} for axis in axes
-        )
-
-    def _record(self, stated: LayerRecord, letters: LayerRecord, observed: LayerRecord) -> Iterator[Difference]:
-        key = (observed.name, observed.call)
+    def _record(self, key: tuple[str, int], stated: LayerRecord, observed: LayerRecord) -> Iterator[Difference]:
         if stated.status != observed.status:
             yield Difference(*key, "status", stated.status, observed.status)
             return
-        for name in ("type", "depth", "parameters", "mixes_time"):
-            if getattr(stated, name) != getattr(observed, name):
-                yield Difference(*key, name, getattr(stated, name), getattr(observed, name))
+        for name in ("type", "depth", "parameters", "mixes_time", "valid"):
+            yield from self._field(key, name, stated, observed)
         for part in fields(Operation):
-            one, other = (getattr(record.operation, part.name) for record in (stated, observed))
-            if part.name not in NOT_COMPARED[Operation] and one != other:
-                yield Difference(*key, f"operation, {part.name}", one, other)
+            if part.name not in NOT_COMPARED[Operation]:
+                yield from self._field(key, part.name, stated.operation, observed.operation, "operation, ")
+        self.counts += stated.valid is not None and observed.valid is not None
+        dropped = {mask.argument for mask in observed.masks if mask.form == "none"}
+        optional = dropped | {mask.argument for mask in stated.masks if self._all_valid(mask)}
         if observed.is_mask_step and observed.mask is not None and observed.mask.form == "none":
             self.notes.append(f"{observed.name}: the library dropped an all-true mask")
         else:
-            yield from self._tensors(key, observed, stated.inputs, letters.inputs, observed.inputs)
-            yield from self._tensors(key, observed, stated.outputs, letters.outputs, observed.outputs)
-        yield from self._masks(key, stated, letters, observed)
-        if observed.valid is not None and stated.valid is not None:
-            self.counts += 1
-            if observed.valid != stated.valid:
-                yield Difference(*key, "valid", stated.valid, observed.valid)
+            for side in ("inputs", "outputs"):
+                yield from self._tensors(key, side, stated, observed, optional)
+        yield from self._masks(key, stated, observed, optional)
+
+    def _field(
+        self, key: tuple[str, int], name: str, stated: Any, observed: Any, prefix: str = ""
+    ) -> Iterator[Difference]:
+        """The difference in one field, if there is one."""
+        one, other = getattr(stated, name), getattr(observed, name)
+        if one == other or (name == "valid" and None in (one, other)):  # not both state it
+            return
+        if (name == "form" and (one, other) in self.forms) or (name == "shape" and _same_sizes(one, other)):
+            return
+        yield Difference(*key, f"{prefix}{name}", one, other)
 
     def _tensors(
-        self, key: tuple[str, int], record: LayerRecord, stated: tuple, letters: tuple, observed: tuple
+        self, key: tuple[str, int], side: str, stated: LayerRecord, observed: LayerRecord, optional: set[str]
     ) -> Iterator[Difference]:
-        expected = {info.path: (info, in_letters) for info, in_letters in zip(stated, letters, strict=True)}
-        for info in observed:
-            if info.path not in expected:
+        in_letters = {info.path: info.shape for info in getattr(self.shapes.symbolic[key], side)}
+        expected = {info.path: info for info in getattr(stated, side)}
+        for info in getattr(observed, side):
+            one = expected.pop(info.path, None)
+            if one is None:
                 yield Difference(*key, info.path, "no such tensor", info.shape)
                 continue
-            one, in_letters = expected.pop(info.path)
             self.tensors += 1
             if not _same_sizes(one.shape, info.shape):
-                yield Difference(*key, info.path, one.shape, info.shape, in_letters.shape)
+                yield Difference(*key, info.path, one.shape, info.shape, in_letters[info.path])
             elif any(a != b and not b.isdigit() for a, b in zip(one.letters, info.letters, strict=True)):
                 yield Difference(*key, f"letters of {info.path}", one.letters, info.letters)
-        dropped = {mask.argument for mask in record.masks if mask.form == "none"}
-        for path, (one, in_letters) in expected.items():
-            if path in dropped or self._all_valid(m for m in self.symbolic[key].masks if m.argument == path):
+        for path, one in expected.items():
+            if path in optional:
                 self.notes.append(f"the mask {path!r} is all true here, and the library drops it on the way")
             else:
-                yield Difference(*key, path, one.shape, "no such tensor", in_letters.shape)
+                yield Difference(*key, path, one.shape, "no such tensor", in_letters[path])
 
     def _masks(
-        self, key: tuple[str, int], stated: LayerRecord, letters: LayerRecord, observed: LayerRecord
+        self, key: tuple[str, int], stated: LayerRecord, observed: LayerRecord, optional: set[str]
     ) -> Iterator[Difference]:
-        in_letters = {mask.argument: mask.shape for mask in letters.masks}
-        masks = {mask.argument: mask for mask in stated.masks}
+        expected = {mask.argument: mask for mask in stated.masks}
         for mask in observed.masks:
             if mask.form == "none":
                 continue
-            one = masks.pop(mask.argument, None)
+            one = expected.pop(mask.argument, None)
             if one is None:
                 yield Difference(*key, f"mask {mask.argument}", "no mask", f"{mask.kind} mask")
                 continue
             self.masks += 1
-            yield from self._mask(key, one, mask, in_letters[mask.argument])
-        dropped = {mask.argument for mask in observed.masks if mask.form == "none"}
-        for argument, one in masks.items():
-            if argument not in dropped and not self._all_valid(m for m in letters.masks if m.argument == argument):
+            for part in fields(MaskSeen):
+                if part.name not in NOT_COMPARED[MaskSeen]:
+                    yield from self._field(key, part.name, one, mask, f"mask {mask.argument}, ")
+        for argument, one in expected.items():
+            if argument not in optional:
                 yield Difference(*key, f"mask {argument}", f"{one.kind} mask", "no mask")
-        if observed.mask is not None and observed.mask not in observed.masks and stated.mask is not None:
-            yield from self._mask(key, stated.mask, observed.mask, in_letters[stated.mask.argument])
-        elif observed.mask is None and observed.masks:
+        if observed.mask is None and observed.masks:
             yield Difference(*key, "mask", stated.mask and stated.mask.argument, None)
-
-    def _mask(self, key: tuple[str, int], stated: MaskSeen, observed: MaskSeen, letters: tuple) -> Iterator[Difference]:
-        if (stated.form, observed.form) in self.forms:
-            stated = replace(stated, form=observed.form)
-        for part in fields(MaskSeen):
-            one, other = getattr(stated, part.name), getattr(observed, part.name)
-            if part.name in NOT_COMPARED[MaskSeen] or one == other:
-                continue
-            if part.name == "valid" and None in (one, other):  # not both state it
-                continue
-            if part.name == "shape" and _same_sizes(one, other):
-                continue
-            formula = letters if part.name == "shape" else None
-            yield Difference(*key, f"mask {stated.argument}, {part.name}", one, other, formula)
 
 
 def _same_sizes(stated: tuple, observed: tuple) -> bool:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from w2vlearn.tracing.layers import Layers
-from w2vlearn.tracing.records import BatchInfo, LayerRecord, TensorInfo
+from w2vlearn.tracing.records import BatchInfo, LayerRecord, MaskSeen, TensorInfo
 from w2vlearn.tracing.store import plain
+
+if TYPE_CHECKING:
+    from w2vlearn.symbolic.formulas import SymbolicTrace
 
 AGREES = "agrees"
 PROVED = "proved"
@@ -109,40 +113,55 @@ class Shapes(Layers):
         ``{"B": 3, "L": 40000, "T1": 7999, …}``.
     status : str
         ``"proved"`` or ``"checked by running"`` (T = 1 and B = 1, which export cannot cover).
+    symbolic : SymbolicTrace
+        Whose formulas were evaluated.
     """
 
     def __init__(
         self,
-        template: Template,
+        symbolic: SymbolicTrace,
         batch: BatchInfo,
         status: str,
-        letters: dict[str, int],
         sizes: Mapping[str, int],
         valid: Mapping[str, tuple[int, ...]] | None,
     ) -> None:
-        self.model_name = template.layers.model_name
-        self.batch, self.status, self.letters = batch, status, letters
+        self.model_name, self.symbolic = symbolic.model_name, symbolic
+        self.batch, self.status = batch, status
+        self.letters = {name: sizes[name] for name in symbolic.letters} | symbolic.constants
         self.notes = (f"evaluated from the formulas, nothing was run ({status})",)
-        self._template, self._sizes, self._valid = template, sizes, valid
-        self._records: tuple[LayerRecord, ...] | None = None
+        self._sizes, self._valid = sizes, valid
 
-    @property
+    @cached_property
     def records(self) -> tuple[LayerRecord, ...]:
         """All records with numbers for letters, built when first looked at."""
-        if self._records is None:
-            self._records = self._template.fill(self._sizes, self._valid)
-        return self._records
+        filled: dict[int, TensorInfo | MaskSeen] = {}  # many layers share one: each is filled in once
+        return tuple(
+            _changed(
+                record,
+                inputs=tuple([self._fill(info, filled) for info in record.inputs]),
+                outputs=tuple([self._fill(info, filled) for info in record.outputs]),
+                masks=tuple([self._fill(mask, filled) for mask in record.masks]),
+                mask=self._fill(record.mask, filled) if record.mask is not None else None,
+                valid=self._valid_at(record.output.shape) if self._valid and record.output else None,
+            )
+            for record in self.symbolic.records
+        )
+
+    def _fill(self, info: Any, filled: dict[int, Any]) -> Any:
+        new = filled.get(id(info))
+        if new is None:
+            fields: dict[str, Any] = {"shape": tuple([self._sizes.get(d, d) for d in info.shape])}
+            if isinstance(info, MaskSeen) and info.kind != "time":
+                fields["valid"] = self._valid_at(info.shape)
+            new = filled[id(info)] = _changed(info, **fields)
+        return new
+
+    def _valid_at(self, shape: tuple) -> tuple[int, ...] | None:
+        """Valid positions per clip on the last axis that moves with the length; None if none does."""
+        return next((self._valid[d] for d in reversed(shape) if d in self._valid), None) if self._valid else None
 
     def _by_name(self) -> dict[str, list[int]]:
-        return self._template.layers._by_name()  # the same records in the same order
-
-    def size_of(self, label: int | str) -> int | str:
-        """The number for a label of a shape, ``"T+1"``; what is no label comes back as it is."""
-        return self._sizes.get(label, label)
-
-    def valid_at(self, label: int | str) -> tuple[int, ...] | None:
-        """Valid positions per clip on an axis with that label; None without lengths, and where no length moves it."""
-        return None if self._valid is None else self._valid.get(label)
+        return self.symbolic._by_name()  # the same records in the same order
 
     def to_dict(self) -> dict[str, Any]:
         """As plain lists, dicts, numbers and strings: model, batch, letters, status and records."""
@@ -156,46 +175,6 @@ class Shapes(Layers):
 
     def __repr__(self) -> str:
         return f"<Shapes of {self.model_name} at B = {self.batch.clips}, L = {self.batch.samples} ({self.status})>"
-
-
-class Template:
-    """Records in letters, sorted by what is the same in several, so that filling in numbers is quick."""
-
-    def __init__(self, layers: Layers) -> None:
-        self.layers = layers
-        self.tensors: dict[TensorInfo, int] = {}
-        self.rows = [(self._places(r.inputs), self._places(r.outputs)) for r in layers.records]
-
-    def _places(self, infos: tuple[TensorInfo, ...]) -> list[int]:
-        return [self.tensors.setdefault(info, len(self.tensors)) for info in infos]
-
-    def fill(self, sizes: Mapping[str, int], valid: Mapping[str, tuple[int, ...]] | None) -> tuple[LayerRecord, ...]:
-        """Records with ``sizes`` for labels; ``valid``: per label, its value at each clip's own length."""
-        get = sizes.get
-        tensors = [_changed(t, shape=tuple([get(d, d) for d in t.shape])) for t in self.tensors]
-        masks: dict[int, Any] = {}
-        records = []
-        for record, (inputs, outputs) in zip(self.layers.records, self.rows, strict=True):
-            new = {"inputs": tuple([tensors[i] for i in inputs]), "outputs": tuple([tensors[i] for i in outputs])}
-            if record.masks or record.mask is not None:
-                for mask in {id(m): m for m in (*record.masks, record.mask) if m is not None}.values():
-                    if id(mask) not in masks:
-                        masks[id(mask)] = _changed(
-                            mask,
-                            shape=tuple([get(d, d) for d in mask.shape]),
-                            valid=time_sizes(mask.shape, valid) if mask.kind != "time" else None,
-                        )
-                new["masks"] = tuple([masks[id(m)] for m in record.masks])
-                new["mask"] = masks[id(record.mask)] if record.mask is not None else None
-            if valid is not None:
-                new["valid"] = time_sizes(record.output.shape if record.output else (), valid)
-            records.append(_changed(record, **new))
-        return tuple(records)
-
-
-def time_sizes(shape: tuple, valid: Mapping[str, tuple[int, ...]] | None) -> tuple[int, ...] | None:
-    """Valid positions per clip on the last axis that moves with the length; None if none does."""
-    return next((valid[d] for d in reversed(shape) if d in valid), None) if valid is not None else None
 
 
 def _changed(record: Any, **fields: Any) -> Any:

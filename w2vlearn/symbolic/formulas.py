@@ -1,26 +1,52 @@
-"""`SymbolicTrace`: every layer's shape and mask in letters, the formula of each letter, and what follows from them."""
+"""`SymbolicTrace`: every layer's shape and mask in letters, the formula of each letter, and what follows from them.
+
+Saved, it is JSON in this form (version 2); formulas are the text that `w2vlearn.symbolic.expressions` reads::
+
+    {
+      "format": "w2vlearn.symbolic_trace", "version": 2,
+      "model_name": "Wav2Vec2ForCTC", "masked": true,
+      "letters":    {"B": "B", "L": "L", "T1": "L // 5 - 1", …},   in B and L, as derived
+      "labels":     {"T": "T", "T+1": "T + 1", …},                  what stands in shapes, in letters
+      "constants":  {"C": 512, "D": 768, …},
+      "range":      {"clips": [2, null], "samples": [720, null], "conditions": [], "minimum": 400, …},
+      "guards":     ["L >= 10", …],
+      "notes":      ["…"],
+      "operations": [{"kind": "convolution", …}, …],
+      "tensors":    [{"path": "hidden_states", "shape": ["B", "T", 768], …}, …],
+      "masks":      [{"argument": "attention_mask", "kind": "frame", …}, …],
+      "records":    [{"name": "", "type": "…", "operation": 0, "inputs": [0, 1], "outputs": [2], "mask": 0, …}, …]
+    }
+
+Operations, tensors, masks and records are `w2vlearn.tracing.records` by the names of their fields; a field at its
+default is left out. Records name the other three by their place in those lists.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from functools import cache, cached_property
+from dataclasses import MISSING, dataclass, field, fields
+from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from w2vlearn.symbolic.agreement import CheckReport, compare
 from w2vlearn.symbolic.closed_form import Formula, find, step
-from w2vlearn.symbolic.evaluation import Range, Shapes, Template
-from w2vlearn.symbolic.expressions import compiled, letters_of, parse, substituted
-from w2vlearn.symbolic.formula_store import read_content, write_content, write_lines
+from w2vlearn.symbolic.evaluation import Range, Shapes
+from w2vlearn.symbolic.expressions import compiled, letters_of, parse
 from w2vlearn.tracing.layers import Layers
-from w2vlearn.tracing.records import BatchInfo, LayerRecord
-from w2vlearn.tracing.store import read_json
+from w2vlearn.tracing.records import BatchInfo, LayerRecord, MaskSeen, Operation, TensorInfo
+from w2vlearn.tracing.store import plain, read_json
 
 if TYPE_CHECKING:
     from w2vlearn.tracing.layers import Trace
+
+FORMAT = "w2vlearn.symbolic_trace"
+VERSION = 2
+_SHARED = {"operation": "operations", "inputs": "tensors", "outputs": "tensors", "mask": "masks", "masks": "masks"}
+_KINDS = {"operations": Operation, "tensors": TensorInfo, "masks": MaskSeen}
 
 
 @dataclass(kw_only=True, repr=False)
@@ -66,19 +92,16 @@ class SymbolicTrace(Layers):
             If the model has no such letter; names those it has.
         """
         if letter in self.constants:
-            value = str(self.constants[letter])
-            return Formula(letter, value, None, None, "exact", "every batch: no length can move it")
+            return Formula(letter, str(self.constants[letter]), "every batch: no length can move it")
         if letter not in self.letters:
             raise KeyError(f"no letter {letter!r}; this model has {', '.join([*self.letters, *self.constants])}")
         derived = self.letters[letter]
         if letter in ("B", "L"):
-            return Formula(letter, derived, None, None, "exact", str(self.range))
-        closed = find(parse(derived))
+            return Formula(letter, derived, str(self.range))
         names = list(self.letters)
         before = next((n for n in reversed(names[: names.index(letter)]) if self.letters[n] != derived), "L")
         chain = step(parse(self.letters[before]), parse(derived), before) if before != "B" else None
-        status = "unknown" if closed is None else "exact"
-        return Formula(letter, derived, chain, closed, status, str(self.range))
+        return Formula(letter, derived, str(self.range), chain, find(parse(derived)))
 
     def at(self, B: int, L: int, lengths: Sequence[int] | None = None) -> Shapes:
         """Every layer's shapes for B clips padded to L samples, from the formulas; nothing is run.
@@ -100,24 +123,36 @@ class SymbolicTrace(Layers):
             If B or L lie outside the range for which the formulas hold, or ``lengths`` does not fit them.
         """
         B, L = _whole_number("B", B), _whole_number("L", L)
-        code = self._code
         # below the proved range a few runs vouch for the formulas, and torch's conditions (T != 1 …) say nothing
-        outcomes = () if self.range.samples[0] > L else code.guards(max(B, self.range.clips[0]), L)
+        guards = compiled(self.guards, ("B", "L"))
+        outcomes = () if self.range.samples[0] > L else guards(max(B, self.range.clips[0]), L)
         failing = next((guard for guard, holds in zip(self.guards, outcomes, strict=False) if not holds), "")
         status = self.range.status(B, L, failing)
-        sizes = dict(zip(code.names, code.sizes(B, L), strict=True))
         valid = None
         if lengths is not None:
             if len(lengths) != B or not all(0 <= n <= L for n in lengths):
                 raise ValueError(f"lengths must be B = {B} numbers from 0 to L = {L}, found {list(lengths)}")
             lengths = tuple(_whole_number("a length", n) for n in lengths)
-            valid = code.valid(lengths)
-        letters = {name: sizes[name] for name in self.letters} | self.constants
-        return Shapes(code.template, BatchInfo(B, L, lengths), status, letters, sizes, valid)
+            valid = self._valid(lengths)
+        letters, labels = self._sizes(B, L)
+        return Shapes(self, BatchInfo(B, L, lengths), status, letters | labels, valid)
 
-    @cached_property
-    def _code(self) -> _Code:
-        return _Code(self)
+    def _sizes(self, B: int, L: int) -> tuple[dict[str, int], dict[str, int]]:
+        """Letters and labels as numbers; a label that depends on values is left out."""
+        letters = dict(zip(self.letters, compiled(tuple(self.letters.values()), ("B", "L"))(B, L), strict=True))
+        known = {label: text for label, text in self.labels.items() if letters_of(text) <= letters.keys()}
+        values = compiled(tuple(known.values()), tuple(letters))(*letters.values())
+        return letters, dict(zip(known, values, strict=True))
+
+    def _valid(self, lengths: Sequence[int]) -> dict[str, tuple[int, ...]]:
+        """Each label's size for every clip alone; 0 if the clip is too short (``T+1`` where T is 0 or less)."""
+        clips = [self._sizes(1, length) for length in lengths]
+        used = {label: letters_of(self.labels[label]) for label in clips[0][1]}  # "T+1" is made of T
+        return {
+            label: tuple([row[label] if min([letters[n] for n in names]) > 0 else 0 for letters, row in clips])
+            for label, names in used.items()
+            if names and "B" not in names
+        }
 
     def check(self, trace: Trace) -> CheckReport:
         """Compare everything that an observed trace and the formulas both state; never raises for a run that differs.
@@ -142,20 +177,66 @@ class SymbolicTrace(Layers):
             shapes = self.at(batch.clips, batch.samples, batch.lengths or (batch.samples,) * batch.clips)
         except (ValueError, TypeError) as error:
             return CheckReport.impossible(str(error))
-        return compare(self, shapes, trace)
+        return compare(shapes, trace)
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain lists, dicts, numbers and strings, ready for JSON; see `w2vlearn.symbolic.formula_store`."""
-        return write_content({f.name: getattr(self, f.name) for f in fields(self)})
+        """As plain lists, dicts, numbers and strings, ready for JSON; see this module's docstring."""
+        tables: dict[str, dict[Any, int]] = {name: {} for name in _KINDS}
+
+        def place(item: Any, table: dict[Any, int]) -> Any:
+            if isinstance(item, tuple):
+                return [place(part, table) for part in item]
+            return None if item is None else table.setdefault(item, len(table))
+
+        records = [
+            {
+                name: place(getattr(record, name), tables[_SHARED[name]]) if name in _SHARED else value
+                for name, value in _changed_fields(record).items()
+            }
+            for record in self.records
+        ]
+        content = {f.name: plain(getattr(self, f.name)) for f in fields(self) if f.name != "records"}
+        lists = {name: [_changed_fields(item) for item in table] for name, table in tables.items()}
+        return {"format": FORMAT, "version": VERSION, **content, **lists, "records": records}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> SymbolicTrace:
         """Back from `to_dict`; a ``ValueError`` says what is wrong with data of another kind or version."""
-        return cls(**read_content(data))
+        if not isinstance(data, Mapping) or data.get("format") != FORMAT:
+            kind = data.get("format", "no format") if isinstance(data, Mapping) else type(data).__name__
+            raise ValueError(f"not a saved symbolic trace: its 'format' must be {FORMAT!r}, found {kind!r}")
+        if data.get("version") != VERSION:
+            raise ValueError(
+                f"a symbolic trace of version {data.get('version')!r}; this w2vlearn reads version {VERSION}"
+            )
+        try:
+            tables = {name: [kind(**_tuples(item)) for item in data[name]] for name, kind in _KINDS.items()}
+
+            def look_up(place: Any, table: list) -> Any:
+                if isinstance(place, list | tuple):
+                    return tuple(table[i] for i in place)
+                return None if place is None else table[place]
+
+            records = tuple(
+                LayerRecord(**{
+                    name: look_up(value, tables[_SHARED[name]]) if name in _SHARED else _tuples(value)
+                    for name, value in record.items()
+                })
+                for record in data["records"]
+            )  # fmt: skip
+            content = {f.name: _tuples(data[f.name]) for f in fields(cls)}
+            s = cls(**content | {"records": records, "range": Range(**content["range"])})
+            for text in (*s.letters.values(), *s.labels.values(), *s.guards):
+                letters_of(text)
+            return s
+        except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+            what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+            raise ValueError(f"this saved symbolic trace is damaged: {what}") from error
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write `to_dict` as a JSON file."""
-        write_lines(self.to_dict(), path)
+        """Write `to_dict` as a JSON file, one record per line; ``~`` stands for the home folder."""
+        parts = [f" {json.dumps(name)}: {_lines(value)}" for name, value in self.to_dict().items()]
+        Path(path).expanduser().write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> SymbolicTrace:
@@ -181,9 +262,6 @@ class SymbolicTrace(Layers):
         """
         return _stored(name, mask)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {f.name: getattr(self, f.name) for f in fields(self)}  # compiled code does not travel
-
     def __repr__(self) -> str:
         return f"<SymbolicTrace of {self.model_name}: {len(self.records)} records, {self.range}>"
 
@@ -198,33 +276,26 @@ def _stored(name: str, mask: bool) -> SymbolicTrace:
     return SymbolicTrace.from_dict(json.loads(file.read_text(encoding="utf-8")))
 
 
-class _Code:
-    """The formulas of a trace as functions."""
-
-    def __init__(self, s: SymbolicTrace) -> None:
-        every = {**s.letters, **{label: substituted(text, s.letters) for label, text in s.labels.items()}}
-        known = {name: text for name, text in every.items() if letters_of(text) <= {"B", "L"}}
-        timed = {name: text for name, text in known.items() if letters_of(text) == {"L"}}
-        self.names = tuple(known)
-        self.sizes = compiled(tuple(known.values()), ("B", "L"))
-        self.guards = compiled(s.guards, ("B", "L"))
-        self.template = Template(s)
-        self._alone = compiled(tuple(timed.values()), ("L",))
-        places = {name: i for i, name in enumerate(timed)}
-        used = {name: letters_of(s.labels.get(name, name)) for name in timed}  # "T+1" is made of T
-        self._uses = {name: (i, tuple(places[n] for n in used[name] if n in places)) for name, i in places.items()}
-
-    def valid(self, lengths: Sequence[int]) -> dict[str, tuple[int, ...]]:
-        """Each label's size for every clip alone; 0 if the clip is too short (``T+1`` where T is 0 or less)."""
-        rows = [self._alone(n) for n in lengths]
-        return {
-            name: tuple([row[i] if min((row[j] for j in uses), default=1) > 0 else 0 for row in rows])
-            for name, (i, uses) in self._uses.items()
-        }
-
-
 def _whole_number(name: str, value: Any) -> int:
     try:
         return value.__index__()
     except AttributeError:
         raise TypeError(f"{name} must be a whole number, found {value!r}") from None
+
+
+def _changed_fields(item: Any) -> dict[str, Any]:
+    """Fields that are not at their default, as JSON can hold them."""
+    every = {f.name: (getattr(item, f.name), f.default) for f in fields(item) if f.name != "values"}
+    return {name: plain(value) for name, (value, default) in every.items() if default is MISSING or value != default}
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _tuples(item) for name, item in value.items()}
+    return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+def _lines(value: Any) -> str:
+    if not isinstance(value, list) or not value:
+        return json.dumps(value)
+    return "[\n  " + ",\n  ".join(json.dumps(item) for item in value) + "\n ]"

@@ -10,19 +10,44 @@ from __future__ import annotations
 import contextlib
 import copy
 import gc
+import logging
 import sys
 import types
+import warnings
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from w2vlearn.tracing.hooks import RawCall, observing
+from w2vlearn.tracing.run_state import eager, random_state_kept
+
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 _NO_HOOKS = ("_backward_hooks", "_backward_pre_hooks", "_state_dict_hooks", "_load_state_dict_pre_hooks")
 _CONTAINERS = (dict, list, set, deque)
+_STANDARD_LIBRARY = Path(contextlib.__file__).parent
+_LIBRARIES = (Path(torch.__file__).parent, Path(__file__).parents[1] / "tracing", Path(__file__).parent)
 _MOST_OBJECTS = 100_000  # that globals of a model's code are followed through
+
+
+class ExportError(RuntimeError):
+    """`torch.export` cannot follow this model.
+
+    Attributes
+    ----------
+    layer : str
+        Name of the module in whose forward it stopped (``""``: the model itself).
+    operation : str
+        The line of the model's code, with file and number, or torch's operator.
+    """
+
+    def __init__(self, message: str, layer: str = "", operation: str = "") -> None:
+        super().__init__(message)
+        self.layer = layer
+        self.operation = operation
 
 
 class OptimizedModule(nn.Module):
@@ -63,80 +88,61 @@ def isolated_copy(
     TypeError
         For TorchScript modules, which have no Python body to copy.
     """
-    objects = list(reachable(model))
     memo: dict[int, Any] = {}
+    notes: list[str] = []
     functions, compiled, modules, wrappers = [], [], [], []
-    for value in objects:
+    for value in list(reachable(model)):
         if isinstance(value, torch.jit.ScriptModule):
             raise TypeError(f"{type(value).__name__} is TorchScript: it cannot be run on other tensors")
         if isinstance(value, Tensor):
-            memo[id(value)] = _like(value, convert(value))
+            new = convert(value)
+            is_lost = isinstance(value, nn.Parameter) and not isinstance(new, nn.Parameter)
+            memo[id(value)] = nn.Parameter(new, value.requires_grad) if is_lost else new
         elif isinstance(value, types.ModuleType):
             memo[id(value)] = value
         elif isinstance(value, nn.Module):
-            if hasattr(value, "_orig_mod"):
-                wrappers.append(value)
-                memo[id(value)] = OptimizedModule()
-            else:
-                modules.append(value)
-                memo[id(value)] = type(value).__new__(type(value))
+            is_wrapper = hasattr(value, "_orig_mod")
+            (wrappers if is_wrapper else modules).append(value)
+            memo[id(value)] = OptimizedModule() if is_wrapper else type(value).__new__(type(value))
         elif isinstance(value, types.FunctionType):
             if hasattr(value, "_torchdynamo_orig_callable"):
                 compiled.append(value)
             elif value.__closure__:
                 functions.append(value)
                 memo[id(value)] = _with_new_cells(value)
+
+    def copied(value: Any, name: str) -> Any:
+        try:
+            return copy.deepcopy(value, memo)
+        except Exception as error:  # a lock, a generator, an open file: whatever its class raises
+            memo[id(value)] = value
+            notes.append(f"{name} cannot be copied ({type(error).__name__}: {error}): the export used the model's own")
+            return value
+
     for value in wrappers:
         memo[id(value)]._orig_mod = memo[id(value._orig_mod)]
     for value in reversed(compiled):
         memo[id(value)] = copy.deepcopy(value._torchdynamo_orig_callable, memo)
-    notes: list[str] = []
     for function in functions:
         for old, new in zip(function.__closure__, memo[id(function)].__closure__, strict=True):
             with contextlib.suppress(ValueError):  # a cell that is still empty
-                new.cell_contents = _copied(old.cell_contents, memo, f"a closure of {function.__qualname__}", notes)
+                new.cell_contents = copied(old.cell_contents, f"a closure of {function.__qualname__}")
     packages = {cls.__module__.split(".")[0] for module in modules for cls in type(module).__mro__}
+    packages -= {"__main__", "builtins"}
     names = {id(module): name for name, module in model.named_modules()}
     for module in modules:
-        state = _state(module, memo, packages - {"__main__", "builtins"}, names.get(id(module), "?"), notes)
-        vars(memo[id(module)]).update(state)
+        state = vars(memo[id(module)])
+        for key, value in vars(module).items():
+            if key in _HOOKS:
+                value = OrderedDict((n, hook) for n, hook in value.items() if _package(hook) in packages)
+            elif key in _NO_HOOKS:
+                value = OrderedDict()
+            elif key == "_compiled_call_impl":
+                value = None
+            name = names.get(id(module), "?")
+            state[key] = copied(value, f"{name}.{key}" if name else key)
+        state["training"] = False
     return memo[id(model)], notes
-
-
-def _state(module: nn.Module, memo: dict[int, Any], packages: set[str], name: str, notes: list[str]) -> dict[str, Any]:
-    """The attributes of a module's copy."""
-    state = {}
-    for key, value in vars(module).items():
-        if key in ("_parameters", "_buffers", "_modules"):
-            value = type(value)((part, memo.get(id(item), item)) for part, item in value.items())
-        elif key in _HOOKS:
-            kept = {number: hook for number, hook in value.items() if _package(hook) in packages}
-            value = OrderedDict(
-                (number, _copied(hook, memo, f"a hook of {name}", notes)) for number, hook in kept.items()
-            )
-        elif key in _NO_HOOKS:
-            value = OrderedDict()
-        elif key == "_compiled_call_impl":
-            value = None
-        else:
-            value = _copied(value, memo, f"{name}.{key}" if name else key, notes)
-        state[key] = value
-    return state | {"training": False}
-
-
-def _copied(value: Any, memo: dict[int, Any], name: str, notes: list[str]) -> Any:
-    try:
-        return copy.deepcopy(value, memo)
-    except Exception as error:  # a lock, a generator, an open file: whatever its class raises
-        memo[id(value)] = value
-        notes.append(f"{name} cannot be copied ({type(error).__name__}: {error}): the export used the model's own")
-        return value
-
-
-def _like(old: Tensor, new: Tensor) -> Tensor:
-    if isinstance(old, nn.Parameter) and not isinstance(new, nn.Parameter):
-        return nn.Parameter(new, old.requires_grad)
-    return new
 
 
 def _with_new_cells(function: types.FunctionType) -> types.FunctionType:
@@ -164,18 +170,9 @@ def reachable(start: Any) -> Iterator[Any]:
         seen[id(value)] = value
         yield value
         if isinstance(value, types.FunctionType):
-            parts = [cell for cell in value.__closure__ or () if not _is_empty(cell)]
-            waiting.extend(cell.cell_contents for cell in parts)
-            waiting += [value.__defaults__, value.__kwdefaults__, vars(value)]
+            waiting += [*(value.__closure__ or ()), value.__defaults__, value.__kwdefaults__, vars(value)]
         elif not isinstance(value, type | types.ModuleType | types.CodeType | types.FrameType | Tensor):
             waiting.extend(gc.get_referents(value))
-
-
-def _is_empty(cell: types.CellType) -> bool:
-    try:
-        return cell.cell_contents is cell
-    except ValueError:
-        return True
 
 
 @contextlib.contextmanager
@@ -266,3 +263,62 @@ def _names_in(code: types.CodeType) -> Iterator[str]:
 def _is_users(module: str | None) -> bool:
     package = (module or "builtins").split(".")[0]
     return package == "__main__" or package not in sys.stdlib_module_names | {"torch"}
+
+
+@contextlib.contextmanager
+def isolated_run(model: nn.Module) -> Iterator[None]:
+    """The code of ``model`` may run on tensors without values: no compiler, no gradients, globals kept."""
+    with eager(), random_state_kept(), globals_kept(model), torch.no_grad():
+        yield
+
+
+@contextlib.contextmanager
+def quiet(pass_on: bool = True) -> Iterator[None]:
+    """Torch's own remarks about exporting are not for our users; what the model's code warns of passes, once."""
+    names = ("torch.export", "torch._export", "torch.fx", "torch._dynamo", "torch._subclasses.fake_tensor")
+    levels = [(logger, logger.level) for logger in map(logging.getLogger, names)]
+    caught: list[warnings.WarningMessage] = []
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for logger, _ in levels:
+                logger.setLevel(logging.CRITICAL)
+            yield
+    finally:
+        for logger, level in levels:
+            logger.setLevel(level)
+        for warning in caught:
+            if pass_on and is_users(warning.filename):
+                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+
+
+def is_users(file: str) -> bool:
+    """Whether a file is neither torch's nor of the standard library nor one of the observer's, on any system."""
+    path = Path(file)
+    if path.is_relative_to(_STANDARD_LIBRARY) and "site-packages" not in path.parts:
+        return False
+    return not any(path.is_relative_to(folder) for folder in _LIBRARIES)
+
+
+class FakeRuns:
+    """Runs of a copy of a model on tensors that have sizes and no values: each call's shapes at plain numbers."""
+
+    def __init__(self, model: nn.Module) -> None:
+        from torch._subclasses.fake_tensor import FakeTensorMode  # no public name yet; only these runs need it
+
+        self._model = model
+        self._mode = FakeTensorMode(allow_non_fake_inputs=True)
+        with torch.no_grad():
+            self._body, _ = isolated_copy(model, self._fake)
+
+    def _fake(self, tensor: Tensor) -> Tensor:
+        with self._mode:
+            return torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu")
+
+    def run(self, arguments: Mapping[str, Any]) -> list[RawCall]:
+        """Every call of a module; tensors in ``arguments`` stand for their shapes and types."""
+        inputs = {k: self._fake(v) if isinstance(v, Tensor) else v for k, v in arguments.items()}
+        listening = observing(self._body, keep_fast_path=False)
+        with quiet(pass_on=False), isolated_run(self._model), self._mode, listening as calls:
+            self._body(**inputs)
+        return calls
