@@ -31,8 +31,7 @@ def plain(text):
     return text.replace("\u00a0", " ")
 
 
-@pytest.mark.parametrize("preset", ["base", "large", "large_lv60", "tiny"])
-@pytest.mark.parametrize("mask", [True, False])
+@pytest.mark.parametrize(("preset", "mask"), [("base", True), ("large", False), ("large_lv60", True), ("tiny", False)])
 def test_every_row_equals_an_observed_trace(preset, mask):
     config = Wav2Vec2Config.from_preset(preset)
     told = facts(SymbolicTrace.preset(preset, mask), config.feat_extract_norm)
@@ -49,13 +48,15 @@ def test_every_row_equals_an_observed_trace(preset, mask):
         assert tuple(values.get(part, part) for part in row["ends"][-1]) == record.output.shape, row["name"]
 
 
-def test_letters_equal_the_arithmetic_at_random_lengths_and_edges():
+def test_letters_and_what_is_left_over_equal_the_arithmetic_at_random_lengths_and_edges():
     told = facts(SymbolicTrace.preset("base"), "group")
     numbers = random.Random(0)
     lengths = [*range(0, 1200), 16_000, 16_080, HOUR, *(numbers.randrange(400, HOUR) for _ in range(300))]
     for length in lengths:
         values = sizes(told, 1, length)
         assert [values[f"T{i}"] for i in range(1, 8)] == BASE.lengths(length), length
+        if values["T"]:
+            assert [evaluate(step["left"], values) for step in told["tower"]] == BASE.left_over(length), length
 
 
 @pytest.mark.parametrize("preset", ["base", "tiny", "large_lv60"])
@@ -88,15 +89,6 @@ def test_stored_leaks_are_what_a_measurement_gives():
     assert leaks() == measure_leaks()
 
 
-def test_left_over_is_what_the_convolution_does_not_reach():
-    told = facts(SymbolicTrace.preset("base"), "group")
-    for length in range(400, 1100):
-        values, before = sizes(told, 1, length), length
-        for step, after in zip(told["tower"], BASE.lengths(length), strict=True):
-            assert evaluate(step["left"], values) == before - ((after - 1) * step["stride"] + step["kernel"])
-            before = after
-
-
 def test_state_moves_the_words():
     explorer = explore(16_000, 23_456, frame=12)
     text = plain(explorer.text)
@@ -109,16 +101,15 @@ def test_state_moves_the_words():
     assert repr(explorer) == explorer.text
 
 
-@pytest.mark.parametrize("sample", [0, 319, 320, 399, 400, 4000, 15_759, 15_760, 15_999])
-def test_a_sample_is_read_by_the_frames_that_geometry_says(sample):
-    words = explore(16_000, focus="frames", sample=sample).text.splitlines()[-1]
-    frames = BASE.frames_at(sample, 16_000)
-    if len(frames) == 0:
-        assert words.endswith("no frame reads it: it is in the unread tail")
-    elif len(frames) == 1:
-        assert words.endswith(f"frame {frames[0]} reads it")
-    else:
-        assert words.endswith(f"frames {frames[0]} … {frames[-1]} read it")
+def test_a_sample_is_read_by_the_frames_that_geometry_says():
+    explorer = explore(16_000, focus="frames")
+    for sample in (0, 319, 320, 399, 400, 4000, 15_759, 15_760, 15_999):
+        explorer.sample = sample
+        frames = BASE.frames_at(sample, 16_000)
+        readers = "no frame reads it: it is in the unread tail"
+        if frames:
+            readers = f"frames {frames[0]} … {frames[-1]} read it" if frames[1:] else f"frame {frames[0]} reads it"
+        assert explorer.text.endswith(f" ms): {readers}"), sample
 
 
 @pytest.mark.parametrize(
@@ -137,16 +128,17 @@ def test_edges_are_said(length, words):
     assert words in plain(explore(length, focus="clips").text)
 
 
-@pytest.mark.parametrize("convention", ["valid", "padding", "additive", "lengths"])
-def test_masks_in_every_convention(convention):
-    text = plain(explore(16_000, 8000, focus="masks", convention=convention).text)
-    wanted = {
-        "valid": "clip 2: sample mask True × 8 000, False × 8 000 · frame mask True × 24, False × 25",
-        "padding": "clip 2: sample mask False × 8 000, True × 8 000 · frame mask False × 24, True × 25",
-        "additive": "frame mask 0 × 24, −3.4e38 × 25",
-        "lengths": "frames: [49, 24]",
-    }
-    assert wanted[convention] in text
+@pytest.mark.parametrize(
+    ("convention", "words"),
+    [
+        ("valid", "clip 2: sample mask True × 8 000, False × 8 000 · frame mask True × 24, False × 25"),
+        ("padding", "clip 2: sample mask False × 8 000, True × 8 000 · frame mask False × 24, True × 25"),
+        ("additive", "frame mask 0 × 24, −3.4e38 × 25"),
+        ("lengths", "frames: [49, 24]"),
+    ],
+)
+def test_masks_in_every_convention(convention, words):
+    assert words in plain(explore(16_000, 8000, focus="masks", convention=convention).text)
     assert "no mask is handed" in explore(16_000, 8000, mask=False).text
 
 
@@ -170,13 +162,34 @@ def test_focus_shows_only_what_is_asked_for():
         assert not any(other in text for key, other in TEXT_PARTS.items() if key != part)
 
 
-def test_presets_and_custom_convolutions_are_derived():
+CUSTOM = {"norm": "layer", "kernels": "8, 4", "strides": "4, 2"}
+
+
+@pytest.fixture(scope="module")
+def facts_of():
+    """Facts of each model that the switches below reach, each with nothing remembered from another."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(explorer_module, "_derived", cache(explorer_module._derived))  # slow, and asked for twice
+        facts_of = {}
+        for name, state in (("tiny", {}), ("custom", CUSTOM), ("large_lv60", {"preset": "large_lv60"})):
+            explorer_module._known.clear()
+            facts_of[name] = explore(400, **{"preset": "tiny"} | state).facts
+        explorer_module._known.clear()
+        yield facts_of
+
+
+def set_together(explorer, state):
+    with explorer.hold_trait_notifications():
+        for name, value in state.items():
+            setattr(explorer, name, value)
+
+
+def test_presets_and_custom_convolutions_are_derived(facts_of):
     explorer = explore(16_000, preset="tiny", focus="tower")
     explorer.preset = "large_lv60"
     assert (explorer.norm, explorer.shown["constants"]["D"]) == ("layer", 1024)
     explorer.preset = "tiny"
-    with explorer.hold_trait_notifications():
-        explorer.kernels, explorer.strides = "8, 4", "4, 2"
+    set_together(explorer, CUSTOM)
     assert explorer.message == "" and [step["kernel"] for step in explorer.shown["tower"]] == [8, 4]
     geometry = FrameGeometry((8, 4), (4, 2))
     for length in (19, 20, 21, 500, 16_000):
@@ -188,8 +201,7 @@ def test_presets_and_custom_convolutions_are_derived():
         ("8, 4", "0, 2", "strides must be whole numbers"),
         ("", "4, 2", "found ''"),
     ]:
-        with explorer.hold_trait_notifications():
-            explorer.kernels, explorer.strides = kernels, strides
+        set_together(explorer, {"kernels": kernels, "strides": strides})
         assert words in explorer.message
         assert (explorer.kernels, explorer.strides) == ("8, 4", "4, 2")  # the last good state stays
 
@@ -243,34 +255,23 @@ def test_what_a_clip_is_made_of_travels_with_it(clips, removals):
         assert (explorer.lengths, explorer.envelopes) == (fresh.lengths, fresh.envelopes)
 
 
-@pytest.fixture(scope="module")
-def facts_of():
-    """Facts of each model that the switches below reach, each with nothing remembered from another."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(explorer_module, "_derived", cache(explorer_module._derived))  # slow, and asked for twice
-        facts_of = {}
-        for preset, norm in (("tiny", "group"), ("tiny", "layer"), ("large_lv60", "layer")):
-            explorer_module._known.clear()
-            facts_of[preset, norm] = explore(400, preset=preset, norm=norm).facts
-        explorer_module._known.clear()
-        yield facts_of
-
-
-@given(st.lists(st.sampled_from(["norm", "mask", "preset", "wrong kernels"]), max_size=8))
+@given(st.lists(st.sampled_from(["custom", "mask", "preset", "wrong kernels"]), max_size=8))
 @settings(max_examples=25, deadline=None)
 def test_after_any_switches_the_facts_are_those_of_a_fresh_explorer(facts_of, switches):
-    explorer = explore(16_000, 8000, preset="tiny")
+    explorer, model = explore(16_000, 8_000, preset="tiny"), "tiny"
+    usual = {name: getattr(explorer, name) for name in CUSTOM}
     for switch in switches:
         if switch == "mask":
             explorer.mask = not explorer.mask
         elif switch == "preset":
-            explorer.preset = {"tiny": "large_lv60", "large_lv60": "tiny"}[explorer.preset]
+            explorer.preset = model = {"tiny": "large_lv60", "custom": "large_lv60", "large_lv60": "tiny"}[model]
         elif switch == "wrong kernels":
             explorer.kernels = "8, x"
             assert "kernels must be" in explorer.message
-        elif explorer.preset == "tiny":  # the other norm of a large model is as right, and slow to derive
-            explorer.norm = {"group": "layer", "layer": "group"}[explorer.norm]
-        assert explorer.facts == facts_of[explorer.preset, explorer.norm]
+        elif model != "large_lv60":  # other convolutions of a large model are as right, and slow to derive
+            set_together(explorer, CUSTOM if model == "tiny" else usual)
+            model = {"tiny": "custom", "custom": "tiny"}[model]
+        assert explorer.facts == facts_of[model]
         assert explorer.shown["masked"] == explorer.mask and explorer.model_words in explorer.text
 
 

@@ -149,6 +149,7 @@ def test_a_heat_map_colours_by_decade_and_leaves_float_error_blank():
     boxes = [path for path in picture.iter(f"{SVG}path") if path.get("d").endswith("z")]
     assert [path.get("d").count("z") for path in boxes] == [1, 1, 1, 1]
     assert len({path.get("fill") for path in boxes}) == 4
+    assert len({re.search(r"h([\d.]+)", path.get("d"))[1] for path in boxes}) == 1  # one cell each
     assert "0.0001 to 0.001" in visible(picture) and "blank: at most 0.0001" in visible(picture)
 
 

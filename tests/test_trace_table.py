@@ -162,6 +162,21 @@ def test_a_layer_that_differs_is_never_folded_away(tiny, fields):
     assert not any(len(row.records) > 1 and "encoder.layers" in row.name for row in rows(other))
 
 
+def test_a_container_with_one_layer_is_one_line_unless_they_differ(tiny):
+    name = "wav2vec2.feature_extractor.conv_layers.1.conv"
+
+    def labels(trace):
+        return [row.label for row in rows(trace) if row.name.startswith(name.removesuffix(".conv"))]
+
+    assert labels(tiny) == ["conv_layers.1.conv"]
+    for fields in (
+        {"parameters": 1},
+        {"status": SKIPPED},
+        {"mask": MaskSeen("mask", "frame", "bool", (3, 124), "bool")},
+    ):
+        assert labels(changed(tiny, name, **fields)) == ["conv_layers.1", "conv"], fields
+
+
 def test_mask_steps_are_rows_at_every_level_also_inside_folded_layers(tiny):
     for level in LEVELS:
         names = [row.name for row in rows(tiny, level)]
@@ -222,7 +237,8 @@ def test_a_module_that_was_not_called_says_so_in_every_form(tiny, status):
 def test_a_second_call_is_not_counted_twice(tiny):
     data = TraceData((*tiny.records, replace(tiny["lm_head"], call=1)), tiny.batch, tiny.letters)
     lines = [row for row in rows(Trace(data, model_name="Twice")) if row.name == "lm_head"]
-    assert [(row.label, row.counted) for row in lines] == [("lm_head", False), ("lm_head (call 2)", True)]
+    once = tiny["lm_head"].parameters
+    assert [(row.label, row.parameters) for row in lines] == [("lm_head", once), ("lm_head (call 2)", 0)]
     assert "counted above" in str(Trace(data, model_name="Twice"))
 
 

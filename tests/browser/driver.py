@@ -184,13 +184,3 @@ _PROMPTS = """() => {
         .filter(cell => cell.model.type === 'code' && cell.model.sharedModel.getSource().trim())
         .map(cell => cell.model.executionState === 'running' ? '*' : String(cell.model.executionCount ?? ''));
 }"""
-
-
-def open_lesson(page: LabPage, name: str) -> None:
-    """Open ``notebooks/name`` and wait for its kernel."""
-    page.open_lesson(name)
-
-
-def run_all(page: LabPage) -> None:
-    """Run all cells and wait for the last."""
-    page.run_all()

@@ -26,8 +26,8 @@ HOUR = 3600 * SAMPLE_RATE  # samples: the longest clip
 MOST_CLIPS = 6
 PEAKS = 160  # points of a drawn waveform
 PARTS = ("model", "clips", "batch", "tower", "frames", "masks", "costs", "table")
-_BASE = Wav2Vec2Config.base()
 CONVENTIONS = ("valid", "padding", "additive", "lengths")
+_MODEL = ("preset", "norm", "kernels", "strides")  # what the formulas depend on
 
 
 class Explorer(anywidget.AnyWidget):
@@ -88,20 +88,17 @@ class Explorer(anywidget.AnyWidget):
     facts = traitlets.Dict().tag(sync=True)
 
     def __init__(self, **state: Any):
-        config = Wav2Vec2Config.from_preset(state.get("preset", "base"))
         lengths = state.get("lengths", [16_000])
-        state = {
-            "norm": config.feat_extract_norm,
-            "kernels": _listed(config.conv_kernel),
-            "strides": _listed(config.conv_stride),
+        clips = {
             "sources": [""] * len(lengths),
             "envelopes": [[] for _ in lengths],
             "examples": sorted(example_clips()),
-        } | state
+        }
+        state = dict(zip(_MODEL, _usual(state.get("preset", "base")), strict=True)) | clips | state
         self._sounds: set[tuple[int, tuple[float, ...]]] = set()  # (length, envelope) of every sound that was put in
-        self._shown_model = (state.get("preset", "base"), state["norm"], state["kernels"], state["strides"])
+        self._shown_model = tuple(state[name] for name in _MODEL)
         super().__init__(**state, facts=_facts(*self._shown_model))
-        self.observe(self._show_model, ["preset", "norm", "kernels", "strides"])
+        self.observe(self._show_model, _MODEL)
         self.observe(self._take_source, "sources")
         self.on_msg(self._take_message)
         self.observe(self._fit_to_clips, "lengths")
@@ -119,11 +116,12 @@ class Explorer(anywidget.AnyWidget):
     @property
     def model_words(self) -> str:
         """``"BASE, group norm, handed a mask"``."""
-        words = [self.preset.upper(), f"{self.norm} norm"]
-        for name, usual in (("kernels", _BASE.conv_kernel), ("strides", _BASE.conv_stride)):
-            if getattr(self, name) != _listed(usual):
-                words.append(f"{name} {getattr(self, name)}")
-        return ", ".join([*words, "handed a mask" if self.mask else "no mask"])
+        usual = dict(zip(_MODEL, _usual("base"), strict=True))
+        changed = [
+            f"{name} {value}" for name in ("kernels", "strides") if (value := getattr(self, name)) != usual[name]
+        ]
+        words = [self.preset.upper(), f"{self.norm} norm", *changed, "handed a mask" if self.mask else "no mask"]
+        return ", ".join(words)
 
     def __repr__(self) -> str:
         return self.text
@@ -169,11 +167,8 @@ class Explorer(anywidget.AnyWidget):
 
     def _show_model(self, change) -> None:
         """Derive what the picture needs for the chosen model, or say why not and go back."""
-        if change["name"] == "preset" and self.preset != self._shown_model[0]:
-            config = Wav2Vec2Config.from_preset(self.preset)
-            wanted = (self.preset, config.feat_extract_norm, _listed(config.conv_kernel), _listed(config.conv_stride))
-        else:
-            wanted = (self.preset, self.norm, self.kernels, self.strides)
+        chosen = change["name"] == "preset" and self.preset != self._shown_model[0]
+        wanted = _usual(self.preset) if chosen else tuple(getattr(self, name) for name in _MODEL)
         if wanted == self._shown_model:
             return
         try:
@@ -263,11 +258,10 @@ def _facts(preset: str, norm: str, kernels: str, strides: str) -> dict[str, Any]
     """Facts with and without the mask: from the stored formulas of a preset, else derived now (seconds)."""
     key = (preset, norm, kernels, strides)
     if key not in _known:
-        config = Wav2Vec2Config.from_preset(preset)
-        given = (norm, kernels, strides)
-        if given == (config.feat_extract_norm, _listed(config.conv_kernel), _listed(config.conv_stride)):
+        if key == _usual(preset):
             traces = {mask: SymbolicTrace.preset(preset, mask) for mask in (True, False)}
         else:
+            config = Wav2Vec2Config.from_preset(preset)
             traces = _derived(config, norm, _numbers("kernels", kernels), _numbers("strides", strides))
         _known[key] = {("with mask" if mask else "without mask"): facts(s, norm) for mask, s in traces.items()}
     return _known[key]
@@ -300,6 +294,12 @@ def _numbers(name: str, text: str) -> tuple[int, ...]:
     if not parts or not all(part.isdigit() and 1 <= int(part) <= 1000 for part in parts):
         raise ValueError(f"{name} must be whole numbers from 1 to 1000 with commas between, found {text!r}")
     return tuple(int(part) for part in parts)
+
+
+def _usual(preset: str) -> tuple[str, str, str, str]:
+    """A preset with its own norm, kernels and strides."""
+    config = Wav2Vec2Config.from_preset(preset)
+    return preset, config.feat_extract_norm, _listed(config.conv_kernel), _listed(config.conv_stride)
 
 
 def _listed(numbers: Sequence[int]) -> str:

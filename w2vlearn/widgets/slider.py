@@ -85,11 +85,6 @@ export default { render({ model, el }) {
     def __repr__(self) -> str:
         return f"[slider] {self.label} = {self.shown}\n{self.text}"
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        bundle = super()._repr_mimebundle_(**kwargs)
-        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        return {**(data or {}), "text/plain": repr(self)}, metadata
-
 
 def slide(label: str, values: Sequence[Any], draw: Callable[[Any], Any], start: Any = None, unit: str = "") -> Slider:
     """A slider over ``values``; whenever it moves, ``draw(value)`` is shown below it.
