@@ -94,7 +94,7 @@ FAULTS = (
     Fault("lengths: rounded up", "FrameGeometry.lengths", argument(1, lambda samples: samples + 319), GEOMETRY, 2),
     Fault("frame mask: inverted", "frame_mask", result(torch.logical_not), MODEL, 4),
     Fault("frame mask: one too many", "frame_mask", argument(0, lambda lengths: lengths + 1), MODEL, 0),
-    Fault("frame lengths: one too few", "frame_lengths", result(lambda n: (n - 1).clamp(min=0)), BATCH, 0),
+    Fault("frame counts: one too few", "FrameGeometry.frame_counts", result(lambda n: (n - 1).clip(min=0)), BATCH, 0),
     # waveforms and batches
     Fault("pad: normalised over the padding", "pad", over_padding, BATCH, 1),
     Fault("sample mask: one sample too many", "sample_mask", argument(0, lambda lengths: lengths + 1), BATCH, 1),
@@ -116,8 +116,8 @@ FAULTS = (
     Fault("attention mask: queries, not keys", "attention_mask", result(lambda mask: mask.transpose(2, 3)), MODEL, 4),
     Fault("attention: never handed its mask", "Wav2Vec2Attention.forward", without_mask, MODEL, 4),
     Fault("padding: not zeroed", "zero_padding", instead(lambda hidden_states, frame_mask: hidden_states), MODEL, 5),
-    Fault("checks: any mask is let in", "_check_values", nothing_checked, MODEL, 4),
-    Fault("checks: any input is let in", "check_input", nothing_checked, MODEL, 11),
+    Fault("checks: any mask is let in", "_check_right_padded", nothing_checked, MODEL, 4),
+    Fault("checks: any input is let in", "check_input_values", nothing_checked, MODEL, 11),
     # alone or in a batch
     Fault("leak: nothing differs", "_ratio", result(lambda ratio: 0 * ratio), LEAK, 5),
     Fault("receptive field: called exact", "receptive_field", result(lambda f: dataclasses.replace(f, status="exact")), FIELD, 5),

@@ -159,7 +159,7 @@ class Vocabulary:
         return pieces
 
     def _strips(self, token: str) -> bool:
-        return len(token) > 1 and token not in self.added and not self.phonemes
+        return len(token) > 1 and token not in self.added
 
     @classmethod
     def from_folder(cls, folder: Path, config=None, notes: list[str] | None = None) -> Vocabulary | None:
