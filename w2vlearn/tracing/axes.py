@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 import re
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -168,10 +169,11 @@ class Axes:
         sizes, strides, marks = source.shape, source.strides, source.marks.axes
         free = set(range(len(sizes)))
         axes: list[Any] = []
+        alike = Counter(stride for size, stride in zip(shape, tensor.stride(), strict=True) if size == 1)
         inside: dict[int, list[int]] = {}  # a constant axis of the source -> axes that lie in it
         for size, stride in zip(shape, tensor.stride(), strict=True):
             same = [i for i in sorted(free) if strides[i] == stride and sizes[i] == size]
-            if size == 1 and list(shape).count(1) > 1:  # of several axes of size 1 no stride tells which is the length
+            if size == 1 and (len(same) > 1 or alike[stride] > 1):  # which of them is the length, no stride tells
                 same = [i for i in same if not isinstance(marks[i], Length)]
             if same:
                 free.discard(same[0])
