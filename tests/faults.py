@@ -124,7 +124,7 @@ FAULTS = (
     Fault("mean pool: over padding too", "mean_pool", instead(lambda hidden, mask: hidden.mean(1)), MODEL),
     # positions and attention
     Fault("positions: trimmed at the front", "Wav2Vec2PositionalConvEmbedding.forward", result(lambda x: x.roll(1, 1)), PARITY, 6),
-    Fault("attention: scaled by d", "eager_attention", argument(0, lambda query: query / query.shape[-1] ** 0.5), MODEL, 6),
+    Fault("attention: scaled by d", "eager_attention", argument(0, lambda query: query / query.shape[-1] ** 0.5), PARITY, 6),
     Fault("attention: heads in another order", "Wav2Vec2Attention._split_heads", result(lambda x: x.flip(1)), PARITY, 6),
     # CTC
     Fault("CTC: padding counted as frames", "ctc_loss", counts_padding, PARITY, 7),
