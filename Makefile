@@ -29,7 +29,7 @@ help:
 	@echo "make lessons   run all lessons, once more as on an old processor, and store what comes out the same"
 	@echo "make faults    plant faults in the package's behaviour; say whether tests and lessons see each one"
 	@echo "make clips     make the built-in speech again (needs espeak-ng)"
-	@echo "make digits    train the two digit models again (needs espeak-ng; about 20 minutes each)"
+	@echo "make digits    train the two digit models again (an hour or two; says what it needs; PEOPLE=FOLDER of recordings)"
 	@echo "make bench     measure what the documentation promises"
 	@echo "make clean     remove .venv and caches"
 	@echo
@@ -90,8 +90,9 @@ clips: $(LAB_READY)
 	@$(BIN)/python tools/make_clips.py
 
 digits: $(LAB_READY)
-	@$(BIN)/python -m training.train_digits --variant group
-	@$(BIN)/python -m training.train_digits --variant layer
+	@$(PIP) -r training/requirements.txt
+	@$(BIN)/python -m training.train_digits --variant group $(if $(PEOPLE),--people $(PEOPLE))
+	@$(BIN)/python -m training.train_digits --variant layer $(if $(PEOPLE),--people $(PEOPLE))
 	@$(BIN)/python -m training.examples
 
 bench: $(TEST_READY)

@@ -411,6 +411,7 @@ DAMAGES = [
     (replace("config.json", b"{"), "not JSON"),
     (replace("config.json", b"[]"), "holds a list"),
     (replace("preprocessor_config.json", b'{"feature_extractor_type": "Whisper"}'), r"another model .Whisper"),
+    (replace("preprocessor_config.json", b'{"unsure_below": "0.6"}'), "mean confidence, 0 to 1, found '0.6'"),
     (lambda folder: (folder / "model.safetensors").unlink(), "holds no weights"),
     (replace("model.safetensors", b"no tensors"), "damaged"),
     (replace("model.safetensors", b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n"), "git lfs pull"),
@@ -477,7 +478,7 @@ def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
 def test_vocabulary_and_processing_travel_to_transformers_and_back(tmp_path):
     model = w2vlearn.model.Wav2Vec2ForCTC(LAYER)
     model.vocabulary = Vocabulary(TOKENS, lower=True)
-    model.processing = Processing(16_000, True, True)
+    model.processing = Processing(16_000, True, True, unsure_below=0.6)
     save(model, tmp_path)
     again = load(tmp_path)
     assert again.vocabulary == model.vocabulary and again.processing == model.processing

@@ -222,8 +222,13 @@ def test_silence_and_an_unsure_model_are_told():
     with torch.no_grad():
         net.lm_head.weight.mul_(1 / 40)
         net.lm_head.bias.zero_()
-    transcript = transcribe(net, long_clip(1))
-    assert transcript.mean_confidence < 0.7 and any("unsure" in note for note in transcript.notes)
+    for unsure_below, told in ((None, True), (0.01, False), (0.0, False)):  # None: not stored, then 0.7
+        net.processing = Processing(unsure_below=unsure_below)
+        for transcript in (transcribe(net, long_clip(1)), transcribe(net, pad([long_clip(1)]))[0]):
+            assert 0.01 < transcript.mean_confidence < 0.7
+            assert any("unsure" in note for note in transcript.notes) is told
+    net.processing = Processing(unsure_below=transcript.mean_confidence + 0.01)
+    assert any("unsure" in note for note in transcribe(net, long_clip(1)).notes)
     with torch.no_grad():
         net.lm_head.weight.zero_()
         net.lm_head.bias[0] = 2  # the blank wins everywhere

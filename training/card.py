@@ -6,49 +6,61 @@ import json
 import sys
 from pathlib import Path
 
-from training.train_digits import AUDIO_PER_STEP
+from training.compose import RATES, SHARES
+from training.sources import COMMIT, DATASET
 
 TEMPLATE = """\
 ---
-license: mit
+license: cc-by-sa-4.0
 language: en
 tags: [speech-recognition, wav2vec2, ctc, teaching]
 ---
 
 # Spoken digits, {variant} norm
 
-A wav2vec 2.0 of {parameters:,} parameters that writes down strings of English digits ("THREE ONE FOUR"). It is
-made for teaching: its geometry is BASE's (at 16 kHz a frame reads 400 samples and the next one starts 320
-later), and it runs in milliseconds. {norm}. Trained from scratch with CTC on letters; there was no pre-
-training.
+A wav2vec 2.0 of {parameters:,} parameters (float16) that writes down strings of English digits ("THREE ONE FOUR"). It
+is made for teaching: its geometry is BASE's (at 16 kHz a frame reads 400 samples and the next one starts 320 later),
+and it runs in milliseconds. {norm}.
 
 ## Data
 
-Synthetic speech only: espeak-ng, {voices:,} voices that said each digit once and {phrases:,} strings spoken in
-one go (a voice is an accent, a timbre, a speed and a pitch; English accents, and other languages' sounds
-reading the digits). Words were put together with pauses, played faster or slower by 0.78 to 1.28, and sent
-through rooms, equalisers, telephone bands, noise and distortion. See `training/voices.py`, `training/speech.py`
-and `training/augment.py`.
+* **People**: {recordings:,} recordings of {people} from the Free Spoken Digit Dataset
+  (https://github.com/{dataset}, commit {data_commit}), licence
+  CC BY-SA 4.0; these weights are under the same licence. {people_share:.0%} of the clips with digits are put together
+  from their words: as recorded, or with pitch, formants and tempo changed.
+* **Synthetic voices**: espeak-ng (1,500 voices: accents, timbres, speeds; English, and other languages' sounds
+  reading the digits) and festival (nine voices made of real people's recordings).
+* **Not digits**, to be written as nothing: other words of these synthesisers, telephone prompts by people in four
+  languages other than English (Debian's asterisk-core-sounds, CC BY-SA 3.0), invented music, hiss, silence.
 
-Trained **without padding**: the clips of a batch are composed to have exactly the same length, pauses filled
-with background noise. The model met neither appended zeros nor a padding mask.
+Words were put together with pauses of up to some seconds, played faster or slower by {rates[0]} to {rates[1]}, and
+sent through rooms, equalisers, telephone bands, noise, gaps and distortion. No recording is part of the project.
+Trained **without padding**: the clips of a batch are composed to have exactly the same length. The model met neither
+appended zeros nor a padding mask.
 
 ## Training
 
     {command}
 
-Seed {seed}, threads: {threads}, {steps} steps of about {seconds_per_step} s of speech in two stages (peak learning
-rates {rates}), AdamW. The steps took {processor_minutes:.1f} minutes of processor time and {wall_minutes:.1f}
-minutes by the clock, on a machine of 2 cores shared with other work. Versions: {versions}.
-The forward pass is computed in bfloat16 where autocast allows it: another kind of processor rounds otherwise
-and gives slightly different weights. In each stage a helping loss, which fades out, tells frames what they hear
-(`training/guide.py`); the end of each stage is CTC alone.
+Seed {seed}, one thread, {steps} steps of about {seconds} s of speech each, AdamW, peak learning rate {rate:g},
+running average of the weights ({averaging:g}). {minutes:.0f} minutes of processor time, {wall_minutes:.0f} by the
+clock, on a machine of 2 cores shared with other work. It went on from the weights of commit {start}, which had heard
+nobody but espeak-ng. {bfloat16}{remark} Versions: {versions}.
 
-## What it hears
+## People it never heard
+
+{judged}Allison is the voice of Debian's English telephone prompts, which no training heard: ten digits, once each,
+measured on this model. Single digits have 0.1 s of silence around; strings of 2 to 6 digits are put together from
+words.
+
+{people_table}
+
+## What else it hears
 
 Words right is 1 - (substitutions + deletions + insertions) / words said; a word is right only if every letter
 is. None of the clips below was used in training. Held-out voices: timbres never trained on. Held-out accents:
-neither accent nor timbre. flite is another synthesiser, with voices built from recordings of people.
+neither accent nor timbre. flite is another synthesiser, with voices built from recordings of people; training used
+none of them.
 
 {clean_table}
 
@@ -56,30 +68,41 @@ Words right, by condition:
 
 {accuracy_table}
 
+## When there are no digits
+
+`transcribe` adds a note when nothing was written or the model is unsure. Unsure: the mean confidence of the letters
+is below {unsure_below:g} (`unsure_below` in `preprocessor_config.json`). That value was chosen on half of the clips;
+the table is of the other half.
+
+{doubt_table}
+
 ## What padding does to it
 
 The strings of both held-out espeak-ng sets with noise at 20 dB, alone and with zeros appended (normalised
-before padding, as Hugging Face's feature extractor does). "real": only the clip's own frames are decoded;
+before padding, as Hugging Face's feature extractor does). "valid": only the clip's own frames are decoded;
 "all": those of the padding too.
 
 {padding_table}
 
 ## What it cannot do
 
-* People: nothing here was measured on recordings of people. Two earlier trials of models like this one, outside
-  this project, got 18 % and 47 % of the words right on such recordings.
-* Anything but the ten digits: other words, "oh" for zero, and music come out as digits or letter salad.
-* Speech outside the conditions above: strong noise, several people at once, very fast or very slow speech,
-  children.
-* The double E of THREE: CTC needs a blank between the two, and THRE is the most frequent error of all. That is why the
-  column "by nearest digit" is so much better than "words right".
-* Another synthesiser's voices, far worse than held-out voices of espeak-ng: what is held out here is still espeak-ng.
+* Every person: it learned from {people_count} men, all recorded at 8 kHz. The table above says what that means for a
+  new one; women's and children's voices it knows from synthesisers only.
+* Anything but the ten digits. "oh" for zero, other words and music are to come out as nothing or with a note, and do
+  not always.
+* Speech outside the conditions above: strong noise, several people at once, very fast or very slow speech.
 """
 
 NORMS = {
     "group": "GroupNorm in the first convolution, convolutions without bias, post-norm Transformer: the layout of BASE",
     "layer": "LayerNorm after each convolution, convolutions with bias, pre-norm Transformer: the layout of LARGE_LV60",
 }
+
+
+KEYS = ("word_accuracy", "word_accuracy_nearest_digit", "exact_strings")  # of a score
+JUDGED = """\
+{names} were judged by leaving them out: the same training without that person, but {steps} steps long,
+measured on that person. """
 
 
 def percent(share: float) -> str:
@@ -93,35 +116,27 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
-def card(metrics: dict) -> str:
-    """The text of the card.
+def score_row(name: str, count: int, score: dict) -> list[str]:
+    return [name, str(count), *(percent(score[key]) for key in KEYS)]
 
-    Parameters
-    ----------
-    metrics : dict
-        What `train_digits` stored: ``training``, ``word_accuracy``, ``strings``, ``conditions``, ``padding``,
-        ``versions``.
-    """
-    run, conditions = metrics["training"], metrics["conditions"]
-    sets = list(conditions)
-    accuracy = table(
-        ["condition", *sets],
-        [[name, *(percent(conditions[s][name]["word_accuracy"]) for s in sets)] for name in conditions[sets[0]]],
-    )
-    clean = table(
-        ["clean speech", "strings", "words right", "by nearest digit", "whole strings right"],
-        [
-            [
-                s,
-                str(metrics["strings"][s]),
-                percent(conditions[s]["clean"]["word_accuracy"]),
-                percent(conditions[s]["clean"]["word_accuracy_nearest_digit"]),
-                percent(conditions[s]["clean"]["exact_strings"]),
-            ]
-            for s in sets
-        ],
-    )
-    padding = table(
+
+def clean_table(metrics: dict) -> str:
+    """Scores of clean speech, a row per set."""
+    head = ["clean speech", "strings", "words right", "by nearest digit", "whole strings right"]
+    rows = metrics["conditions"].items()
+    return table(head, [score_row(name, metrics["strings"][name], scores["clean"]) for name, scores in rows])
+
+
+def condition_table(metrics: dict) -> str:
+    """Words right, a row per condition, a column per set."""
+    sets = list(metrics["conditions"].values())
+    rows = [[name, *(percent(scores[name]["word_accuracy"]) for scores in sets)] for name in sets[0]]
+    return table(["condition", *metrics["conditions"]], rows)
+
+
+def padding_table(metrics: dict) -> str:
+    """What padding does, a row for each that `measure_padding` stored; of the clip alone once."""
+    return table(
         ["padded to", "padding mask", "frames decoded", "words right", "transcript as alone"],
         [
             [
@@ -135,18 +150,61 @@ def card(metrics: dict) -> str:
             if not (row["padded_to"] == 1 and row["frames"] == "all")
         ],
     )
+
+
+def people_table(people: dict, judged: list[str]) -> str:
+    """Scores of people the measured model never heard, and the mean of those left out."""
+    rows = {
+        name: (row["exact"], row["nearest_digit"], *(row["strings"][key] for key in KEYS[:2]))
+        for name, row in people.items()
+    }
+    if judged:
+        left_out = zip(*(rows[name] for name in judged), strict=True)
+        rows["mean of those left out"] = tuple(sum(column) / len(judged) for column in left_out)
+    head = ["never heard", "single digits: exact", "nearest digit", "strings: words right", "by nearest digit"]
+    return table(head, [[name, *map(percent, row)] for name, row in rows.items()])
+
+
+def card(metrics: dict) -> str:
+    """The text of the card.
+
+    Parameters
+    ----------
+    metrics : dict
+        What `train_digits` stored: ``training``, ``people``, ``strings``, ``conditions``, ``doubt``, ``padding``,
+        ``versions``.
+    """
+    run, doubt = metrics["training"], metrics["doubt"]
+    everybody, judged = run["runs"]["everybody"], [name for name in metrics["people"] if name in run["people"]]
+    doubt_rows = [[name, percent(row["noted"]), str(row["clips"])] for name, row in doubt["sets"].items()]
+    doubt_rows += [
+        [f"single digits, {name}", percent(row["noted"]), str(row["clips"])] for name, row in metrics["people"].items()
+    ]
     return TEMPLATE.format(
-        **run,
+        **{key: run[key] for key in ("variant", "parameters", "command", "seed", "start")},
+        **{key: run["recipe"][key] for key in ("rate", "averaging")},
         norm=NORMS[run["variant"]],
-        steps=" + ".join(str(stage["steps"]) for stage in run["stages"]),
-        rates=" and ".join(f"{stage['peak_rate']:g}" for stage in run["stages"]),
-        wall_minutes=sum(stage["wall_seconds"] for stage in run["stages"]) / 60,
-        processor_minutes=sum(stage["cpu_seconds"] for stage in run["stages"]) / 60,
-        seconds_per_step=AUDIO_PER_STEP // 16_000,
+        recordings=sum(run["people"].values()),
+        people=", ".join(run["people"]),
+        people_count=len(run["people"]),
+        people_share=SHARES["people"],
+        rates=RATES,
+        dataset=DATASET,
+        data_commit=COMMIT,
+        steps=everybody["steps"],
+        seconds=run["seconds_per_step"],
+        minutes=everybody["cpu_seconds"] / 60,
+        wall_minutes=everybody["wall_seconds"] / 60,
+        bfloat16="The forward pass was computed in bfloat16." if run["bfloat16"] else "All arithmetic was float32.",
+        remark=run.get("remark", ""),
         versions=", ".join(f"{name} {version}" for name, version in metrics["versions"].items()),
-        clean_table=clean,
-        accuracy_table=accuracy,
-        padding_table=padding,
+        judged=JUDGED.format(names=", ".join(judged), steps=run["runs"][judged[0]]["steps"]) if judged else "",
+        people_table=people_table(metrics["people"], judged),
+        clean_table=clean_table(metrics),
+        accuracy_table=condition_table(metrics),
+        unsure_below=doubt["unsure_below"],
+        doubt_table=table(["clips of", "with a note", "clips"], doubt_rows),
+        padding_table=padding_table(metrics),
     )
 
 

@@ -8,22 +8,18 @@ The clips were chosen before anybody knew what the models make of them. No train
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import soundfile
 import torch
 
-from training.measure import hear, through
-from training.speech import SAMPLE_RATE, speak, tidy, transcript
-from training.train_digits import ROOT
-from training.vocabulary import greedy
+from training.compose import transcript
+from training.measure import hear, normalised, through
+from training.sources import ROOT, SAMPLE_RATE, speak, speak_flite
 from training.voices import Voice
 from w2vlearn.audio import read_audio
-from w2vlearn.batch import pad
 from w2vlearn.checkpoints import load
 
 FOLDER = ROOT / "w2vlearn" / "data" / "digits_clips"
@@ -38,6 +34,15 @@ class Example:
     voice: Voice | None
     condition: str
 
+    def clip(self) -> np.ndarray:
+        """Speech with a quarter of a second of pause around it, float32 (L,), 16 kHz, peak 0.5."""
+        if self.voice is None:
+            spoken = speak_flite(transcript(self.digits).lower(), "slt")
+        else:
+            spoken = speak(" ".join(self.voice.spelling(d) for d in self.digits), self.voice)
+        wave = through(spoken, self.condition, np.random.default_rng(9001)).numpy()
+        return 0.5 * wave / np.abs(wave).max()
+
 
 EXAMPLES = {
     "scotland": Example((3, 3), Voice("en-gb-scotland", "f5", 150, 60), "clean"),
@@ -48,36 +53,24 @@ EXAMPLES = {
 }
 
 
-def make_clip(example: Example) -> np.ndarray:
-    """Speech with a quarter of a second of pause around it, float32 (L,), 16 kHz, peak 0.5."""
-    if example.voice is None:
-        command = ["flite", "-voice", "slt", "-t", transcript(example.digits).lower(), "-o", "/dev/stdout"]
-        spoken = tidy(subprocess.run(command, capture_output=True, check=True).stdout, "flite as slt")
-    else:
-        spoken = speak(" ".join(example.voice.spelling(d) for d in example.digits), example.voice)
-    wave = through(spoken, example.condition, np.random.default_rng(9001)).numpy()
-    return 0.5 * wave / np.abs(wave).max()
-
-
-@torch.no_grad()
 def heard_in(clip: torch.Tensor) -> dict[str, dict[str, str]]:
     """Transcripts of one clip (L,) by both stored models, alone and padded with zeros to twice its length.
 
     Returns
     -------
     dict
-        model -> ``alone``, ``padded`` (no mask) and ``padded, mask``; of padded clips the real frames only.
+        model -> ``alone``, ``padded`` (no mask) and ``padded, mask``; of padded clips the valid frames only.
     """
-    waves = pad([clip], normalize=True).waveforms[0]
-    found = {}
+    waves = normalised(clip.numpy())
+    transcripts = {}
     for name in MODELS:
         model = load(ROOT / "w2vlearn" / "data" / name)
-        found[name] = {
-            "alone": greedy(model(waves[None]).logits[0]),
+        transcripts[name] = {
+            "alone": hear(model, waves)[0],
             "padded": hear(model, waves, padded_to=2.0)[0],
             "padded, mask": hear(model, waves, padded_to=2.0, mask=True)[0],
         }
-    return found
+    return transcripts
 
 
 def main(arguments: list[str]) -> None:
@@ -87,7 +80,7 @@ def main(arguments: list[str]) -> None:
     for name, example in EXAMPLES.items():
         file = FOLDER / f"{name}.flac"
         if "--listen-again" not in arguments:
-            soundfile.write(file, make_clip(example), SAMPLE_RATE, subtype="PCM_16")
+            soundfile.write(file, example.clip(), SAMPLE_RATE, subtype="PCM_16")
         clip = read_audio(file)
         voice = example.voice
         rows[name] = {
@@ -97,12 +90,7 @@ def main(arguments: list[str]) -> None:
             "samples": len(clip),
             "heard": heard_in(clip),
         }
-    write(FOLDER / "digits.json", rows)
-
-
-def write(path: Path, content: dict) -> None:
-    """Write JSON with a newline at the end."""
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    (FOLDER / "digits.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,88 +1,87 @@
 """Train one of the two small digit models in ``w2vlearn/data``, measure it, and write its card. One command:
 
-    python -m training.train_digits --variant group
-    python -m training.train_digits --variant layer
+    python -m training.train_digits --variant layer --people FOLDER
 
-Needs espeak-ng (``apt-get install espeak-ng``); flite is optional and only used to measure.
+It goes on from weights that heard nobody but espeak-ng, which it reads from this repository's history (``git show`` of
+commit `START`, so it needs a clone with history): without one person after the other, to measure what is heard of
+somebody new, and with everybody. Stopped runs go on where they were. What must be installed, it says.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
+import dataclasses
 import hashlib
 import json
 import math
+import os
 import platform
 import re
 import shutil
 import subprocess
 import time
-from contextlib import nullcontext
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import soxr
 import torch
-from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from tqdm import tqdm
 
 from training.augment import augment
-from training.guide import GuideHead, guide_loss, letter_targets, piece_targets, widen
+from training.card import write_card
+from training.compose import Clip, compose
 from training.layout import fast_layout
-from training.speech import Bank, Clip, compose, record_bank, transcript
-from training.vocabulary import BLANK, TOKENS, encode, write_processor
-from w2vlearn.config import Wav2Vec2Config
+from training.measure import judge, measure, measure_doubt, prompts_speaker
+from training.sources import ROOT, SAMPLE_RATE, Bank, check_programs, fetch_people, read_people, record_bank
+from w2vlearn.checkpoints import load, save
 from w2vlearn.model import Wav2Vec2ForCTC
 
-ROOT = Path(__file__).resolve().parents[1]
-RECIPE = {  # two stages, each with a warm-up and a cosine of its own; guide and layout: see `train`
-    "group": (
-        {"steps": 2800, "peak_rate": 8e-4, "guide": "thirds", "fast": False},
-        {"steps": 1700, "peak_rate": 5e-4, "guide": "letters", "fast": False},
-    ),
-    "layer": (
-        {"steps": 1800, "peak_rate": 1.2e-3, "guide": "thirds", "fast": False},
-        {"steps": 1700, "peak_rate": 8e-4, "guide": "letters", "fast": True},
-    ),
-}
-AUDIO_PER_STEP = 32 * 16_000  # samples in a batch, whatever the length of its clips
-CLIP_SAMPLES = (16_000, 51_200)  # 1 to 3.2 s
+START = "88dd5b3"  # the commit whose training/ made the weights to start from, on synthetic speech alone
+CLIP_SAMPLES = (8_000, 11_000, 16_000, 24_000, 40_000, 72_000)  # 0.5 to 4.5 s; each batch has one of these lengths
+AUDIO_PER_STEP = 16 * 16_000  # samples in a batch, whatever the length of its clips
 
 
-def digit_config(variant: str) -> Wav2Vec2Config:
-    """About a million parameters with BASE's geometry (400 samples, hop 320).
+@dataclass(frozen=True)
+class Recipe:
+    """Optimizer steps with everybody, and with one person left out; highest learning rate; averaging of the weights."""
 
-    Parameters
-    ----------
-    variant : {"group", "layer"}
-        "group": GroupNorm, convolutions without bias, post-norm Transformer, as BASE.
-        "layer": LayerNorm, convolutions with bias, pre-norm Transformer, as LARGE_LV60.
+    steps: int
+    judged_steps: int
+    rate: float
+    averaging: float = 0.998
+
+
+RECIPES = {"group": Recipe(2600, 600, 8e-4), "layer": Recipe(2600, 1000, 9e-4)}
+
+
+def has_bfloat16() -> bool:
+    """Whether this processor computes in bfloat16 itself (x86 or ARM); where it is imitated, float32 is quicker."""
+    processor = torch.cpu.get_capabilities()
+    return any(processor.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def starting_model(variant: str, cache: Path) -> Wav2Vec2ForCTC:
+    """The model of commit `START`, read from this repository's history.
+
+    Raises
+    ------
+    RuntimeError
+        If there is no history here.
     """
-    layer = variant == "layer"
-    return Wav2Vec2Config(
-        conv_dim=(64,) * 7,
-        feat_extract_norm=variant,
-        conv_bias=layer,
-        do_stable_layer_norm=layer,
-        hidden_size=128,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        intermediate_size=512,
-        num_conv_pos_embeddings=64,
-        num_conv_pos_embedding_groups=16,
-        vocab_size=len(TOKENS),
-        pad_token_id=BLANK,
-        hidden_dropout=0.0,
-        activation_dropout=0.0,
-        attention_dropout=0.0,
-        final_dropout=0.0,
-        layerdrop=0.0,
-        apply_spec_augment=False,
-        mask_time_prob=0.0,
-        ctc_loss_reduction="mean",
-        ctc_zero_infinity=True,
-    )
+    folder = cache / f"start-{variant}"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("config.json", "preprocessor_config.json", "tokenizer_config.json", "vocab.json", "model.safetensors"):
+        path = f"{START}:w2vlearn/data/digits_{variant}/{name}"
+        run = subprocess.run(["git", "show", path], cwd=ROOT, capture_output=True)
+        if run.returncode:
+            raise RuntimeError(
+                f"training starts from {path}; it needs a clone with history, not an archive of the code"
+            )
+        (folder / name).write_bytes(run.stdout)
+    return load(folder)
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
@@ -94,200 +93,181 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
     return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
-def draw_batch(
-    bank: Bank, rng: np.random.Generator, step: int, steps: int, audio: int = AUDIO_PER_STEP
-) -> tuple[torch.Tensor, list[Clip]]:
+def draw_batch(bank: Bank, rng: np.random.Generator, audio: int = AUDIO_PER_STEP) -> tuple[torch.Tensor, list[Clip]]:
     """One batch of clips of one length: no padding, no mask.
 
     Returns
     -------
     waves : torch.Tensor
-        float32 (B, L), normalised; L is drawn for each batch, short ones only in the first tenth of the run.
-        B = audio // L.
+        float32 (B, L), normalised; B = audio // L.
     clips : list of Clip
         What each of them says, and where.
     """
-    longest = CLIP_SAMPLES[0] if step < steps // 10 else CLIP_SAMPLES[1]
-    length = int(rng.integers(CLIP_SAMPLES[0] * 3 // 4, longest + 1))
-    composed = [compose(bank, length, rng) for _ in range(max(1, audio // length))]
-    return augment(np.stack([clip.samples for clip in composed]), rng), composed
+    length = int(rng.choice(CLIP_SAMPLES))
+    clips = [compose(bank, length, rng) for _ in range(max(1, audio // length))]
+    return augment(np.stack([clip.samples for clip in clips]), rng), clips
 
 
-def letter_loss(logits: torch.Tensor, clips: list[Clip]) -> torch.Tensor:
-    """CTC loss per label, averaged over the clips. Every clip has all T frames: nothing is padded."""
-    labels = [encode(transcript(clip.digits)) for clip in clips]
-    return F.ctc_loss(
+def letter_loss(logits: torch.Tensor, labels: list[list[int]], blank: int) -> torch.Tensor:
+    """CTC loss of logits (B, T, V), summed over the clips and divided by the labels of all of them.
+
+    A clip without labels counts with the sum over its frames, like any other: a mean per clip would let silence push
+    the blank into every word. No clip is padded: each has all T frames.
+    """
+    total = F.ctc_loss(
         logits.float().log_softmax(-1).transpose(0, 1),  # (B, T, V) -> (T, B, V)
-        torch.tensor([i for row in labels for i in row]),
+        torch.tensor([i for row in labels for i in row], dtype=torch.int64),
         torch.full((logits.shape[0],), logits.shape[1]),
         torch.tensor([len(row) for row in labels]),
-        blank=BLANK,
+        blank=blank,
+        reduction="sum",
         zero_infinity=True,
     )
+    return total / max(1, sum(map(len, labels)))
 
 
 def train(
     model: Wav2Vec2ForCTC,
     bank: Bank,
     steps: int,
-    peak_rate: float,
+    rate: float,
+    averaging: float,
     seed: int,
+    file: Path,
     audio: int = AUDIO_PER_STEP,
-    guide: str = "thirds",
-    fast: bool = False,
-) -> list[float]:
-    """Train ``model`` in place for one stage and return the CTC loss of every step.
-
-    CTC alone spends many steps on finding out that there are words, and that THREE has two E. So the script, which
-    knows where it put each word, helps with a second loss, whose weight falls from 1 to 0 over 60 % of the stage.
-    ``guide="thirds"`` (for a new model): a second head (`GuideHead`), thrown away afterwards, says for each frame which
-    third of which digit is spoken. ``guide="letters"``: the model's own head is told the word's letters, evenly spread.
-    ``fast``: `fast_layout`, the same sums in another order.
-
-    The arithmetic of the forward pass is bfloat16 where torch's autocast allows it (1.5 times as fast where the
-    processor has it); weights and optimizer stay float32.
-    """
-    rng = np.random.default_rng(seed)
-    head = None
-    if guide == "thirds":
-        widen(model)
-        head = GuideHead(model.config.hidden_size)
-    parameters = [*model.parameters(), *(head.parameters() if head else ())]
-    decayed = [p for p in parameters if p.ndim > 1]
-    others = [p for p in parameters if p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=peak_rate, betas=(0.9, 0.98))
-    model.train()
-    losses = []
-    layout = fast_layout(model) if fast else nullcontext()
-    with layout, tqdm(total=steps, desc="training", unit="step", mininterval=2) as bar:
-        for step in range(steps):
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, steps, peak_rate)
-            waves, clips = draw_batch(bank, rng, step, steps, audio)
-            help_weight = max(0.0, 1 - step / (0.6 * steps))
-            with torch.autocast("cpu", torch.bfloat16):
-                output = model(waves)
-            letters = letter_loss(output.logits, clips)
-            loss = letters
-            if help_weight:
-                frames = output.logits.shape[1]
-                if head:
-                    targets = torch.stack([piece_targets(clip, frames) for clip in clips])
-                    loss = loss + help_weight * head(output.last_hidden_state, targets)
-                else:
-                    targets = torch.stack([letter_targets(clip, frames) for clip in clips])
-                    loss = loss + help_weight * guide_loss(output.logits, targets)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimizer.step()
-            losses.append(float(letters.detach()))
-            bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}", refresh=False)
-            bar.update()
-    model.eval()
-    return losses
-
-
-def save(model: Wav2Vec2ForCTC, folder: Path) -> None:
-    """Write weights (float32 safetensors), config and processor files as a Hugging Face folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    values = {"architectures": ["Wav2Vec2ForCTC"], **model.config.to_dict(), "bos_token_id": 1, "eos_token_id": 2}
-    (folder / "config.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    write_processor(folder, padding_mask=model.config.feat_extract_norm == "layer")
-
-
-def run_stage(model: Wav2Vec2ForCTC, bank: Bank, stage: dict, seed: int, decides: list, cache: Path) -> dict:
-    """Train ``model`` for one stage, or take its result from ``cache`` if an earlier run left it there.
+    keep_every: int = 200,
+) -> dict:
+    """Train ``model`` in place; it ends with the running average of its weights.
 
     Parameters
     ----------
-    decides : list
-        Everything that decides the result: it becomes the name of the cached file.
+    file : Path
+        Where the run is kept every ``keep_every`` steps and at its end, to go on from after a stop.
 
     Returns
     -------
     dict
-        The stage with its CTC loss at the end, and minutes by the clock and of processor time.
+        ``steps``, ``loss`` (CTC, mean of the last 100 steps), ``wall_seconds``, ``cpu_seconds``.
     """
-    file = cache / f"stage-{hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:16]}.safetensors"
+    vocabulary = model.vocabulary
+    rng = np.random.default_rng(seed)
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}], betas=(0.9, 0.98)
+    )
+    average = copy.deepcopy(model.state_dict())
+    first, losses, wall, cpu = 0, [], 0.0, 0.0
     if file.exists():
-        model.load_state_dict(load_file(file))
-        return json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
-    wall, cpu = time.time(), time.process_time()
-    losses = train(model, bank, seed=seed, **stage)
-    done = {
-        **stage,
-        "loss_last_100_steps": float(np.mean(losses[-100:])),
-        "wall_seconds": time.time() - wall,
-        "cpu_seconds": time.process_time() - cpu,
-    }
-    cache.mkdir(parents=True, exist_ok=True)
-    file.with_suffix(".json").write_text(json.dumps(done, indent=2) + "\n", encoding="utf-8")
-    save_file({name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}, file)
-    return done
+        stored = torch.load(file, weights_only=False)
+        first, losses, wall, cpu = stored["step"], stored["losses"], stored["wall"], stored["cpu"]
+        model.load_state_dict(stored["model"])
+        optimizer.load_state_dict(stored["optimizer"])
+        average, rng.bit_generator.state = stored["average"], stored["rng"]
+    wall, cpu = time.time() - wall, time.process_time() - cpu
+    model.train()
+    with fast_layout(model), tqdm(total=steps, initial=first, desc=file.stem, unit="step", mininterval=5) as bar:
+        for step in range(first, steps):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(step, steps, rate)
+            waves, clips = draw_batch(bank, rng, audio)
+            with torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16()):
+                logits = model(waves).logits
+            loss = letter_loss(logits, [vocabulary.ids(clip.text) for clip in clips], vocabulary.blank_id)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            keep = min(averaging, (1 + step) / (10 + step))
+            for name, value in model.state_dict().items():
+                average[name].lerp_(value, 1 - keep)
+            losses.append(float(loss.detach()))
+            bar.set_postfix(loss=f"{np.mean(losses[-100:]):.3f}", refresh=False)
+            bar.update()
+            if (step + 1) % keep_every == 0 or step + 1 == steps:
+                state = {"step": step + 1, "losses": losses, "wall": time.time() - wall, "rng": rng.bit_generator.state}
+                state |= {"cpu": time.process_time() - cpu, "model": model.state_dict(), "average": average}
+                file.parent.mkdir(parents=True, exist_ok=True)
+                torch.save({**state, "optimizer": optimizer.state_dict()}, file.with_suffix(".new"))
+                os.replace(file.with_suffix(".new"), file)  # never half a file under the real name
+    model.load_state_dict(average)
+    model.eval()
+    times = {"wall_seconds": time.time() - wall, "cpu_seconds": time.process_time() - cpu}
+    return {"steps": steps, "loss": float(np.mean(losses[-100:])), **times}
+
+
+def run_file(folder: Path, variant: str, without: str | None, decides: tuple) -> Path:
+    """Where a run is kept: the name holds a hash of all that decides its result."""
+    return (
+        folder / f"{variant}-without-{without or 'nobody'}-{hashlib.sha256(repr(decides).encode()).hexdigest()[:8]}.pt"
+    )
 
 
 def versions() -> dict[str, str]:
-    """Versions of what decides the numbers: Python, torch, numpy, soxr, espeak-ng and, where it is installed, flite."""
-    found = {"Python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}
-    found["soxr"] = soxr.__version__
-    for program in ("espeak-ng", "flite"):
+    """Versions of what decides the numbers."""
+    numbers = {"Python": platform.python_version()}
+    numbers |= {name: version(name) for name in ("torch", "numpy", "soxr", "praat-parselmouth")}
+    for program in ("espeak-ng", "flite", "festival"):
         if shutil.which(program):
-            said = subprocess.run([program, "--version"], capture_output=True, text=True).stdout
-            found[program] = re.search(r"\d+\.\d[\w.]*", said)[0]
-    return found
+            answer = subprocess.run([program, "--version"], capture_output=True, text=True).stdout
+            numbers[program] = re.search(r"\d+\.\d[\w.]*", answer)[0]
+    return numbers
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Command line: record the voices, train, save, measure, write the card."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--variant", choices=sorted(RECIPE), required=True)
+    parser.add_argument("--variant", choices=sorted(RECIPES), required=True)
+    parser.add_argument("--people", type=Path, help="folder of recordings (default: fetched from the public data set)")
     parser.add_argument("--out", type=Path, help="folder to write (default: w2vlearn/data/digits_VARIANT)")
-    parser.add_argument("--cache", type=Path, default=ROOT / "build" / "digits", help="where recorded voices are kept")
-    parser.add_argument("--steps", type=int, help="optimizer steps of each stage (default: the recipe's)")
-    parser.add_argument("--voices", type=int, default=1500, help="voices that say each digit once")
-    parser.add_argument("--phrases", type=int, default=3000, help="digit strings spoken in one go")
+    parser.add_argument("--cache", type=Path, default=ROOT / "build" / "digits", help="where speech and runs are kept")
+    parser.add_argument("--steps", type=int, help="optimizer steps of every run (default: the recipe's)")
+    parser.add_argument("--judge", nargs="*", metavar="NAME", help="people to leave out, one at a time (default: each)")
     parser.add_argument("--seed", type=int, default=2026)
-    parser.add_argument("--threads", type=int, default=1, help="another number rounds differently")
     options = parser.parse_args(arguments)
 
-    torch.set_num_threads(options.threads)
+    check_programs()
+    torch.set_num_threads(1)  # another number rounds differently
     torch.manual_seed(options.seed)
-    recipe = [{**stage, **({"steps": options.steps} if options.steps else {})} for stage in RECIPE[options.variant]]
+    people = options.people or fetch_people(options.cache)
+    recorded, recipe = read_people(people), RECIPES[options.variant]
+    judged, runs = {}, {}
+    for without in [*(sorted(recorded) if options.judge is None else options.judge), None]:
+        steps = options.steps or (recipe.judged_steps if without else recipe.steps)
+        decides = (START, steps, recipe.rate, recipe.averaging, options.seed, sorted(recorded))
+        file = run_file(options.cache / "runs", options.variant, without, decides)
+        model = starting_model(options.variant, options.cache)
+        bank = record_bank(recorded, without, options.seed, options.cache)
+        runs[without or "everybody"] = train(model, bank, steps, recipe.rate, recipe.averaging, options.seed, file)
+        if without:
+            scores = file.with_suffix(".json")
+            if not scores.exists():
+                unsure_below = measure_doubt(model, options.cache)["unsure_below"]
+                scores.write_text(json.dumps(judge(model, recorded[without], unsure_below)))
+            judged[without] = json.loads(scores.read_text())
     folder = options.out or ROOT / "w2vlearn" / "data" / f"digits_{options.variant}"
-
-    began = time.time()
-    bank = record_bank(options.voices, options.phrases, options.seed, options.cache)
-    recorded = time.time()
-    model = Wav2Vec2ForCTC(digit_config(options.variant))
-    stages = []
-    for index, stage in enumerate(recipe, 1):
-        decides = [options.variant, recipe[:index], options.seed, options.voices, options.phrases, options.threads]
-        stages.append(run_stage(model, bank, stage, options.seed + index, decides, options.cache))
-    run = {
+    save(model, folder, dtype=torch.float16)
+    training = {
         "variant": options.variant,
         "command": f"python -m training.train_digits --variant {options.variant}"
-        + (f" --steps {options.steps}" if options.steps else ""),
+        + ("" if options.judge is None else " ".join([" --judge", *options.judge])),
         "seed": options.seed,
-        "voices": options.voices,
-        "phrases": options.phrases,
-        "threads": options.threads,
-        "stages": stages,
+        "start": START,
+        "recipe": dataclasses.asdict(recipe),
+        "seconds_per_step": AUDIO_PER_STEP // SAMPLE_RATE,
+        "bfloat16": has_bfloat16(),
+        "people": {name: sum(map(len, takes)) for name, takes in recorded.items()},
+        "runs": runs,
         "parameters": sum(p.numel() for p in model.parameters()),
-        "recording_wall_seconds": recorded - began,
     }
-    save(model, folder)
-
-    from training.card import write_card
-    from training.measure import measure
-
-    metrics = {"training": run, **measure(model, options.cache), "versions": versions()}
+    stored = load(folder)  # measured as it is stored, rounded to float16
+    metrics = {"training": training, "people": judged, **measure(stored, options.cache), "versions": versions()}
+    unsure_below = metrics["doubt"]["unsure_below"]
+    judged["Allison"] = judge(stored, prompts_speaker(), unsure_below)
+    model.processing = dataclasses.replace(model.processing, unsure_below=unsure_below)
+    save(model, folder, dtype=torch.float16)
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     write_card(folder, metrics)
-    print(f"wrote {folder}: {metrics['word_accuracy']}")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,9 @@ A *voice* is an accent, a variant (the timbre), a speed and a pitch. Three kinds
   (``"siero"`` read by the German voice);
 * another language's voice speaking the English sounds (espeak-ng does so by itself for scripts other than Latin).
 
+Festival's voices are diphones and models of real people's recordings. Its kal and slt are left out: flite, which
+measures "another synthesiser", has the same two people.
+
 Held out means: neither the accent (``HELD_OUT_ACCENTS``) nor the timbre (``HELD_OUT_VARIANTS``) occurs in training.
 """
 
@@ -45,6 +48,31 @@ RESPELLED = {
 ENGLISH_ELSEWHERE = ("ko", "ar", "bn", "ta")
 
 HELD_OUT_ACCENTS = ("en-gb-scotland", "en-029", "it", "sv")
+
+FESTIVAL = {  # voice -> zero ... nine as this voice must be told
+    "ked_diphone": "zero one two three four five six seven eight nine",
+    "upc_ca_ona_hts": "zirou uan tu zri for faiv siks seven eit nain",
+    "czech_dita": "zirou uan tu sri for fajv siks sevn ejt najn",
+    "czech_krb": "zirou uan tu tri for fajv siks sevn ejt najn",
+    "czech_machac": "zirou uan tu sri for fajv siks seven ejt najn",
+    "czech_ph": "zirou van tu tri for fajv siks sevn ejt najn",
+    "hy_fi_mv_diphone": "siirou uan tuu srii foor faiv siks seven eit nain",
+    "suo_fi_lj_diphone": "tsirou uan tuu trii foo faiv siks seven eit nain",
+    "msu_ru_nsh_clunits": "зироу уан ту сри фор файв сикс севен эйт найн",
+}
+
+# Neither list has a digit, nor a word that sounds like one (won, to, for, ate).
+_OTHER_WORDS = """hello yes no please thank-you good morning evening house table water music window garden yellow
+purple orange computer language school teacher student paper pencil mountain river summer winter people family mother
+father apple banana coffee sugar butter bread cheese kitchen bottle doctor police station railway airport ticket market
+    stop go left right open close start again monday tuesday friday january april august alpha bravo charlie delta
+    echo hotel india juliet kilo lima oscar papa romeo sierra tango whiskey zulu ten eleven twenty hundred thousand
+    million plus minus cat dog horse bird fish monkey rabbit the quick brown and because maybe never always"""
+OTHER_WORDS = tuple(_OTHER_WORDS.split())
+_HELD_OUT_WORDS = """question padding frame transformer because-of paris london weather tomorrow yesterday holiday
+birthday chocolate potato elephant tiger umbrella guitar piano bicycle bridge castle letter picture number telephone
+black white green silver happy later okay sorry welcome wonderful december wednesday"""
+HELD_OUT_WORDS = tuple(_HELD_OUT_WORDS.split())
 
 _HELD_OUT = "f5 m8 Denis Alicia shelby zac linda Hugo anika grandpa steph3 rob klatt6 victor"
 _IN_TRAINING = """

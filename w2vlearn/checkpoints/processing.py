@@ -24,6 +24,9 @@ class Processing:
         Hand the sample mask to the model. False for group norm checkpoints, which were trained without one.
     stored : bool
         False where the checkpoint stores nothing and the rule for its norm was taken.
+    unsure_below : float, optional
+        A transcript whose mean confidence is lower gets the note "the model is unsure". ``training/`` measures it for
+        the models it trains; Hugging Face has no such field. None: `transcribe` takes its own value.
 
     Notes
     -----
@@ -35,6 +38,7 @@ class Processing:
     do_normalize: bool = True
     return_attention_mask: bool = False
     stored: bool = True
+    unsure_below: float | None = None
 
     @classmethod
     def for_config(cls, config) -> Processing:
@@ -67,7 +71,15 @@ class Processing:
         rate = values.get("sampling_rate", cls.sampling_rate)
         if isinstance(rate, bool) or not isinstance(rate, int) or rate < 1:
             raise CheckpointError(f"{path}: sampling_rate must be samples per second, found {rate!r}")
-        return cls(rate, bool(values.get("do_normalize", True)), bool(values.get("return_attention_mask", False)))
+        unsure_below = values.get("unsure_below")
+        if unsure_below is not None and (type(unsure_below) not in (int, float) or not 0 <= unsure_below <= 1):
+            raise CheckpointError(f"{path}: unsure_below must be a mean confidence, 0 to 1, found {unsure_below!r}")
+        return cls(
+            rate,
+            bool(values.get("do_normalize", True)),
+            bool(values.get("return_attention_mask", False)),
+            unsure_below=unsure_below,
+        )
 
     def to_dict(self) -> dict:
         """What ``preprocessor_config.json`` holds."""
@@ -79,4 +91,5 @@ class Processing:
             "sampling_rate": self.sampling_rate,
             "do_normalize": self.do_normalize,
             "return_attention_mask": self.return_attention_mask,
+            **({} if self.unsure_below is None else {"unsure_below": self.unsure_below}),
         }

@@ -23,7 +23,7 @@ __all__ = ["transcribe"]
 
 LONGEST_S = 30.0  # up to here one pass; BASE's first convolution alone fills 400 bytes per sample and copy
 QUIET = 1e-3  # loudest sample, of 1: below this a recording is silence
-UNSURE = 0.7  # built-in models: 0.71 to 0.92 on digits they never heard, 0.59 to 0.80 on other speech; no sharp line
+UNSURE_BELOW = 0.7  # where none is stored; built-in: 0.71 to 0.92 on digits never heard, 0.59 to 0.80 on other speech
 
 
 def transcribe(
@@ -127,7 +127,8 @@ def _one(model, clip, vocabulary, processing, chunk_s, context_s, progress) -> T
     notes = list(getattr(blocks, "notes", []))
     if len(ids) > 1:
         notes.append(_chunk_note(model, len(ids), chunk_s, context_s))
-    return _transcript(torch.cat(ids), torch.cat(confidence), torch.cat(envelope), length, vocabulary, geometry, notes)
+    frames = torch.cat(ids), torch.cat(confidence), torch.cat(envelope)
+    return _transcript(*frames, length, vocabulary, geometry, notes, processing.unsure_below)
 
 
 def _batch(model, batch: Batch, vocabulary, processing, mask: bool) -> list[Transcript]:
@@ -148,12 +149,21 @@ def _batch(model, batch: Batch, vocabulary, processing, mask: bool) -> list[Tran
         frames = geometry.frame_count(len(clip))  # the clip's own, not the longest one's
         envelope = _envelope(clip, frames, geometry.hop)
         ids, confidence = best.indices[row, :frames].cpu(), best.values[row, :frames].cpu()
-        transcripts.append(_transcript(ids, confidence, envelope, len(clip), vocabulary, geometry, []))
+        transcripts.append(
+            _transcript(ids, confidence, envelope, len(clip), vocabulary, geometry, [], processing.unsure_below)
+        )
     return transcripts
 
 
 def _transcript(
-    ids: Tensor, confidence: Tensor, envelope: Tensor, samples: int, vocabulary, geometry, notes: list[str]
+    ids: Tensor,
+    confidence: Tensor,
+    envelope: Tensor,
+    samples: int,
+    vocabulary: Vocabulary,
+    geometry: FrameGeometry,
+    notes: list[str],
+    unsure_below: float | None,
 ) -> Transcript:
     """Decode the best tokens of valid frames; all tensors as long as those. Shapes: (T,), (T,), (T, 4, 2)."""
     decoded = ctc_decode(ids, vocabulary, geometry, confidence)
@@ -173,7 +183,7 @@ def _transcript(
         notes.append(f"the clip is silent: its loudest sample is {loudest:.5f} of 1")
     if not decoded.words:
         notes.append(f"no words: in all {len(tokens)} frames the best token is the blank or a separator")
-    elif transcript.mean_confidence < UNSURE:
+    elif transcript.mean_confidence < (UNSURE_BELOW if unsure_below is None else unsure_below):
         notes.append(
             f"the model is unsure (mean confidence {transcript.mean_confidence:.2f}): perhaps this is no speech, "
             "or speech unlike what it was trained on"
