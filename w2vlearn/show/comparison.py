@@ -76,9 +76,7 @@ def _shape(value: Any) -> str:
 
 def leak_document(report: Any, fold: bool = True) -> Document:
     """A `LeakReport`; ``fold`` keeps to the stages, the numbered layers and the way in."""
-    caption = (
-        "relative difference at valid positions, worst clip: 0 = untouched but for float error, ! = padding got in"
-    )
+    legend = "relative difference at valid positions, worst clip: 0 = untouched but for float error, ! = padding got in"
     entries = {run.entry for run in report.runs}
     rows = []
     for layer in report.runs[-1].layers:
@@ -91,7 +89,8 @@ def leak_document(report: Any, fold: bool = True) -> Document:
         "each alone against all in one batch"
     )
     ends = [_leak_sentence(run) for run in report.runs] + ([report.note] if report.note else [])
-    return Document([heading, caption, "", Table(headers, rows, caption, "l" * len(headers)), "", *ends])
+    title = f"Padding leak of {report.model_name}, layer by layer"
+    return Document([heading, legend, "", Table(headers, rows, title, "l" * len(headers)), "", *ends])
 
 
 def _is_landmark(layer: Any) -> bool:
