@@ -133,3 +133,30 @@ def test_the_model_is_left_as_it_was():
 def test_nothing_to_see_is_said(lengths, words):
     with pytest.raises(ValueError, match=words):
         padding_leak(models(TINY)["ours"], clips(*lengths))
+
+
+class AttentionFirst(nn.Module):
+    """Each sample by itself, until an attention looks at all of them."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.attention, self.head = (
+            nn.Linear(1, 8),
+            nn.MultiheadAttention(8, 2, batch_first=True),
+            nn.Linear(8, 2),
+        )
+
+    def forward(self, waveforms, attention_mask=None):
+        x = self.embed(waveforms[:, :, None])  # (B, L) -> (B, L, 8)
+        padding = None if attention_mask is None else ~attention_mask
+        return self.head(self.attention(x, x, x, key_padding_mask=padding, need_weights=False)[0])
+
+
+def test_the_way_in_is_the_attention_not_what_holds_it():
+    torch.manual_seed(0)
+    report = padding_leak(AttentionFirst().eval(), clips(600, 400))
+    assert report.without_mask.entry == "attention" and "attends to padded frames: it got no mask" in leak_reason(
+        report.without_mask
+    )
+    assert report.without_mask["embed"].relative <= report.without_mask.tolerance
+    assert report.with_mask.entry is None

@@ -121,6 +121,17 @@ def test_a_model_whose_mask_arithmetic_is_off_is_told(short, wrong):
     assert found["sample lengths -> attention mask"].valid == FRAMES
 
 
+@pytest.mark.parametrize("wrong", [1, -1])
+def test_the_table_warns_of_an_attention_mask_that_is_off(short, wrong):
+    with torch.no_grad():
+        found = trace(TorchaudioLike(wrong).eval(), short)
+    assert found["layers.0"].mask.kind == "attention"
+    flat = " ".join(str(found).split())
+    assert f"⚠ marks {', '.join(map(str, found['layers.0'].mask.valid))}" in flat
+    right = trace(TorchaudioLike(0).eval(), short)
+    assert "⚠ marks" not in str(right)
+
+
 class Hands(nn.Module):
     """Hands one layer a mask of a given form."""
 
@@ -158,6 +169,14 @@ FORMS = {
         None, "attention", "additive", "0 = attend, -1.0e+4 = padding",
     ),
 }  # fmt: skip
+
+
+def test_a_mask_repeated_for_each_head_counts_per_clip(short):
+    """(B * H, T, T): the heads of one clip lie together, as nn.MultiheadAttention wants them."""
+    repeated = Hands(lambda ok: (ok[:, None] & ok[:, :, None]).repeat_interleave(4, dim=0), "attention_mask").eval()
+    with torch.no_grad():
+        found = trace(repeated, short)
+    assert found["layer"].mask.shape == (12, 99, 99) and found["layer"].mask.valid == FRAMES
 
 
 @pytest.mark.parametrize("form", FORMS)
