@@ -32,13 +32,11 @@ ROOT = Path(__file__).resolve().parent.parent
 LESSONS = ROOT / "notebooks"
 sys.path[:0] = [str(ROOT), str(LESSONS)]  # tools/ and the course are not installed
 
+from tools.check import PLAIN  # noqa: E402
 from tools.lesson_cells import KEY, refresh  # noqa: E402
 
 SECONDS_PER_CELL = 60  # the same limit as nbval's in the Makefile
 SANITIZE = ROOT / "tests" / "notebooks" / "sanitize.cfg"  # what nbval does not compare either
-
-# An old processor, simulated: torch and its libraries take their plainest instructions and add in another order.
-OLD_PROCESSOR = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_CBWR": "COMPATIBLE"}
 
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -151,7 +149,7 @@ def changes(stored: nbformat.NotebookNode, ran: nbformat.NotebookNode) -> list[s
 
 
 def changes_elsewhere(
-    notebook: nbformat.NotebookNode, folder: Path, environment: Mapping[str, str] = OLD_PROCESSOR
+    notebook: nbformat.NotebookNode, folder: Path, environment: Mapping[str, str] = PLAIN
 ) -> list[str]:
     """What an executed notebook says otherwise when it runs again under these environment variables."""
     return changes(notebook, execute(notebook, folder, environment))
