@@ -83,13 +83,13 @@ def test_the_card_holds_what_was_measured(monkeypatch):
         "seconds_per_step": 16,
         "bfloat16": False,
         "people": {"ann": 1234},
-        "runs": {"ann": {**run, "steps": 55}, "everybody": run},
+        "runs": {"synthetic voices": {**run, "steps": 66}, "without ann": {**run, "steps": 55}, "everybody": run},
         "parameters": 1_000_001,
     }
     metrics["people"] = {"ann": ann, "Allison": allison}
     metrics["doubt"] = {"unsure_below": 0.65, "sets": {"music": {"noted": 0.456, "clips": 99}}}
     text = card(metrics)
-    for part in ("1,000,001 parameters", "1,234 recordings of ann", "77 steps", "but 55 steps", f"commit {START}",
+    for part in ("1,000,001 parameters", "1,234 recordings of ann", "66 steps", "then 77 with", "55 steps without", f"commit {START}",
                  "| ann | 12.3 %", "| Allison | 32.1 %", "| mean of those left out | 12.3 %", "below 0.65",
                  "| music | 45.6 % | 99 |", "| single digits, ann | 100.0 % | 20 |", "| held-out voices | 100 | 86.5 %",
                  "| noise 5 dB |", "| 4 x its length | yes | valid |", "| alone | - | valid |", "float32"):  # fmt: skip
@@ -177,6 +177,13 @@ def test_composed_clips_have_the_asked_length_and_hold_what_they_say(samples):
         assert not clip.digits or not outside.any()
         said, silent = said + len(clip.digits), silent + (not clip.digits)
     assert said > 60 and 0 < silent < 40
+
+
+def test_kinds_without_speakers_are_left_out() -> None:
+    """The first run hears no people; the other kinds keep their shares of one another."""
+    bank, rng = tone_bank(), generator(4)
+    bank.speakers["people"] = []
+    assert all(len(compose(bank, 16_000, rng).samples) == 16_000 for _ in range(50))
 
 
 def test_strings_of_one_person_hold_every_word_once():

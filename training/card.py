@@ -42,10 +42,11 @@ appended zeros nor a padding mask.
 
     {command}
 
-Seed {seed}, one thread, {steps} steps of about {seconds} s of speech each, AdamW, peak learning rate {rate:g},
-running average of the weights ({averaging:g}). {minutes:.0f} minutes of processor time, {wall_minutes:.0f} by the
-clock, on a machine of 2 cores shared with other work. It went on from the weights of commit {start}, which had heard
-nobody but espeak-ng. {bfloat16}{remark} Versions: {versions}.
+Seed {seed}, one thread, AdamW, peak learning rate {rate:g}, running average of the weights ({averaging:g}). It went on
+from the weights of commit {start}, which had heard nobody but espeak-ng: {synthetic_steps} steps of about {seconds} s
+of speech each on synthetic voices alone, then {steps} with everybody. {minutes:.0f} minutes of processor time,
+{wall_minutes:.0f} by the clock, on a machine of 2 cores shared with other work; {judging_minutes:.0f} and
+{judging_wall_minutes:.0f} more for judging. {bfloat16} Versions: {versions}.
 
 ## People it never heard
 
@@ -101,8 +102,8 @@ NORMS = {
 
 KEYS = ("word_accuracy", "word_accuracy_nearest_digit", "exact_strings")  # of a score
 JUDGED = """\
-{names} were judged by leaving them out: the same training without that person, but {steps} steps long,
-measured on that person. """
+{names} were judged by leaving them out: from the model of the synthetic voices, {steps} steps without that
+person, measured on that person. """
 
 
 def percent(share: float) -> str:
@@ -152,6 +153,11 @@ def padding_table(metrics: dict) -> str:
     )
 
 
+def minutes(runs: list[dict], clock: str) -> float:
+    """What ``runs`` took by one clock (``"cpu_seconds"`` or ``"wall_seconds"``) together."""
+    return sum(run[clock] for run in runs) / 60
+
+
 def people_table(people: dict, judged: list[str]) -> str:
     """Scores of people the measured model never heard, and the mean of those left out."""
     rows = {
@@ -175,7 +181,10 @@ def card(metrics: dict) -> str:
         ``versions``.
     """
     run, doubt = metrics["training"], metrics["doubt"]
-    everybody, judged = run["runs"]["everybody"], [name for name in metrics["people"] if name in run["people"]]
+    judged = [name for name in metrics["people"] if name in run["people"]]
+    runs = run["runs"]
+    final = [runs["synthetic voices"], runs["everybody"]]
+    judging = [runs[f"without {name}"] for name in judged]
     doubt_rows = [[name, percent(row["noted"]), str(row["clips"])] for name, row in doubt["sets"].items()]
     doubt_rows += [
         [f"single digits, {name}", percent(row["noted"]), str(row["clips"])] for name, row in metrics["people"].items()
@@ -191,14 +200,16 @@ def card(metrics: dict) -> str:
         rates=RATES,
         dataset=DATASET,
         data_commit=COMMIT,
-        steps=everybody["steps"],
+        synthetic_steps=runs["synthetic voices"]["steps"],
+        steps=runs["everybody"]["steps"],
         seconds=run["seconds_per_step"],
-        minutes=everybody["cpu_seconds"] / 60,
-        wall_minutes=everybody["wall_seconds"] / 60,
+        minutes=minutes(final, "cpu_seconds"),
+        wall_minutes=minutes(final, "wall_seconds"),
+        judging_minutes=minutes(judging, "cpu_seconds"),
+        judging_wall_minutes=minutes(judging, "wall_seconds"),
         bfloat16="The forward pass was computed in bfloat16." if run["bfloat16"] else "All arithmetic was float32.",
-        remark=run.get("remark", ""),
         versions=", ".join(f"{name} {version}" for name, version in metrics["versions"].items()),
-        judged=JUDGED.format(names=", ".join(judged), steps=run["runs"][judged[0]]["steps"]) if judged else "",
+        judged=JUDGED.format(names=", ".join(judged), steps=judging[0]["steps"]) if judged else "",
         people_table=people_table(metrics["people"], judged),
         clean_table=clean_table(metrics),
         accuracy_table=condition_table(metrics),

@@ -108,8 +108,9 @@ def compose(bank: Bank, samples: int, rng: np.random.Generator) -> Clip:
     """
     if rng.random() < NO_DIGITS:
         return Clip(no_digits(bank, samples, rng), (), [])
-    factor = float(np.clip(np.exp(rng.normal(0, 0.13)), *RATES))
-    kind = str(rng.choice(list(SHARES), p=list(SHARES.values())))
+    factor = float(np.clip(np.exp(rng.normal(0, 0.15)), *RATES))
+    kinds = [kind for kind in SHARES if bank.speakers[kind]]  # the others keep their shares of one another
+    kind = str(rng.choice(kinds, p=np.array([SHARES[kind] for kind in kinds]) / sum(SHARES[kind] for kind in kinds)))
     speakers, phrases = bank.speakers[kind], bank.phrases[kind]
     speaker = speakers[rng.integers(len(speakers))]
     pieces: list[np.ndarray] = []

@@ -12,7 +12,7 @@ import subprocess
 import tarfile
 import tempfile
 import urllib.request
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -301,9 +301,9 @@ def prompts(cache: Path, languages: tuple[str, ...]) -> list[np.ndarray]:
     return cached(cache, "prompts", [str(f) for f in files], lambda: [read_sound(f) for f in files])
 
 
-def record_bank(people: dict[str, Speaker], without: str | None, seed: int, cache: Path) -> Bank:
-    """All speech of one training; ``without`` names a person who is left out."""
-    people = {name: takes for name, takes in people.items() if name != without}
+def record_bank(people: dict[str, Speaker], without: Collection[str], seed: int, cache: Path) -> Bank:
+    """All speech of one training; ``without`` names the people who are left out."""
+    people = {name: takes for name, takes in people.items() if name not in without}
     festival, festival_phrases = record_festival(60, seed, cache)
     espeak, espeak_phrases = record_espeak(1500, 3000, seed, cache)
     altered = [copy for name in people for copy in altered_copies(name, people[name], 24, 6, seed, cache)]

@@ -3,8 +3,9 @@
     python -m training.train_digits --variant layer --people FOLDER
 
 It goes on from weights that heard nobody but espeak-ng, which it reads from this repository's history (``git show`` of
-commit `START`, so it needs a clone with history): without one person after the other, to measure what is heard of
-somebody new, and with everybody. Stopped runs go on where they were. What must be installed, it says.
+commit `START`, so it needs a clone with history). First it trains on synthetic voices alone. From there it goes on
+three times without one of the people, to measure what is heard of somebody new, and once with everybody. Stopped runs
+go on where they were. What must be installed, it says.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import re
 import shutil
 import subprocess
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -46,15 +48,17 @@ AUDIO_PER_STEP = 16 * 16_000  # samples in a batch, whatever the length of its c
 
 @dataclass(frozen=True)
 class Recipe:
-    """Optimizer steps with everybody, and with one person left out; highest learning rate; averaging of the weights."""
+    """Optimizer steps on synthetic voices, then with everybody, or with one person left out; highest learning rate;
+    averaging of the weights."""
 
+    synthetic_steps: int
     steps: int
     judged_steps: int
     rate: float
     averaging: float = 0.998
 
 
-RECIPES = {"group": Recipe(2600, 600, 8e-4), "layer": Recipe(2600, 1000, 9e-4)}
+RECIPES = {"group": Recipe(2400, 3400, 1700, 8e-4), "layer": Recipe(2400, 3400, 1700, 9e-4)}
 
 
 def has_bfloat16() -> bool:
@@ -196,11 +200,9 @@ def train(
     return {"steps": steps, "loss": float(np.mean(losses[-100:])), **times}
 
 
-def run_file(folder: Path, variant: str, without: str | None, decides: tuple) -> Path:
+def run_file(folder: Path, variant: str, run: str, decides: tuple) -> Path:
     """Where a run is kept: the name holds a hash of all that decides its result."""
-    return (
-        folder / f"{variant}-without-{without or 'nobody'}-{hashlib.sha256(repr(decides).encode()).hexdigest()[:8]}.pt"
-    )
+    return folder / f"{variant}-{run}-{hashlib.sha256(repr(decides).encode()).hexdigest()[:8]}.pt"
 
 
 def versions() -> dict[str, str]:
@@ -231,20 +233,27 @@ def main(arguments: list[str] | None = None) -> None:
     torch.manual_seed(options.seed)
     people = options.people or fetch_people(options.cache)
     recorded, recipe = read_people(people), RECIPES[options.variant]
-    judged, runs = {}, {}
-    for without in [*(sorted(recorded) if options.judge is None else options.judge), None]:
-        steps = options.steps or (recipe.judged_steps if without else recipe.steps)
-        decides = (START, steps, recipe.rate, recipe.averaging, options.seed, sorted(recorded))
-        file = run_file(options.cache / "runs", options.variant, without, decides)
-        model = starting_model(options.variant, options.cache)
+    decides = (START, options.steps, recipe, options.seed, sorted(recorded))
+    runs, judged = {}, {}
+
+    def run(name: str, model: Wav2Vec2ForCTC, without: Collection[str], steps: int) -> Path:
+        file = run_file(options.cache / "runs", options.variant, name, decides)
         bank = record_bank(recorded, without, options.seed, options.cache)
-        runs[without or "everybody"] = train(model, bank, steps, recipe.rate, recipe.averaging, options.seed, file)
-        if without:
-            scores = file.with_suffix(".json")
-            if not scores.exists():
-                unsure_below = measure_doubt(model, options.cache)["unsure_below"]
-                scores.write_text(json.dumps(judge(model, recorded[without], unsure_below)))
-            judged[without] = json.loads(scores.read_text())
+        steps = options.steps or steps
+        runs[name] = train(model, bank, steps, recipe.rate, recipe.averaging, options.seed, file)
+        return file
+
+    base = starting_model(options.variant, options.cache)
+    run("synthetic voices", base, recorded, recipe.synthetic_steps)
+    for person in sorted(recorded) if options.judge is None else options.judge:
+        model = copy.deepcopy(base)
+        scores = run(f"without {person}", model, (person,), recipe.judged_steps).with_suffix(".json")
+        if not scores.exists():
+            unsure_below = measure_doubt(model, options.cache)["unsure_below"]
+            scores.write_text(json.dumps(judge(model, recorded[person], unsure_below)))
+        judged[person] = json.loads(scores.read_text())
+    model = base
+    run("everybody", model, (), recipe.steps)
     folder = options.out or ROOT / "w2vlearn" / "data" / f"digits_{options.variant}"
     save(model, folder, dtype=torch.float16)
     training = {
