@@ -175,6 +175,23 @@ def f(x):
   y = x
   return y
   ```
+
+## Recall 0.1
+
+What for {{LENGTHS[0]}} samples?
+
+**Answer:** one of two:
+
+- {{FRAMES[0]}} frames,
+- none.
+
+## Recall 0.2
+
+And why?
+
+**Answer:** so.
+
+## Opens with 0.1, 0.2
 """
 
 
@@ -186,6 +203,9 @@ def f(x):
         ("· core ·", "· easy ·", "level is one of"),
         ("`x + 1` → `x - 1`", "`z` → `x`", "stands 0 times"),
         ("- **long**: a body.", "- **long** a body.", "expected"),
+        ("**Answer:** so.", "So.", "lesson.md, Recall 0.2: wanted a question and"),
+        ("And why?", "", "lesson.md, Recall 0.2: wanted"),
+        ("0.1, 0.2", "0.1 and 0.2", "lesson.md, Opens with 0.1 and 0.2"),
     ],
 )
 def test_a_lesson_that_cannot_be_read_says_where(tmp_path, old, new, words):
@@ -197,6 +217,22 @@ def test_a_lesson_that_cannot_be_read_says_where(tmp_path, old, new, words):
     path.write_text(TEXT.replace(old, new), encoding="utf-8")
     with pytest.raises(ValueError, match=re.escape(words)):
         read(path, contents)
+
+
+def test_recall_questions_become_two_cells(tmp_path, monkeypatch):
+    path = tmp_path / "lesson.md"
+    path.write_text(TEXT, encoding="utf-8")
+    asked = read(path, contents)
+    monkeypatch.setattr(contents, "texts", lambda number: asked)
+    notebook = draft.to_notebook("# %% opening\n\n# %% recall\n", 0)
+    opening, recall = notebook.cells
+    assert recall.source.startswith(
+        "**Can you answer these without looking?**\n\nWhat for 16\u00a0004 samples?\n\n"
+        "<details><summary>Answer 0.1</summary>\n\none of two:\n\n- 49 frames,\n- none.\n\n</details>\n\nAnd why?"
+    )
+    assert "What for 16\u00a0004 samples? ([lesson 0](00_the_question.ipynb))" in opening.source
+    assert opening.source.count("<details>") == recall.source.count("<details>") == 2
+    assert draft.to_notebook(draft.from_notebook(notebook, 0), 0).cells[1].metadata == recall.metadata
 
 
 # ---------------------------------------------------------------- differences

@@ -323,7 +323,7 @@ def test_other_words_are_not_taken_for_error():
 @pytest.mark.parametrize("number", NUMBERS)
 def test_lesson_has_what_a_lesson_needs(number):
     tables = contents.texts(number)
-    for table in tables:
+    for table in tables[:3]:
         assert [item.id for item in table] == [f"{number}.{place}" for place in range(1, len(table) + 1)]
     if number:
         assert {exercise.level for exercise in tables[1]} == {"warm-up", "core", "stretch"}
