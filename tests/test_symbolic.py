@@ -274,9 +274,10 @@ def test_an_hour_needs_no_run(s):
 # -- presets ---------------------------------------------------------------------------------------------------------
 
 
-def on_meta(name: str) -> Wav2Vec2ForCTC:
+def on_meta(name: str, norm: str | None = None) -> Wav2Vec2ForCTC:
+    config = Wav2Vec2Config.from_preset(name)
     with torch.device("meta"):
-        return Wav2Vec2ForCTC(Wav2Vec2Config.from_preset(name)).eval()
+        return Wav2Vec2ForCTC(dataclasses.replace(config, feat_extract_norm=norm or config.feat_extract_norm)).eval()
 
 
 @pytest.mark.parametrize(("name", "mask"), [("tiny", True), ("tiny", False), ("base", True)])
@@ -286,14 +287,16 @@ def test_stored_formulas_equal_a_fresh_derivation(name, mask):
 
 
 @pytest.mark.parametrize("mask", [True, False])
+@pytest.mark.parametrize("norm", ["group", "layer"])
 @pytest.mark.parametrize("name", PRESETS)
-def test_stored_formulas_agree_with_a_run_without_values(name, mask):
+def test_stored_formulas_agree_with_a_run_without_values(name, norm, mask):
     with torch.no_grad(), torch.device("meta"):
         arguments = {"attention_mask": torch.ones(3, 57_600, dtype=torch.bool)} if mask else {}
-        t = trace(on_meta(name), torch.zeros(3, 57_600), **arguments)
-    report = symbolic_trace(name, mask=mask).check(t)
+        t = trace(on_meta(name, norm), torch.zeros(3, 57_600), **arguments)
+    stored = SymbolicTrace.preset(name, mask, norm)
+    report = stored.check(t)
     assert report.ok, str(report)
-    assert report.layers == len(SymbolicTrace.preset(name, mask))
+    assert report.layers == len(stored)
 
 
 def test_stored_formulas_need_no_sympy_and_no_compiler():
@@ -306,6 +309,8 @@ def test_stored_formulas_need_no_sympy_and_no_compiler():
     assert run.returncode == 0, run.stderr
     with pytest.raises(ValueError, match="there are base, large, large_lv60, tiny"):
         SymbolicTrace.preset("huge")
+    with pytest.raises(ValueError, match="norm 'batch'; there are group, layer"):
+        SymbolicTrace.preset("base", norm="batch")
 
 
 # -- derive = observe = prove ----------------------------------------------------------------------------------------
