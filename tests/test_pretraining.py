@@ -141,6 +141,10 @@ def test_sample_task():
     assert NEGATIVES.shape == (2, 49, TINY.num_negatives)
     again = sample_task(TINY, BATCH.lengths, generator=seeded(3))
     assert torch.equal(again[0], TIME_MASK) and torch.equal(again[1], NEGATIVES)
+    other = dataclasses.replace(TINY, mask_time_length=3, mask_time_min_masks=8, num_negatives=5)
+    mask, negatives = sample_task(other, BATCH.lengths, prob=0.1, generator=seeded(3))
+    assert torch.equal(mask, sample_time_mask(torch.tensor([49, 30]), 49, 0.1, 3, 8, seeded(3)))
+    assert negatives.shape == (2, 49, 5)
     with pytest.raises(ValueError, match="clip 1 has 9 valid frames, one span needs 10"):
         sample_task(TINY, torch.tensor([16_000, 3279]))
 

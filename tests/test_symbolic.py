@@ -264,13 +264,6 @@ def test_what_is_no_stored_trace_is_refused(s, tmp_path):
         SymbolicTrace.load(tmp_path / "none.json")
 
 
-def test_an_hour_needs_no_run(s):
-    shapes = s.at(B=8, L=57_600_000)
-    assert shapes["wav2vec2.encoder.layers.1.attention"].inputs[1].shape == (8, 1, 179_999, 179_999)
-    assert shapes.letters["T"] == FrameGeometry.from_config(Wav2Vec2Config.tiny()).frame_count(57_600_000)
-    assert json.loads(json.dumps(shapes.to_dict()))["letters"]["T"] == 179_999
-
-
 # -- presets ---------------------------------------------------------------------------------------------------------
 
 

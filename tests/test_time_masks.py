@@ -208,14 +208,3 @@ def test_when_a_time_mask_is_applied():
             assert torch.equal(given.time_mask, a_mask())
             assert (drawn.time_mask is not None) == (training and augment)
             assert not torch.equal(given.last_hidden_state, drawn.last_hidden_state)
-
-
-def test_the_time_mask_acts_after_the_features_part():
-    """Hidden frames look the same to the Transformer; the features, which the quantizer reads, are untouched."""
-    model = Wav2Vec2Model(TINY).eval()
-    wave, mask = torch.randn(1, 16_000), a_mask(clips=1, where=(0, slice(5, 15)))
-    seen = {}
-    model.encoder.register_forward_hook(lambda module, args, output: seen.update(frames=args[0]))
-    hidden = model(wave, None, mask)
-    assert (seen["frames"][0, 5:15] == model.masked_spec_embed).all()
-    assert torch.equal(hidden.extract_features, model(wave).extract_features)
