@@ -37,7 +37,7 @@ def test_time_mask_and_padding_mask_are_different_kinds():
     ids=["pre-training", "classification", "adapter"],
 )
 def test_a_run_agrees_with_the_formulas(model, layer, shape, valid):
-    traced, proved = trace(model.eval(), BATCH), symbolic_trace(model)
+    traced, proved = trace(model.eval(), BATCH), symbolic_trace(model, edges=False)
     assert proved.check(traced).ok
     assert proved.at(B=2, L=16_000)[layer].output.shape == traced[layer].output.shape == shape
     assert traced[layer].valid == valid

@@ -99,7 +99,7 @@ class Ignores(nn.Module):
         super().__init__()
         self.body = Convolutions()
 
-    def forward(self, x, attention_mask=None, lengths=None, counts=None):
+    def forward(self, x, attention_mask=None, lengths=None):
         return self.body(x)
 
 
@@ -112,7 +112,6 @@ class Ignores(nn.Module):
         ),
         ({"attention_mask": torch.ones(3, 990, dtype=torch.bool)}, r"attention_mask \(3, 990\).*does not fit"),
         ({"lengths": torch.tensor([5, 7, 2000])}, "lengths.*does not fit.*2000 samples, the clips have 1000"),
-        ({"counts": torch.tensor([400, 300, 200])}, "counts.*not understood"),
     ],
 )
 def test_a_mask_that_does_not_fit_is_never_called_not_given(short, arguments, said):
@@ -120,6 +119,16 @@ def test_a_mask_that_does_not_fit_is_never_called_not_given(short, arguments, sa
     assert any(re.search(said, note) for note in found.notes), found.notes
     assert found["body"].valid is None and not any("no lengths and no mask were given" in note for note in found.notes)
     assert found["body"].output.letters[:2] == ("B", "T")
+
+
+def test_numbers_by_position_that_are_not_understood_are_not_called_not_given(short):
+    class ByPosition(Ignores):
+        def forward(self, x, counts):
+            return self.body(x)
+
+    notes = trace(ByPosition().eval(), short.waveforms, torch.tensor([400, 300, 200])).notes
+    assert any("counts" in note and "not understood" in note for note in notes), notes
+    assert not any("no lengths and no mask were given" in note for note in notes)
 
 
 # ---------------------------------------------------------------- wrappers
