@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+from trace_helpers import refuses
 
 from w2vlearn import Wav2Vec2Config, Wav2Vec2ForCTC, Wav2Vec2Model, pad, padding_masks
 from w2vlearn.model import Wav2Vec2ForSequenceClassification
@@ -92,12 +93,7 @@ def rows(*lengths):
     ],
 )
 def test_bad_input_is_refused_before_anything_is_computed(tiny, arguments, error, message):
-    calls = []
-    hook = tiny.wav2vec2.feature_extractor.register_forward_pre_hook(lambda *args: calls.append(1))
-    with pytest.raises(error, match=message):
-        tiny(*arguments)
-    hook.remove()
-    assert not calls
+    refuses(tiny, error, message, *arguments)
 
 
 # ---------------------------------------------------------------- the CTC loss
@@ -155,12 +151,7 @@ def test_a_label_per_clip_and_hidden_states_only_when_asked_for():
     ],
 )
 def test_bad_class_labels_are_refused_before_anything_is_computed(labels, error, message):
-    model = Wav2Vec2ForSequenceClassification(TINY).eval()
-    calls = []
-    model.wav2vec2.feature_extractor.register_forward_pre_hook(lambda *args: calls.append(1))
-    with pytest.raises(error, match=message):
-        model(BATCH.waveforms, labels=labels)
-    assert not calls
+    refuses(Wav2Vec2ForSequenceClassification(TINY).eval(), error, message, BATCH.waveforms, labels=labels)
 
 
 # ---------------------------------------------------------------- the adapter

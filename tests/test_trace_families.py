@@ -1,4 +1,4 @@
-"""`trace`, `symbolic_trace`, `padding_leak`, `diff` on transformers' speech models: nothing wrong, nothing left behind."""
+"""Tracing, proving, leaks and diffs on speech models of transformers: nothing wrong, nothing left behind."""
 
 from __future__ import annotations
 
