@@ -90,6 +90,24 @@ def shows_most(texts: dict[tuple[str, str], str], says: str) -> int:
     )
 
 
+def most_telling(models, clips: list[Case]) -> tuple[Case, Case | None, int, dict[tuple[str, str], str]]:
+    """The clip, its company (None: a longer row alone), the row's length and the texts, with which the page opens."""
+    best = None
+    for clip in clips:
+        rows = [(len(other.waveform), other) for other in clips if len(other.waveform) > len(clip.waveform)]
+        for total, partner in [*rows, (3 * len(clip.waveform) // 2, None), (7 * len(clip.waveform) // 4, None)]:
+            texts = outcomes(models, clip.waveform, total)
+            score = (shows_most(texts, clip.says), partner is not None)
+            if best is None or score > best[0]:
+                best = score, (clip, partner, total, texts)
+    return best[1]
+
+
+def spaced(number: int) -> str:
+    """16 000, with narrow spaces."""
+    return f"{number:,}".replace(",", "\u202f")
+
+
 def table(texts: dict[tuple[str, str], str]) -> str:
     """The outcomes as an HTML table; a text that differs from the clip's own is marked, in words too."""
     rows = []
@@ -153,16 +171,14 @@ def build_live_page(out: Path) -> None:
     """``index.html`` and all that it needs."""
     clips = stored_clips()
     models = {norm: load(DATA / f"digits_{norm}") for norm in NORMS}
-    partner = max(clips, key=lambda clip: len(clip.waveform))
-    others = [clip for clip in clips if clip is not partner]
-    texts = {clip.name: outcomes(models, clip.waveform, len(partner.waveform)) for clip in others}
-    first = max(others, key=lambda clip: shows_most(texts[clip.name], clip.says))
+    first, partner, total, texts = most_telling(models, clips)
 
     config = models["layer"].config
     geometry = FrameGeometry.from_config(config)
     site = {
         "first": first.name,
-        "partner": partner.name,
+        "partner": partner.name if partner else "",
+        "total": total,
         "clips": [{"name": clip.name, "says": clip.says, "condition": clip.condition} for clip in clips],
         "geometry": {
             "kernels": config.conv_kernel,
@@ -176,14 +192,14 @@ def build_live_page(out: Path) -> None:
     still = transcribe(models["layer"], first.waveform)._repr_html_()
     values = {
         "answer": answer_of_readme(),
-        "parameters": f"{sum(p.numel() for p in models['layer'].parameters()):,}".replace(",", "\u202f"),
+        "parameters": spaced(sum(p.numel() for p in models["layer"].parameters())),
         "clips": {5: "five", 6: "six"}.get(len(clips), str(len(clips))),
         "features": config.hidden_size,
         "receptive_field": geometry.receptive_field,
         "hop": geometry.hop,
         "first_says": first.says.lower(),
-        "partner_says": partner.says.lower(),
-        "table": table(texts[first.name]),
+        "total": spaced(total),
+        "table": table(texts),
         "still": f'<div class="still">{still}</div>',
         "lines": len(model.splitlines()),
         "model": model,

@@ -53,8 +53,10 @@ class Journey {
       let step = 1;
       answer.lengths.forEach((positions, i) => {
         step *= strides[i];
-        const cells = make("div", { class: "cells", style: `${this.across(0, positions * step)};background:repeating-linear-gradient(90deg,
-          var(--encoder) 0 ${70 / positions}%, transparent ${70 / positions}% ${100 / positions}%)` });
+        const narrow = this.root.clientWidth / positions < 4; // pixels: too narrow to draw one by one
+        const fill = narrow ? "var(--encoder)" : `repeating-linear-gradient(90deg, var(--encoder) 0 ${70 / positions}%, ` +
+          `transparent ${70 / positions}% ${100 / positions}%)`;
+        const cells = make("div", { class: "cells", style: `${this.across(0, positions * step)};background:${fill}` });
         this.row(`convolution ${i + 1} (kernel ${kernels[i]}, stride ${strides[i]})`,
           `T${i + 1} = ${spaced(positions)}, one every ${milliseconds(step)}`, 9, `${spaced(positions)} positions`, "frame", cells);
       });
@@ -109,23 +111,23 @@ class Journey {
     const moved = movedFrames(answer, alone), most = Math.max(...moved, 1e-3);
     const bars = [...moved].map((value, t) => make("div", {
       class: "cells", style: `${box(t)};background:var(--head);top:${100 - (100 * value) / most}%` }));
-    this.row("change of each frame", `at most ${moved.length ? Math.max(...moved).toPrecision(2) : 0}`, 44,
-      `how far each of the clip's ${moved.length} frames moved, at most ${Math.max(...moved).toPrecision(2)}`, "frame", ...bars);
+    this.row("change of each frame", most > 1e-3 ? `at most ${most.toPrecision(2)}` : "none", 44,
+      `how far each of the clip's ${moved.length} frames moved, ${most > 1e-3 ? `at most ${most.toPrecision(2)}` : "none"}`, "frame", ...bars);
   }
 
   /** The letters where they fall; a letter that would touch its neighbour goes a line down. */
   letters({ pieces, text }, box) {
-    const strip = this.row("letters", "where they were heard", 66, `letters from left to right: ${text || "none"}`, "frame");
-    strip.classList.add("letters");
-    const width = strip.clientWidth || 320, ends = [-99, -99, -99];
-    for (const { letter, start } of pieces) {
-      if (letter === " ") continue;
-      const left = ((this.geometry.hop * start + 40) / this.total) * width;
+    const ends = []; // right end of each line, in pixels
+    const spans = pieces.filter(({ letter }) => letter !== " ").map(({ letter, start }) => {
+      const left = ((this.geometry.hop * start) / this.total) * this.root.clientWidth;
       let line = ends.findIndex((end) => end <= left);
-      if (line < 0) line = ends.indexOf(Math.min(...ends));
-      ends[line] = left + 13;
-      strip.append(make("span", { style: `${box(start).split(";")[0]};top:${2 + 21 * line}px`, "aria-hidden": "true" }, letter));
-    }
+      if (line < 0) line = ends.length;
+      ends[line] = left + 12;
+      return make("span", { style: `${box(start).split(";")[0]};top:${2 + 18 * line}px`, "aria-hidden": "true" }, letter);
+    });
+    const strip = this.row("letters", "where they were heard", 8 + 18 * Math.max(2, ends.length),
+      `letters from left to right: ${text || "none"}`, "frame", ...spans);
+    strip.classList.add("letters");
   }
 
   legend(hatched) {

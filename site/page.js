@@ -1,7 +1,7 @@
 // The page itself: state, controls, and what is asked of the worker. SITE (data/site.js) holds what the build knows.
 
 const $ = (id) => document.getElementById(id);
-const state = { clip: null, name: "", partner: SITE.partner, total: 0, norm: "layer", mask: "on" };
+const state = { clip: null, name: "", partner: SITE.partner, total: 0, norm: "layer", mask: "on", turns: 0 };
 
 // ---- data: scripts that call w2vData(name, value), because fetch may not read files beside a page opened from a folder
 const waiting = {}, loaded = {};
@@ -60,11 +60,15 @@ function pointAtFrame(t) {
   const { hop, receptive_field: field } = SITE.geometry, start = t * hop;
   $("frame").value = t;
   $("frame").setAttribute("aria-valuetext", `frame ${t}`);
-  say(`Frame ${t} is computed from samples ${spaced(start)} to ${spaced(start + field - 1)}: ${milliseconds(field)} around ` +
-    `${((start + field / 2) / RATE).toFixed(4)} s. ${state.norm === "layer" ? "" : "Group norm adds the mean of the whole row. "}` +
+  say(`Frame ${t} is computed from samples ${spaced(start)} to ${spaced(start + field - 1)}, ${milliseconds(field)} around ` +
+    `${((start + field / 2) / RATE).toFixed(4)} s. One convolution after the other makes of its ${field} samples ` +
+    `${shrinking(field).slice(0, -1).join(", ")} and at last 1 position. ${state.norm === "layer" ? "" : "Group norm adds the mean of the whole row. "}` +
     "After attention it has heard of every valid frame.");
   shine(start, start + field);
 }
+/** Positions left of one frame's samples after each convolution: 400 -> 79, 39, 19, 9, 4, 2, 1. */
+const shrinking = (samples) => SITE.geometry.kernels.map(
+  (kernel, i) => (samples = Math.floor((samples - kernel) / SITE.geometry.strides[i]) + 1));
 const say = (words) => { $("pointed").textContent = words; };
 function shine(start, end) { for (const journey of [alone, padded]) if (journey.total) journey.shine(start, end); }
 
@@ -94,7 +98,8 @@ async function choosePartner() {
   const other = state.partner ? await storedClip(state.partner) : [];
   const longest = Math.max(2 * state.clip.length, other.length);
   Object.assign($("total"), { min: state.clip.length, max: longest + 320 });
-  state.total = Math.max(state.clip.length, other.length);
+  const opening = state.turns++ === 0; // the row with which the page opens is chosen by the build
+  state.total = opening ? SITE.total : Math.max(state.clip.length, other.length);
   $("total").value = state.total;
   return update();
 }
@@ -148,7 +153,7 @@ document.addEventListener("drop", (event) => {
 });
 
 // ---- company
-$("partner").append(...[["", "nobody"], ...SITE.clips.map(({ name, says }) => [name, `“${says.toLowerCase()}”`])].map(
+$("partner").append(...[["", "nobody (padding alone)"], ...SITE.clips.map(({ name, says }) => [name, `“${says.toLowerCase()}”`])].map(
   ([value, words]) => make("option", { value }, words)));
 $("partner").value = state.partner;
 $("partner").addEventListener("change", (event) => { state.partner = event.target.value; choosePartner(); });
@@ -175,11 +180,12 @@ for (const button of $("prediction").querySelectorAll("button")) button.addEvent
 function reason() {
   const extra = state.total - state.clip.length, { norm, mask } = state;
   if (!extra) return "Your clip is the longest of the batch: nothing is padded. Make the row longer to see a difference.";
-  const inverted = `The mask calls ${spaced(extra)} samples valid instead of ${spaced(state.clip.length)}. The model counts them: ` +
-    "it reads as many frames from the left as those would give and ignores all others. Most libraries raise no error here; the package of this course does. ";
+  const inverted = `The mask calls ${spaced(extra)} samples valid instead of ${spaced(state.clip.length)}. Most libraries only count them, from the left` +
+    `${extra === state.clip.length ? ", and both counts happen to be equal, so nothing shows. " : ": the model then reads another number of frames than the clip has. "}` +
+    "The package of this course raises an error instead. ";
   const group = "Group norm takes mean and variance over the whole row, padding included, before any mask acts. No later mask can undo that. ";
   const layer = "Layer norm looks at one frame at a time, so the convolutions keep padding out. ";
-  const on = norm === "layer" ? "The mask sets the padded frames to zero, and attention does not ask them: the clip's own frames are what they are alone, up to rounding. "
+  const on = norm === "layer" ? "The mask sets the padded frames to zero, and attention does not ask them: the clip’s own frames are what they are alone, up to rounding. "
     : "The mask then keeps attention away from the padding, which helps and does not repair. ";
   const off = "Without a mask, positions and attention read the padded frames as if they were sound. ";
   return (norm === "layer" ? layer : group) + { on, off, inverted }[mask];
@@ -212,8 +218,8 @@ function showCompany(plain, answer) {
   $("text-company").replaceChildren(...(answer.text ? marked(plain.text, answer.text) : [nothing]));
   const moved = Math.max(...movedFrames(answer, plain)), same = plain.text === answer.text;
   const largest = plain.hiddenStates.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-  $("text-change").textContent = `${same ? "not the text" : "the text"}; the clip's features moved by ${moved < 1e-4 ? "nothing but rounding" : "up to"} ` +
-    `(${moved.toPrecision(2)}; their largest is ${largest.toPrecision(2)})`.replace("up to (", "up to ");
+  $("text-change").textContent = `${same ? "not the text" : "the text"}; the clip’s features moved by ` +
+    `${moved < 1e-4 ? "nothing" : `up to ${moved.toPrecision(2)}`} (the largest of them is ${largest.toPrecision(2)})`;
   const stays = same ? "stays" : "changes";
   const score = guess ? (guess === stays ? "You predicted that, rightly. " : `You predicted that it ${guess}. `) : "";
   $("verdict").textContent = `${same ? "The text stays." : "The text changes."} ${score}` +
@@ -244,6 +250,7 @@ async function showNow() {
     alone.shown = plain;
     $("frame").max = plain.frames - 1;
     alone.draw(clip, clip.length, plain);
+    $("frame").value = plain.pieces[0]?.start ?? 0;
   }
   const valid = { on: clip.length, off: null, inverted: total - clip.length }[mask];
   const answer = await ask(norm, clip, total, valid);
