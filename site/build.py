@@ -116,7 +116,9 @@ def table(texts: dict[tuple[str, str], str]) -> str:
         for mask in MASKS:
             text = html.escape(texts[norm, mask]) or "(no letter)"
             same = texts[norm, mask] == texts[norm, "alone"]
-            cells.append(f"<td>{text}<br><span class=quiet>as alone</span></td>" if same else f"<td><mark>{text}</mark></td>")
+            cells.append(
+                f"<td>{text}<br><span class=quiet>as alone</span></td>" if same else f"<td><mark>{text}</mark></td>"
+            )
         rows.append(f"<tr>{''.join(cells)}</tr>")
     head = "".join(f'<th scope="col">{title}</th>' for title in ("", "alone", "mask on", "mask off", "mask inverted"))
     head = head.replace('<th scope="col"></th>', "<td></td>")
@@ -233,7 +235,9 @@ def main() -> None:
     shutil.rmtree(arguments.out, ignore_errors=True)
     build_live_page(arguments.out)
     size = sum(path.stat().st_size for path in arguments.out.rglob("*") if path.is_file())
-    print(f"{arguments.out / 'index.html'}: the live page, {size / 1e6:.1f} MB in all, {time.monotonic() - began:.0f} s")
+    print(
+        f"{arguments.out / 'index.html'}: the live page, {size / 1e6:.1f} MB in all, {time.monotonic() - began:.0f} s"
+    )
     if not arguments.live_only:
         from lessons import build_lessons
 
