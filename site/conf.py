@@ -13,8 +13,9 @@ suppress_warnings = ["mystnb.unknown_mime_type", "myst.header"]
 smartquotes = False  # the prose is the notebooks' own, to the letter
 
 html_theme = "furo"
-html_static_path = ["lessons.css"]
+html_static_path = ["lessons.css", "lessons.js"]
 html_css_files = ["lessons.css"]
+html_js_files = ["lessons.js"]
 templates_path = ["templates"]
 html_copy_source = False
 html_show_sourcelink = False

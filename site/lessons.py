@@ -91,6 +91,9 @@ def build_lessons(out: Path) -> None:
         app.build()
         if app.statuscode:
             raise SystemExit("Sphinx warned, see above: the lessons' pages are not whole")
-    for name in (".buildinfo", "objects.inv"):
-        (out / name).unlink(missing_ok=True)
-    shutil.rmtree(out / ".doctrees", ignore_errors=True)
+    for page in out.rglob("*.html"):  # a heading that heads nothing is none
+        text = page.read_text(encoding="utf-8")
+        page.write_text(re.sub(r'<th class="head"><p></p></th>', "<td></td>", text), encoding="utf-8")
+    for left_over in (".buildinfo", "objects.inv"):
+        (out / left_over).unlink(missing_ok=True)
+    shutil.rmtree(out / "_sources", ignore_errors=True)
