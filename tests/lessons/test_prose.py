@@ -6,7 +6,7 @@ import re
 
 import nbformat
 import pytest
-from lesson_files import NUMBERS, notebook_of, own_prose, path_of, texts
+from lesson_files import NUMBERS, minutes_of, notebook_of, own_prose, path_of, texts
 
 from course import contents
 from course.prose import PLACE, claims_in, fill, numbers
@@ -105,6 +105,12 @@ def test_opening(number):
     assert f"{lesson.minutes} minutes" in opening
     setup = next(cell for cell in notebook.cells if cell.cell_type == "code")
     assert setup.source.rstrip().endswith(f"lesson_map({number})"), "the first code cell ends with the map"
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_minutes_are_what_words_cells_and_exercises_take(number):
+    said, measured = contents.COURSE[number].minutes, minutes_of(number)
+    assert abs(said - measured) <= 5 and said <= 45, f"measured {measured:.0f} minutes, course/contents.py says {said}"
 
 
 # ---------------------------------------------------------------- what the tools take for a number, and write
