@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 
-import nbformat
 import pytest
-from lesson_files import NUMBERS, minutes_of, notebook_of, own_prose, path_of, texts
+from lesson_files import NUMBERS, minutes_of, notebook_of, own_prose, texts
 
 from course import contents
 from course.prose import PLACE, claims_in, fill, numbers
-from tools import lesson_cells
 from tools.lesson_cells import EXERCISE_PARTS, KEY, part_source, wrong_numbers
 
 
@@ -98,16 +96,6 @@ def test_a_lesson_opens_with_two_questions_of_earlier_ones(number):
 
 
 @pytest.mark.parametrize("number", NUMBERS)
-def test_opening(number):
-    notebook, lesson = notebook_of(number), contents.COURSE[number]
-    opening = notebook.cells[0].source
-    assert opening.splitlines()[0] == f"# {lesson.heading}"
-    assert f"{lesson.minutes} minutes" in opening
-    setup = next(cell for cell in notebook.cells if cell.cell_type == "code")
-    assert setup.source.rstrip().endswith(f"lesson_map({number})"), "the first code cell ends with the map"
-
-
-@pytest.mark.parametrize("number", NUMBERS)
 def test_minutes_are_what_words_cells_and_exercises_take(number):
     said, measured = contents.COURSE[number].minutes, minutes_of(number)
     assert abs(said - measured) <= 5 and said <= 45, f"measured {measured:.0f} minutes, course/contents.py says {said}"
@@ -136,31 +124,3 @@ def test_minutes_are_what_words_cells_and_exercises_take(number):
 )
 def test_what_counts_as_a_number(text, found):
     assert [match[0] for match in numbers(text)] == found
-
-
-def test_a_typed_number_is_refused():
-    with pytest.raises(ValueError, match="typed, not computed"):
-        fill("{{49}} frames", {})
-    assert fill("{{7}} layers", {}) == "7 layers"
-    with pytest.raises(ValueError, match="NameError"):
-        fill("{{nobody}}", {})
-
-
-def test_how_numbers_are_written():
-    names = {"L": 16_000, "T": 49, "leak": 0.3444}
-    written = fill("{{L}} {{L:_}} {{L:d}} {{T}} {{leak:.2f}} {{100 * leak:.0f}} {{leak}} {{str(T) + '!'}}", names)
-    assert written == "16\u00a0000 16_000 16000 49 0.34 34 0.3444 49!"
-
-
-def test_refresh_writes_new_numbers(tmp_path):
-    """Were the geometry another, make lessons would write its numbers."""
-    cell = lesson_cells.prose_cell("From {{LENGTHS[0]}} samples {{FRAMES[0]}} frames.", contents.content(0))
-    assert cell.source == "From 16\u00a0004 samples 49 frames."
-    assert wrong_numbers(cell.source, cell.metadata[KEY]["numbers"], contents.content(0)) == []
-    cell.source = cell.source.replace("49", "50")
-    assert wrong_numbers(cell.source, cell.metadata[KEY]["numbers"], contents.content(0))
-    notebook = nbformat.v4.new_notebook(cells=[cell])
-    lesson_cells.refresh(notebook, path_of(0))
-    assert notebook.cells[0].source == "From 16\u00a0004 samples 49 frames."
-    said = claims_in(["It is never so. It is so.\n\n* Always\n  here\n\n```\nnever\n```"])
-    assert said == ["It is never so.", "Always here"]
