@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from lesson_files import NUMBERS, notebook_of, own_prose, texts
+from lesson_files import NUMBERS, minutes_of, notebook_of, own_prose, texts
 
 from course import contents
 from course.prose import PLACE, fill, numbers
@@ -75,6 +75,12 @@ def test_a_lesson_opens_with_two_questions_of_earlier_ones(number):
     cells = [cell.metadata.get(KEY, {}).get("part") for cell in notebook_of(number).cells]
     assert cells.count("opening") == 1 and cells.index("opening") < 5
     assert len(set(opening)) == 2 and all(int(identifier.split(".")[0]) < number for identifier in opening)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_minutes_are_what_words_cells_and_exercises_take(number):
+    said, measured = contents.COURSE[number].minutes, minutes_of(number)
+    assert abs(said - measured) <= 5 and said <= 45, f"measured {measured:.0f} minutes, course/contents.py says {said}"
 
 
 # ---------------------------------------------------------------- what the tools take for a number, and write
