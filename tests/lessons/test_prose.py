@@ -8,7 +8,7 @@ import pytest
 from lesson_files import NUMBERS, minutes_of, notebook_of, own_prose, texts
 
 from course import contents
-from course.prose import PLACE, claims_in, fill, numbers
+from course.prose import PLACE, claims_in, fill, numbers, print_error, wrapped
 from tools.lesson_cells import EXERCISE_PARTS, KEY, part_source, wrong_numbers
 
 
@@ -32,6 +32,24 @@ def test_numbers_in_the_lesson_file(number):
         if typed:
             complaints.append(f"{where}: {typed} typed, write {{{{…}}}}")
     assert not complaints, "\n".join(complaints)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_what_is_printed_holds_no_markdown(number):
+    for where, text in texts(number):
+        for line in wrapped(fill(text, vars(contents.content(number)))).splitlines():
+            outside = re.sub(r"`[^`]*`", "", line)
+            assert "`" not in outside, f"{where}: a line ends within code: {line!r}"
+            assert not re.search(r"(?<![\w*])\*{1,2}\w[^*]*\*", outside), f"{where}: raw asterisks: {line!r}"
+            assert len(line) <= 100 or "`" in line, f"{where}: {line!r}"
+
+
+def test_printed_text_keeps_code_and_loses_emphasis(capsys):
+    assert wrapped("what *goes in*, **all** of `a * b * c`: 2 * 3 * 4") == "what goes in, all of `a * b * c`: 2 * 3 * 4"
+    print_error(ValueError("no clip " * 20), "empty")
+    assert [line[-7:] for line in capsys.readouterr().out.splitlines()] == ["no clip", "no clip"]
+    text = "word " * 18 + "`f(first, second, third)` and more"
+    assert wrapped(text).splitlines()[1] == "  `f(first, second, third)` and more"
 
 
 def claims_of(number: int) -> list[str]:
