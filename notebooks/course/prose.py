@@ -9,11 +9,11 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
 
-__all__ = ["claims_in", "compute", "expressions", "fill", "numbers", "print_error", "sentences", "wrapped"]
+__all__ = ["compute", "expressions", "fill", "numbers", "print_error", "wrapped"]
 
 WIDTH = 100  # of a printed line
 NO_BREAK = "\u00a0"
@@ -82,20 +82,6 @@ def numbers(text: str) -> list[re.Match]:
     """Every number in a text that has to be computed; a match knows where it stands."""
     blanked = EXEMPT.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
     return [match for match in NUMBER.finditer(blanked) if match[0] not in SMALLEST]
-
-
-def sentences(markdown: str) -> list[str]:
-    """Sentences of a Markdown text, blanks made single; code blocks left out."""
-    text = re.sub(r"^ *(```|~~~).*?^ *\1", "", markdown, flags=re.M | re.S)
-    text = re.sub(r"^\s*(?:[-*|]|\d+\.|#+)\s", "\n\n", text, flags=re.M)  # list items, rows and headings stand alone
-    parts = re.split(r"(?<=[.!?:;])\s+|\n\s*\n", text)
-    return [" ".join(part.split()) for part in parts if part.strip()]
-
-
-def claims_in(texts: Iterable[str]) -> list[str]:
-    """Sentences that say "exactly", "never" or "always"."""
-    claim = re.compile(r"\b(exactly|never|always)\b", re.I)
-    return [sentence for text in texts for sentence in sentences(text) if claim.search(sentence)]
 
 
 def wrapped(text: str) -> str:

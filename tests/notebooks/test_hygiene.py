@@ -48,8 +48,8 @@ def test_questions_and_messages_lead_to_sections_that_exist():
     for row in rows:
         linked = re.search(r"\]\((\d\d_\w+\.ipynb)\)", row)
         path = lessons.LESSONS / (linked[1] if linked else "11_error_gallery.ipynb")  # the table of messages
-        there = {text for _, _, text in headings(json.loads(path.read_text(encoding="utf-8")))}
-        assert set(re.findall(r"\*([^*]+)\*", row)) <= there, row
+        sections = {text for _, _, text in headings(json.loads(path.read_text(encoding="utf-8")))}
+        assert set(re.findall(r"\*([^*]+)\*", row)) <= sections, row
     assert len(rows) > 30
 
 

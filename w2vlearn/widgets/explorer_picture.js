@@ -268,7 +268,7 @@ class Drawing {
     const side = 112, pitch = side + 52, begin = this.narrow ? MARGIN + 12 : this.left, top = this.y + 18;
     const perLine = Math.max(1, Math.floor((this.width - MARGIN - begin + 52) / pitch));
     if (!frames) { this.text(begin, top, "no frame, so nothing to look at"); this.y += 28; return; }
-    this.text(begin, top - 6, "keys →", { size: 13 });
+    this.text(begin, top - 6, `keys →${mask && signs ? `\u2003 solid: ${signs[0]}, hatched: ${signs[1]}` : ""}`, { size: 13 });
     this.add("text", { transform: `translate(${begin - 7},${top + 56}) rotate(-90)`, "font-size": 13 }, "queries");
     state.clips.forEach((clip, place) => {
       const x = begin + (place % perLine) * pitch, y = top + Math.floor(place / perLine) * (side + 46);
@@ -298,10 +298,10 @@ class Drawing {
   // What stands in the mask: written into the two areas where there is room.
   signs(x, y, side, edge, [valid, padding]) {
     for (const [words, from, to] of [[valid, x, x + edge], [padding, x + edge, x + side]]) {
-      const wide = words.length * 7.6 + 6;
+      const wide = words.length * 7 + 6;
       if (to - from < wide) continue;
       this.rect((from + to - wide) / 2, y + side / 2 - 11, wide, 20, "var(--jp-layout-color0, Canvas)", { rx: 3, "fill-opacity": 0.9 });
-      this.text((from + to) / 2, y + side / 2 + 4, words, { anchor: "middle", size: 13, bold: true });
+      this.text((from + to) / 2, y + side / 2 + 4, words, { anchor: "middle", size: 12 });
     }
   }
 }
