@@ -48,9 +48,8 @@ TEN = 10 * SECOND  # samples of the clip that is measured
 PICTURES = 10 * FPS
 MINUTES = 10  # of the long clip
 LIPS_LATE, LIPS_EARLY = 125, 45  # ms of sound behind and before the picture that viewers notice (ITU-R BT.1359-1)
-SLAM, SLAM_FRAME = 9, 24  # second and frame in it of the click that travels through glued pieces
 REPEATED = CENTRE - KILO / PITCH / 2  # ms: a frame that stands for two pitch values, against its centre
-GLUED = SLAM * (RATE - T(SECOND)) * HOP_MS  # ms by which it comes too early
+SLAM = 9  # the second of the click that travels through glued pieces
 
 SETUP = """
 import torch
@@ -258,13 +257,6 @@ CASES = {
         Case([], because="No piece, no row."),
     ),
 }
-
-
-def _fits() -> bool:
-    """T hops are between 5 and 25 ms shorter than any clip, whatever its length."""
-    return {short_by(samples) for samples in range(FIELD, FIELD + 50 * HOP)} == {
-        (OVERLAP + extra) * 1000 / SECOND for extra in range(HOP)
-    }
 
 
 # ---------------------------------------------------------------- sentences with "exactly", "never" or "always"
