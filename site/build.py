@@ -2,8 +2,9 @@
 
     python site/build.py [--out build/site] [--live-only]
 
-Everything lies in one folder and works from any static host and from ``file://``, where a browser may neither fetch files nor
-start a worker from one: data are scripts that call ``w2vData(name, value)``, and the worker's source stands in the page.
+Everything lies in one folder and works from any static host and from ``file://``. There a browser may neither fetch
+files nor start a worker from one: data are scripts that call ``w2vData(name, value)``, and the worker's source stands
+in the page.
 """
 
 from __future__ import annotations

@@ -36,10 +36,12 @@ notebooks/glossary
 ```
 """
 OPEN = """```{{admonition}} Open this lesson
-These are its stored outputs. To run it, predict and solve its exercises, say in the project's folder: `make lab LESSON={number}`
+These are its stored outputs. To run it, predict and solve its exercises, say in the project's folder:
+`make lab LESSON={number}`
 ```"""
 STILL = """```{note}
-A picture that moves when the lesson runs; here it stands still. <a href="../../index.html#explorer">The live page</a> has one that moves.
+A picture that moves when the lesson runs; here it stands still.
+<a href="../../index.html#explorer">The live page</a> has one that moves.
 ```"""
 
 

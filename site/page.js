@@ -65,6 +65,7 @@ function pointAtFrame(t) {
     `${shrinking(field).slice(0, -1).join(", ")} and at last 1 position. ${state.norm === "layer" ? "" : "Group norm adds the mean of the whole row. "}` +
     "After attention it has heard of every valid frame.");
   shine(start, start + field);
+  lens($("lens"), state.clip, t, SITE.geometry);
 }
 /** Positions left of one frame's samples after each convolution: 400 -> 79, 39, 19, 9, 4, 2, 1. */
 const shrinking = (samples) => SITE.geometry.kernels.map(
