@@ -15,13 +15,17 @@ from training.sources import ROOT, SAMPLE_RATE, speak
 from training.voices import Voice
 
 FOLDER = ROOT / "notebooks" / "course" / "esperanto"
-WORDS = "nul unu du tri kvar kvin ses sep ok naŭ".split()
+WORDS = ("nul", "unu", "du", "tri", "kvar", "kvin", "ses", "sep", "ok", "naŭ")
 SPEEDS, PITCHES = (120, 140, 160, 175, 150, 130, 165), (43, 50, 57, 49, 56)  # nobody says a word twice alike
 
-# Every fourth is for testing: each digit occurs in those as well, never in a string that training has.
-STRINGS = """
-    0 73 123 149  980 45 6281 3360  30759 564 8419 8257  2 06 792435 09162  158 6037 42 54  965 1083 529 783
-""".split()
+STRINGS = (  # the last column is for testing: all ten digits, in strings that training does not have
+    *("0", "73", "123", "149"),
+    *("980", "45", "6281", "3360"),
+    *("30759", "564", "8419", "8257"),
+    *("2", "06", "792435", "09162"),
+    *("158", "6037", "42", "54"),
+    *("965", "1083", "529", "783"),
+)
 
 
 def main() -> None:

@@ -68,6 +68,7 @@ def corpus_waste(pool: int) -> float:
     return sum(shares) / EPOCHS
 
 
+MEDIAN = sorted(corpus())[CLIPS // 2] / SECOND  # seconds
 ENCODER, BEHIND = multiplications(base, SECOND)
 ENCODER_SHARE = ENCODER / (ENCODER + BEHIND)
 SAVED = 2 * ENCODER / (3 * (ENCODER + BEHIND))  # forward once, backward twice
