@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
 from types import SimpleNamespace
 
@@ -32,7 +33,7 @@ def test_every_text_of_the_built_in_folder_fits_and_every_digit_is_held_out_too(
     vocabulary = load("digits-layer").vocabulary
     for recording in recordings:
         labels = vocabulary.ids(recording.text)
-        repeats = sum(a == b for a, b in zip(labels, labels[1:], strict=False))
+        repeats = sum(a == b for a, b in itertools.pairwise(labels))
         assert len(labels) + repeats <= GEOMETRY.frame_count(len(recording.clip)), recording.file
     assert len(train) + len(test) == len(recordings)
     assert not {recording.text for recording in train} & {recording.text for recording in test}

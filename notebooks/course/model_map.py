@@ -122,6 +122,6 @@ def lesson_map(lesson: int) -> LessonMap:
     Parameters
     ----------
     lesson : int
-        Number of the lesson, 0 to 11; its own stages are marked.
+        Number of the lesson; its own stages are marked.
     """
     return LessonMap(lesson)

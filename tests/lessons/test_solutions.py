@@ -15,6 +15,7 @@ from course.checker import answer_of
 from course.differences import difference
 from course.lesson_05 import evidence
 from course.lesson_07 import ways
+from course.lesson_12 import by_centres
 from w2vlearn import FrameGeometry, Wav2Vec2Config, pad, padding_masks
 
 BASE = Wav2Vec2Config.base()
@@ -144,6 +145,15 @@ INDEPENDENT = {
     "11.1": failing_layer,
     "11.2": lambda mask: bool((mask.int().diff(dim=1) > 0).any() or not mask.any()),
     "11.3": surplus,
+    "12.1": lambda samples, window, hop, pad: (
+        nn.AvgPool1d(window, hop)(torch.zeros(1, 1, padded)).shape[2] if (padded := samples + 2 * pad) >= window else 0,
+        window / 2 - pad,
+    ),
+    "12.2": by_centres,
+    "12.3": lambda seconds, samples: min(range(T(samples)), key=lambda t: abs(GEOMETRY.centre_ms(t) - 1000 * seconds)),
+    "12.4": lambda pieces: [
+        sum(pieces[:i]) / 16 + GEOMETRY.centre_ms(t) for i, samples in enumerate(pieces) for t in range(T(samples))
+    ],
     "13.1": lambda labels, span: next(n for n in itertools.count(400) if T(n) >= span and ways(labels, T(n))),
     "13.2": in_pools,
     "13.3": shares,
