@@ -62,6 +62,7 @@ COURSE: tuple[Lesson, ...] = (
     Lesson(10, "10_your_own_model", "Your own model", 35),
     Lesson(11, "11_error_gallery", "Error gallery", 20),
     Lesson(12, "12_other_clocks", "Other clocks", 45, ("transformer",)),
+    Lesson(13, "13_train_with_the_lengths_right", "Train with the lengths right", 45, ("sample_mask", "head")),
 )
 
 

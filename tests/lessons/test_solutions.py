@@ -84,6 +84,18 @@ def surplus(samples, longest):
     return int((~cut).sum()) - T(samples)
 
 
+def in_pools(order, lengths, size, pool):
+    pools = torch.tensor(order).split(size * pool)
+    ranked = [part[torch.tensor(lengths)[part].argsort()] for part in pools]
+    return [batch.tolist() for part in ranked for batch in part.split(size)]
+
+
+def shares(counts):
+    means = torch.zeros(len(counts), requires_grad=True)
+    torch.cat([mean.expand(count) for mean, count in zip(means, counts, strict=True)]).mean().backward()
+    return means.grad.tolist()
+
+
 INDEPENDENT = {
     "1.2": lambda recording: torch.from_numpy(recording.numpy().astype("float32").mean(1) / 2**15),
     "1.3": lambda clips: (lambda batch: (batch.waveforms, batch.mask))(pad(clips, minimum_samples=1)),
@@ -142,6 +154,9 @@ INDEPENDENT = {
     "12.4": lambda pieces: [
         sum(pieces[:i]) / 16 + GEOMETRY.centre_ms(t) for i, samples in enumerate(pieces) for t in range(T(samples))
     ],
+    "13.1": lambda labels, span: next(n for n in itertools.count(400) if T(n) >= span and ways(labels, T(n))),
+    "13.2": in_pools,
+    "13.3": shares,
 }  # fmt: skip
 
 
