@@ -72,7 +72,7 @@ OTHER_OPERATORS = {
 
 # Slips that change nothing: another spelling of the same function.
 EQUIVALENT = {
-    "range of -1 is as empty as range of 0": ("2.5", "max(-1,"),
+    "range of -1 is as empty as range of 0": ("2.6", "max(-1,"),
     "any other number will do": ("3.3", "-= torch.randn"),
     "the only clip is also the last": ("4.4", ":samples])[-1]"),
     "a second clip changes nothing in the first": ("4.4", "b + 2"),
