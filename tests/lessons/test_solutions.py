@@ -76,13 +76,6 @@ def my_plan(samples, keep, context):
     return chunks
 
 
-def surplus(samples, longest):
-    padding = (torch.arange(longest) >= samples)[None]
-    frames = T(longest)
-    cut = padding[:, : longest - longest % frames].view(1, frames, -1).all(-1)
-    return int((~cut).sum()) - T(samples)
-
-
 INDEPENDENT = {
     "1.2": lambda recording: torch.from_numpy(recording.numpy().astype("float32").mean(1) / 2**15),
     "1.3": lambda clips: (lambda batch: (batch.waveforms, batch.mask))(pad(clips, minimum_samples=1)),
@@ -99,6 +92,7 @@ INDEPENDENT = {
     "4.1": lambda lengths, frames: torch.tensor([[t < T(n) for t in range(frames)] for n in lengths.tolist()]),
     "4.2": padding_masks.attention_mask,
     "4.3": to_valid,
+    "4.4": lambda mask: bool((mask.int().diff(dim=1) > 0).any() or not mask.any()),
     "5.1": lambda hidden, mask: torch.stack([h[m].mean(0) for h, m in zip(hidden, mask, strict=True)]),
     "5.3": masked_group_norm,
     "6.1": lambda frames, kernel: nn.Conv1d(1, 1, kernel, padding=kernel // 2)(torch.zeros(1, 1, frames)).shape[2],
@@ -130,9 +124,6 @@ INDEPENDENT = {
     "9.4": my_plan,
     "10.2": lambda frames, layers: -(-frames // 2**layers),
     "10.3": lambda g, v: torch._weight_norm(v, g, 2),
-    "11.1": failing_layer,
-    "11.2": lambda mask: bool((mask.int().diff(dim=1) > 0).any() or not mask.any()),
-    "11.3": surplus,
 }  # fmt: skip
 
 
