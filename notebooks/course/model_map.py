@@ -78,13 +78,13 @@ class LessonMap:
         return (
             f'<div role="figure" aria-label="{escape(f"Map of the model. You are at {self.position}.")}">'
             f'<div style="font-weight:bold;margin:2px 0 6px">{SIGN} {escape(self.position)}</div>'
-            f'<table role="presentation" style="border-collapse:separate;border-spacing:0;margin:0;width:100%">'
+            f'<table role="presentation" style="border-collapse:separate;border-spacing:0;margin:0;width:100%;table-layout:auto">'
             f"{rows}</table></div>"
         )
 
     def _box(self, key: str) -> str:
         stage, marked = STAGES[key], key in self.marked
-        style = "text-align:center;padding:6px 4px;white-space:nowrap;border-radius:6px"
+        style = "text-align:center;padding:6px 4px;white-space:nowrap;border-radius:6px;width:14%"
         if marked:
             style += f";border:4px double {stage.colour};font-weight:bold;background-color:{_tint(stage.colour)}"
         else:
