@@ -119,16 +119,6 @@ def test_glossary_links_each_term_to_a_lesson():
         assert "](" not in row, f"a letter's value is no link: {row}"
 
 
-@pytest.mark.parametrize("name", MESSAGES)
-def test_message_is_written_and_raised(name):
-    notebook = nbformat.read(ROOT / "notebooks" / f"{COURSE[11].file}.ipynb", as_version=4)
-    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    printed = "\n".join(
-        output.get("text", "") for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs
-    )
-    assert MESSAGES[name] in prose and MESSAGES[name].replace("`", "") in printed.replace("`", "")
-
-
 WORDS_PER_MINUTE, MINUTES_PER_CODE_CELL = 170, 0.25
 
 
