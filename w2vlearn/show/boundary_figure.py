@@ -86,25 +86,22 @@ def boundary_figure(
     return canvas.picture(y + 14, alt, text, format)
 
 
-def _box(canvas: Canvas, across: Any, start: float, stop: float, y: float, fill: str, opacity: float = 1) -> None:
+def _box(canvas: Canvas, across: Any, start: float, stop: float, y: float, fill: str = "none") -> None:
     """A box over these samples, cut to what is drawn."""
     x = across(start)
     wide = across(stop) - x
     if wide > 0:
-        canvas.rect(x, y, wide, _HEIGHT, fill, opacity)
-        canvas.rect(x, y, wide, _HEIGHT, stroke="currentColor")
+        canvas.rect(x, y, wide, _HEIGHT, fill, stroke="currentColor")
 
 
 def _frame(canvas: Canvas, across: Any, t: int, start: int, stop: int, y: float, state: str) -> None:
-    """The box of a frame with its number, where both fit; hatching leaves room for the number."""
+    """The box of a frame; where its number fits, the filling leaves room for it."""
     fill = {"valid": FEATURE_ENCODER.colour, "too many": HEAD.colour}.get(state)
-    _box(canvas, across, start, stop, y, fill or "none", 0.75)
     left, right = across(start), across(stop)
-    middle = (left + right) / 2
-    numbered = right - left > 40
-    if fill is None:
-        gap = 13 if numbered else 0
-        for x, end in ((left, middle - gap), (middle + gap, right)):
-            canvas.rect(x, y, end - x, _HEIGHT, canvas.hatch("padding"))
+    middle, numbered = (left + right) / 2, right - left > 40
+    gap = 13 if numbered else 0
+    for x, end in ((left, middle - gap), (middle + gap, right)):
+        canvas.rect(x, y, end - x, _HEIGHT, fill or canvas.hatch("padding"), 0.75 if fill else 1)
+    _box(canvas, across, start, stop, y)
     if numbered:
         canvas.text(middle, y + 16, str(t), anchor="middle", bold=state == "too many")
