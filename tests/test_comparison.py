@@ -91,7 +91,7 @@ def test_a_diff_names_letters_masks_and_statuses():
 def test_a_check_counts_what_it_compared_and_lists_what_differs(many):
     difference = Difference("encoder", 1, "output", (3, 124), (3, 123), ("B", "T"))
     report = CheckReport((difference,) * many, 70, 140, 9, 60, ("for B = 3",))
-    text = render(report, "text")
+    text = str(report)
     compared = "70 layer calls, 140 shapes, 9 masks, 60 counts of valid positions compared"
     assert text.startswith(f"differs in {many} place" if many else "agrees: ") and compared in text
     assert len(re.findall(r"encoder \(call 1\) +output +\(3, 124\) = \(B, T\) +\(3, 123\)", text)) == min(many, 20)
