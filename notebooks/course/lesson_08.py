@@ -106,6 +106,21 @@ def temperature_figure(scores: torch.Tensor) -> Callable[[float], Picture]:
     return draw
 
 
+def _row(mask: list[bool], length: int, frames: int) -> list[tuple[int, int, str]]:
+    """The pieces of one clip: hidden, seen, padding."""
+    return [*pieces_of(mask[:length], "masked", "valid"), *([(length, frames, "padding")] * (length < frames))]
+
+
+def masks_figure(time_mask: torch.Tensor, frame_lengths: torch.Tensor) -> Picture:
+    """A time mask (B, T) beside the padding of the batch."""
+    frames = time_mask.shape[1]
+    tracks = [
+        Track(f"clip {clip}", _row(mask, length, frames), f"{sum(mask)} of {length} hidden")
+        for clip, (mask, length) in enumerate(zip(time_mask.tolist(), frame_lengths.tolist(), strict=True))
+    ]
+    return track_figure(tracks, x_label="frame t", title="Time mask and padding", words={"valid": "solid: seen"})
+
+
 def negatives_figure(
     time_mask: torch.Tensor, frame_lengths: torch.Tensor, negatives: torch.Tensor, clip: int
 ) -> Callable[[int], Picture]:
@@ -116,10 +131,7 @@ def negatives_figure(
         rows = sorted(negatives[clip, t].tolist())
         tracks = []
         for number, (mask, length) in enumerate(zip(time_mask.tolist(), frame_lengths.tolist(), strict=True)):
-            pieces = [
-                *pieces_of(mask[:length], "masked", "valid"),
-                *([(length, frames, "padding")] * (length < frames)),
-            ]
+            pieces = _row(mask, length, frames)
             marks = [row % frames + 0.5 for row in rows if row // frames == number]
             tracks.append(Track(f"clip {number}", pieces, f"{len(marks)} negatives", marks))
         places = ", ".join(f"frame {row % frames} of clip {row // frames}" for row in rows)

@@ -14,7 +14,7 @@ _COLOURS = (FEATURE_ENCODER.colour, PROJECTION.colour, POSITIONS.colour, TRANSFO
 
 
 def weights_figure(panels: Mapping[str, Any], valid: int, *, title: str = "Attention weights") -> Picture:
-    """Attention weights as squares side by side: a row for each query, a column for each key, strong where much is given.
+    """Attention weights as squares side by side: a row for each query, a column for each key.
 
     Parameters
     ----------

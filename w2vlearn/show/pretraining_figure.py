@@ -16,7 +16,7 @@ _LEFT, _RIGHT = 130, 736
 def views_figure(
     waveform: Any, geometry: Any, time_mask: Sequence[bool], codes: Any, entries: int, *, title: str = "One clip, twice"
 ) -> Picture:
-    """One clip as the Transformer gets it (frames masked) and as the quantizer does (every frame, one entry per codebook).
+    """One clip as the Transformer gets it (frames masked) and as the quantizer does (all of them, as entries).
 
     Parameters
     ----------
@@ -63,14 +63,15 @@ def views_figure(
     x_axis(canvas, across, y, "sample n")
     legend = [
         ("frame as it is", TRANSFORMER.colour, 0.75), canvas.hatch_entry("time_mask"),
-        ("entry of a frame that is seen", FEATURE_ENCODER.colour, None), ("entry to be found: a target", HEAD.colour, None),
+        ("entry of a frame that is seen", FEATURE_ENCODER.colour, None),
+        ("entry to be found: a target", HEAD.colour, None),
     ]  # fmt: skip
     bottom = canvas.legend(24, y + 66, legend)
     spans = ", ".join(f"{start} to {stop - 1}" for start, stop, masked in runs(flags) if masked)
     alt = (
-        f"{title}. The Transformer gets {frames} frames, {sum(flags)} of them masked ({spans or 'none'}). The quantizer "
-        f"gets all {frames} unmasked and names one of {entries} entries in each of {len(table[0])} codebooks for every "
-        f"frame; the {sum(flags)} of masked frames are the targets."
+        f"{title}. The Transformer gets {frames} frames, {sum(flags)} of them masked ({spans or 'none'}). The "
+        f"quantizer gets all {frames} unmasked and names one of {entries} entries in each of {len(table[0])} codebooks "
+        f"for every frame; the {sum(flags)} of masked frames are the targets."
     )
     return canvas.picture(bottom + 14, alt)
 

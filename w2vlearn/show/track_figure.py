@@ -120,7 +120,7 @@ def track_figure(
     heading = f"{title}. " if title else ""
     cuts = f" Seams at {', '.join(f'{place:g}' for place in seams)}." if seams else ""
     return canvas.picture(
-        y + 14, alt or f"{heading}{' '.join(told)}{cuts}", "\n".join([title, *told, cuts.track()]).track()
+        y + 14, alt or f"{heading}{' '.join(told)}{cuts}", "\n".join([title, *told, cuts.strip()]).strip()
     )
 
 
