@@ -91,25 +91,6 @@ def test_lengths_as_people_write_them(capsys, words, samples):
     assert run(capsys, *words, "--preset", "tiny") == run(capsys, str(samples), "--preset", "tiny")
 
 
-@pytest.mark.parametrize("lengths, masked", [((16000, 23456, 40000), True), ((400,), False), ((719, 720), True)])
-def test_formulas_and_run_show_the_same(lengths, masked):
-    """The same calls, shapes, masks and valid positions; a letter where the run sees only one that it can be."""
-    derived, observed = cli.derived(lengths, "tiny", masked), cli.observed(lengths, "tiny", masked)
-    assert [record.name for record in derived] == [record.name for record in observed]
-    assert derived.letters == observed.letters
-    frames = derived.letters["T"]
-    for one, two in zip(derived, observed, strict=True):
-        assert one.output.shape == two.output.shape, one.name
-        for size, letter, found in zip(one.output.shape, one.output.letters, two.output.letters, strict=True):
-            assert found == letter or (found == str(size) and frames == len(lengths)), one.name  # B = T: either
-        assert one.valid == two.valid or (two.valid is None and frames == 1), one.name
-        assert (one.mask and one.mask.kind) == (two.mask and two.mask.kind), one.name
-        if not one.is_mask_step:
-            assert [info.shape for info in one.outputs] == [info.shape for info in two.outputs], one.name
-            assert (one.operation, one.parameters) == (two.operation, two.parameters), one.name
-            assert one.mixes_time == two.mixes_time or frames == 1, one.name  # one frame: nothing to mix is seen
-
-
 @pytest.mark.parametrize(
     "options, shown, hidden",
     [

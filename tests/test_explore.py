@@ -1,6 +1,7 @@
-"""The explorer without a browser: its state, its words, its facts against runs, and what it says to bad input."""
+"""The explorer without a browser: its state, its text, its formulas against runs, and what it says to bad input."""
 
 import io
+import json
 import random
 from functools import cache
 
@@ -16,15 +17,16 @@ from torch.utils.flop_counter import FlopCounterMode
 from tools.store_formulas import measure_leaks
 from w2vlearn import FrameGeometry, Wav2Vec2Config, Wav2Vec2ForCTC, explore, pad, trace
 from w2vlearn.audio import example
+from w2vlearn.config import PRESETS
 from w2vlearn.symbolic import SymbolicTrace
 from w2vlearn.symbolic.expressions import evaluate
 from w2vlearn.widgets import explorer as explorer_module
 from w2vlearn.widgets.explorer import HOUR
-from w2vlearn.widgets.explorer_data import facts, leaks
+from w2vlearn.widgets.explorer_data import geometry_trees, leaks, model_data
 from w2vlearn.widgets.explorer_text import sizes
 
 BASE = FrameGeometry.from_config(Wav2Vec2Config.base())
-TEXT_PARTS = {"tower": "left over", "frames": "point at a frame", "masks": "sample mask", "costs": "no length moves"}
+TEXT_PARTS = {"encoder": "left over", "frames": "point at a frame", "masks": "sample mask", "costs": "no length moves"}
 
 
 def plain(text):
@@ -34,7 +36,7 @@ def plain(text):
 @pytest.mark.parametrize(("preset", "mask"), [("base", True), ("large", False), ("large_lv60", True), ("tiny", False)])
 def test_every_row_equals_an_observed_trace(preset, mask):
     config = Wav2Vec2Config.from_preset(preset)
-    told = facts(SymbolicTrace.preset(preset, mask), config.feat_extract_norm)
+    told = model_data(SymbolicTrace.preset(preset, mask), config.feat_extract_norm)
     with torch.device("meta"):
         model = Wav2Vec2ForCTC(config).eval()
         waves = torch.empty(3, 23_456)
@@ -49,20 +51,20 @@ def test_every_row_equals_an_observed_trace(preset, mask):
 
 
 def test_letters_and_what_is_left_over_equal_the_arithmetic_at_random_lengths_and_edges():
-    told = facts(SymbolicTrace.preset("base"), "group")
+    told = model_data(SymbolicTrace.preset("base"), "group")
     numbers = random.Random(0)
     lengths = [*range(0, 1200), 16_000, 16_080, HOUR, *(numbers.randrange(400, HOUR) for _ in range(300))]
     for length in lengths:
         values = sizes(told, 1, length)
         assert [values[f"T{i}"] for i in range(1, 8)] == BASE.lengths(length), length
         if values["T"]:
-            assert [evaluate(step["left"], values) for step in told["tower"]] == BASE.left_over(length), length
+            assert [evaluate(step["left"], values) for step in told["encoder"]] == BASE.left_over(length), length
 
 
 @pytest.mark.parametrize("preset", ["base", "tiny", "large_lv60"])
 def test_multiply_adds_are_those_that_torch_counts(preset):
     config = Wav2Vec2Config.from_preset(preset)
-    told = facts(SymbolicTrace.preset(preset), config.feat_extract_norm)
+    told = model_data(SymbolicTrace.preset(preset), config.feat_extract_norm)
     with torch.device("meta"):
         model = Wav2Vec2ForCTC(config).eval()
         waves, mask = torch.empty(2, 20_000), torch.ones(2, 20_000, dtype=torch.bool)
@@ -73,7 +75,7 @@ def test_multiply_adds_are_those_that_torch_counts(preset):
 
 
 def test_memory_is_that_of_the_tensors():
-    told = facts(SymbolicTrace.preset("tiny"), "group")
+    told = model_data(SymbolicTrace.preset("tiny"), "group")
     model = Wav2Vec2ForCTC(Wav2Vec2Config.tiny()).eval()
     batch = pad([torch.zeros(9000), torch.zeros(700)])
     observed = trace(model, batch, values=True)
@@ -89,15 +91,15 @@ def test_stored_leaks_are_what_a_measurement_gives():
     assert leaks() == measure_leaks()
 
 
-def test_state_moves_the_words():
+def test_state_moves_the_text():
     explorer = explore(16_000, 23_456, frame=12)
     text = plain(explorer.text)
     assert "16 000 samples = 1.000 s → 49 frames, the last 240 samples unread" in text
-    assert "frame 12 of clip 1 reads samples 3840 … 4239: 240.0 … 265.0 ms, centre 252.5 ms" in text
+    assert "frame 12 of clip 0 reads samples 3840 … 4239: 240.0 … 265.0 ms, centre 252.5 ms" in text
     explorer.lengths = [16_080, 23_456]
     assert "16 080 samples = 1.005 s → 50 frames, every sample read" in plain(explorer.text)
     explorer.frame, explorer.sample = -1, 4000
-    assert "sample 4000 of clip 1 (250.0 ms): frame 12 reads it" in explorer.text
+    assert "sample 4000 of clip 0 (250.0 ms): frame 12 reads it" in explorer.text
     assert repr(explorer) == explorer.text
 
 
@@ -115,7 +117,7 @@ def test_a_sample_is_read_by_the_frames_that_geometry_says():
 @pytest.mark.parametrize(
     ("length", "words"),
     [
-        (399, "0 frames: it runs out at T7, which gets 1 position and needs 2; 1 samples are missing"),
+        (399, "0 frames: it runs out at T7, which gets 1 position and needs 2; 1 sample is missing"),
         (100, "it runs out at T5, which gets 1 position and needs 3; 300 samples are missing"),
         (0, "it runs out at T1, which gets 0 positions and needs 10; 400 samples are missing"),
         (400, "→ 1 frame, every sample read"),
@@ -131,8 +133,8 @@ def test_edges_are_said(length, words):
 @pytest.mark.parametrize(
     ("convention", "words"),
     [
-        ("valid", "clip 2: sample mask True × 8 000, False × 8 000 · frame mask True × 24, False × 25"),
-        ("padding", "clip 2: sample mask False × 8 000, True × 8 000 · frame mask False × 24, True × 25"),
+        ("valid", "clip 1: sample mask True × 8 000, False × 8 000 · frame mask True × 24, False × 25"),
+        ("padding", "clip 1: sample mask False × 8 000, True × 8 000 · frame mask False × 24, True × 25"),
         ("additive", "frame mask 0 × 24, −3.4e38 × 25"),
         ("lengths", "frames: [49, 24]"),
     ],
@@ -153,6 +155,72 @@ def test_mask_and_norm_decide_where_padding_gets_in():
     assert "pos_conv_embed.conv" in said["large_lv60", False]
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("norm", ["group", "layer"])
+def test_no_switch_of_preset_or_norm_derives_anything(preset, norm, monkeypatch):
+    """Deriving takes 10 to 20 s for BASE; the formulas of both norms come with the package."""
+    monkeypatch.setattr(explorer_module, "_derived", None)
+    explorer = explore(16_000, 8000, preset="tiny")
+    explorer.preset = preset
+    explorer.norm = norm
+    assert explorer.message == "" and f"{preset.upper()}, {norm} norm" in explorer.text
+    assert ("GroupNorm takes" in explorer.text) == (norm == "group")
+
+
+def test_without_padding_nothing_is_reached():
+    told, text = "nowhere yet, for no clip is padded", explore(16_000, 16_000).text
+    assert told in text and "! reached" not in text
+    assert told not in explore(16_000, 8000).text and "! reached" in explore(16_000, 8000).text
+
+
+@pytest.mark.parametrize("length", [0, 399, 400, 719, 16_000, 16_079])
+def test_the_question_about_frames_is_answered_by_the_geometry(length):
+    question = explore(length, 500).question
+    more = int(plain(question["options"][question["answer"]]).replace(" ", ""))
+    assert BASE.frame_count(length + more) == BASE.frame_count(length) + 1 == BASE.frame_count(length + more - 1) + 1
+    assert question["text"] in explore(length, 500).text
+
+
+def test_a_question_is_asked_where_moving_answers_it():
+    padding = explore(8000, 16_000, preset="large_lv60", question="padding").question
+    assert padding["options"][padding["answer"]] == "nowhere"
+    assert explore(8000, focus="costs").question == {} == explore(8000, question="").question
+    costs = explore(16_000, focus="costs", question="costs").question
+    assert costs["options"][costs["answer"]] == "4 times"
+    with pytest.raises(ValueError, match="question is one of 'frame', 'padding'"):
+        explore(8000, question="colour")
+
+
+def test_trees_say_what_the_geometry_says():
+    """The front end evaluates these; here Python does, for BASE and for convolutions that leave gaps between frames."""
+    for geometry in (BASE, FrameGeometry((3, 2), (4, 3))):
+        trees = geometry_trees(geometry)
+        for t in (0, 1, 7):
+            assert range(*(evaluate(trees[end], {"t": t}) for end in ("start", "stop"))) == geometry.span(t)
+        for sample in range(0, 1200, 7):
+            first, last = (evaluate(trees[end], {"n": sample}) for end in ("first", "last"))
+            assert range(first, max(first, last + 1)) == geometry.frames_at(sample)
+        for length in (400, 719, 720, 16_000):
+            T = geometry.frame_count(length)
+            assert evaluate(trees["unread"], {"L": length, "T": T}) == len(geometry.unread(length))
+
+
+def test_every_convolution_knows_where_a_frame_comes_from():
+    told = model_data(SymbolicTrace.preset("base"), "group")
+    for t in (0, 5):
+        spans = [range(*(evaluate(step[end], {"t": t}) for end in ("start", "stop"))) for step in told["encoder"]]
+        assert spans == [*BASE.spans(t)[1:], range(t, t + 1)]
+    assert [step["hop"] for step in told["encoder"]] == [5, 10, 20, 40, 80, 160, 320]
+
+
+def test_a_page_without_a_kernel_gets_all_that_it_needs_as_json():
+    explorer = explore(16_000, preset="tiny")
+    state = json.loads(json.dumps(explorer.page_state(["tiny"])))
+    assert state["formulas"]["own"] and [model["model"][:2] for model in state["models"]] == [["tiny", "layer"]]
+    assert state["lengths"] == [16_000] and not [name for name in state if name.startswith("_")]
+    assert "export { mount }" in explorer_module.front_end()
+
+
 def test_focus_shows_only_what_is_asked_for():
     whole = explore(5000).text
     assert all(words in whole for words in TEXT_PARTS.values())
@@ -166,16 +234,16 @@ CUSTOM = {"norm": "layer", "kernels": "8, 4", "strides": "4, 2"}
 
 
 @pytest.fixture(scope="module")
-def facts_of():
-    """Facts of each model that the switches below reach, each with nothing remembered from another."""
+def formulas_of():
+    """Formulas of each model that the switches below reach, each with nothing remembered from another."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(explorer_module, "_derived", cache(explorer_module._derived))  # slow, and asked for twice
-        facts_of = {}
+        formulas_of = {}
         for name, state in (("tiny", {}), ("custom", CUSTOM), ("large_lv60", {"preset": "large_lv60"})):
             explorer_module._known.clear()
-            facts_of[name] = explore(400, **{"preset": "tiny"} | state).facts
+            formulas_of[name] = explore(400, **{"preset": "tiny"} | state).formulas
         explorer_module._known.clear()
-        yield facts_of
+        yield formulas_of
 
 
 def set_together(explorer, state):
@@ -184,16 +252,16 @@ def set_together(explorer, state):
             setattr(explorer, name, value)
 
 
-def test_presets_and_custom_convolutions_are_derived(facts_of):
-    explorer = explore(16_000, preset="tiny", focus="tower")
+def test_presets_and_custom_convolutions_are_derived(formulas_of):
+    explorer = explore(16_000, preset="tiny", focus="encoder")
     explorer.preset = "large_lv60"
-    assert (explorer.norm, explorer.shown["constants"]["D"]) == ("layer", 1024)
+    assert (explorer.norm, explorer.current["constants"]["D"]) == ("layer", 1024)
     explorer.preset = "tiny"
     set_together(explorer, CUSTOM)
-    assert explorer.message == "" and [step["kernel"] for step in explorer.shown["tower"]] == [8, 4]
+    assert explorer.message == "" and [step["kernel"] for step in explorer.current["encoder"]] == [8, 4]
     geometry = FrameGeometry((8, 4), (4, 2))
     for length in (19, 20, 21, 500, 16_000):
-        assert sizes(explorer.shown, 1, length)["T"] == geometry.frame_count(length)
+        assert sizes(explorer.current, 1, length)["T"] == geometry.frame_count(length)
     assert "T = floor((L - 20) / 8) + 1" in explorer.text
     for kernels, strides, words in [
         ("8, 4", "4", "found 2 and 1"),
@@ -202,8 +270,11 @@ def test_presets_and_custom_convolutions_are_derived(facts_of):
         ("", "4, 2", "found ''"),
     ]:
         set_together(explorer, {"kernels": kernels, "strides": strides})
-        assert words in explorer.message
-        assert (explorer.kernels, explorer.strides) == ("8, 4", "4, 2")  # the last good state stays
+        assert words in explorer.message and "T = floor((L - 20) / 8) + 1" in explorer.text  # the last model's picture
+        assert (explorer.kernels, explorer.strides) == (kernels, strides)  # what was typed stays
+    explorer.kernels = "8, 4"
+    explorer.strides = "4, 2"  # each by itself: until both fit, the message says what is missing
+    assert explorer.message == ""
 
 
 def test_speech_and_uploads_bring_their_length_and_shape():
@@ -217,6 +288,9 @@ def test_speech_and_uploads_bring_their_length_and_shape():
     send = explorer._handle_custom_msg  # what a message from the front end comes in by
     send({"kind": "upload", "name": "mine.wav", "clip": 0}, [memoryview(file.getvalue())])
     assert explorer.lengths[0] == 48_000 and explorer.message == "" and len(explorer.envelopes[0]) == 160
+    assert explorer.sources[0] == "mine.wav"
+    explorer.lengths = [48_000, 6000]
+    assert explorer.sources == ["mine.wav", ""]
     send({"kind": "upload", "name": "broken.wav", "clip": 0}, [memoryview(b"not a sound at all")])
     assert explorer.message.startswith("broken.wav could not be read") and "/" not in explorer.message
     assert explorer.lengths[0] == 48_000 and "⚠ broken.wav" in explorer.text
@@ -253,11 +327,12 @@ def test_what_a_clip_is_made_of_travels_with_it(clips, removals):
         clips = clips[:index] + clips[index + 1 :]
         fresh = explorer_of(clips)
         assert (explorer.lengths, explorer.envelopes) == (fresh.lengths, fresh.envelopes)
+        assert explorer.sources == ["waveform" if isinstance(clip, str) else "" for clip in clips]
 
 
 @given(st.lists(st.sampled_from(["custom", "mask", "preset", "wrong kernels"]), max_size=8))
 @settings(max_examples=25, deadline=None)
-def test_after_any_switches_the_facts_are_those_of_a_fresh_explorer(facts_of, switches):
+def test_after_any_switches_the_formulas_are_those_of_a_fresh_explorer(formulas_of, switches):
     explorer, model = explore(16_000, 8_000, preset="tiny"), "tiny"
     usual = {name: getattr(explorer, name) for name in CUSTOM}
     for switch in switches:
@@ -266,13 +341,14 @@ def test_after_any_switches_the_facts_are_those_of_a_fresh_explorer(facts_of, sw
         elif switch == "preset":
             explorer.preset = model = {"tiny": "large_lv60", "custom": "large_lv60", "large_lv60": "tiny"}[model]
         elif switch == "wrong kernels":
-            explorer.kernels = "8, x"
-            assert "kernels must be" in explorer.message
+            kernels, explorer.kernels = explorer.kernels, "8, x"
+            assert "kernels must be" in explorer.message and explorer.formulas == formulas_of[model]
+            explorer.kernels = kernels
         elif model != "large_lv60":  # other convolutions of a large model are as right, and slow to derive
             set_together(explorer, CUSTOM if model == "tiny" else usual)
             model = {"tiny": "custom", "custom": "tiny"}[model]
-        assert explorer.facts == facts_of[model]
-        assert explorer.shown["masked"] == explorer.mask and explorer.model_words in explorer.text
+        assert explorer.formulas == formulas_of[model]
+        assert explorer.current["masked"] == explorer.mask and explorer.model_text in explorer.text
 
 
 @pytest.mark.parametrize(

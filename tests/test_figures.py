@@ -2,7 +2,6 @@
 
 import base64
 import re
-from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 from page_reader import SVG, PageReader, check_svg, svg_of, visible
 
 from w2vlearn import FrameGeometry, Wav2Vec2Config
-from w2vlearn.show import bar_figure, heat_map, line_figure, mask_figure, transcript_figure, waveform_figure
+from w2vlearn.show import bar_figure, heat_map, line_figure, mask_figure, waveform_figure
 from w2vlearn.show.canvas import INK
 from w2vlearn.show.journey import journey_of, journey_text
 from w2vlearn.show.journey_figure import journey
@@ -248,27 +247,6 @@ def test_waveforms_are_drawn_when_given(base):
     assert journey(base, clips).count(" Z") == 3 and journey(base).count(" Z") == 0
     assert journey(base, [clip * 0 for clip in clips]) == journey(base)  # silence: bars, no division by zero
     assert journey(base, [clip.to("meta") for clip in clips]) == journey(base)
-
-
-# -------------------------------------------------------------------------------------------------- transcript
-
-
-def test_a_transcript_lists_every_character_that_it_shows():
-    piece = lambda text, start, stop: SimpleNamespace(  # noqa: E731
-        text=text, frames=range(start, stop), start_s=start / 50, end_s=stop / 50, confidence=0.9
-    )
-    characters = [piece("H", 2, 4), piece("I", 6, 7), piece(" ", 9, 10)]
-    transcript = SimpleNamespace(
-        text="HI", samples=16_000, frames=49, duration_s=1.0, geometry=GEOMETRY, characters=characters,
-        words=[piece("HI", 2, 7)], tokens=[1 if t in (2, 3, 6, 9) else None for t in range(49)],
-        envelope=torch.tensor([[[-0.5, 0.5]]]).repeat(49, 1, 1),
-    )  # fmt: skip
-    figure = transcript_figure(transcript)
-    words = visible(check_svg(figure.html))
-    assert {"H", "I", "␣", "HI", "0.0 s"} <= set(words) and HATCHES["unread"] in words
-    assert "4 of them hold a character" in figure.alt and re.search(r"H +2 to 3 +0.040 +0.080 +0.90", str(figure))
-    with pytest.raises(ValueError, match=r"wanted 0 <= start_s < end_s <= 1\.00"):
-        transcript_figure(transcript, 2.0)
 
 
 # ------------------------------------------------------------------------------------------------------ palette

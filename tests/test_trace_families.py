@@ -1,6 +1,8 @@
-"""`trace`, `padding_leak` and `diff` on transformers' speech models: nothing wrong, nothing left behind."""
+"""Tracing, proving, leaks and diffs on speech models of transformers: nothing wrong, nothing left behind."""
 
 from __future__ import annotations
+
+import warnings
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from trace_helpers import untouched
 from w2vlearn.batch import pad
 from w2vlearn.geometry import FrameGeometry
 from w2vlearn.show.sentences import convention, leak_reason
+from w2vlearn.symbolic import symbolic_trace
 from w2vlearn.tracing import padding_leak, trace
 
 transformers = pytest.importorskip("transformers")
@@ -57,6 +60,13 @@ def test_a_family(name, masked):
         with untouched(model):
             found = trace(model, batch) if masked else trace(model, batch, attention_mask=None)
     assert list(plain) == list(found.output) and all(equal(plain[key], found.output[key]) for key in plain)
+    if name != "sew":  # whose T is halved and doubled: see test_symbolic_families.py
+        with untouched(model), warnings.catch_warnings():
+            warnings.simplefilter("error")
+            proved = symbolic_trace(model, mask=masked, edges=False)
+        assert str(proved.formula("T").closed) == "floor((L - 400) / 320) + 1"
+        assert proved.range.minimum == 400 and proved.range.clips == (2, None)
+        assert proved.check(found).ok, str(proved.check(found))
     prefix = "" if hasattr(model, "feature_extractor") else next(n for n, _ in model.named_children()) + "."
     last = found[f"{prefix}feature_extractor.conv_layers.{len(model.config.conv_dim) - 1}"]
     assert last.output.shape[2] == FRAMES[-1] and last.valid == FRAMES and last.output.letters[:2] == ("B", "C")
@@ -80,7 +90,7 @@ def test_a_family(name, masked):
 @pytest.mark.parametrize("lengths", [LENGTHS, *COLLIDING.values()], ids=["all sizes differ", *COLLIDING])
 def test_no_axis_has_a_wrong_name_against_each_clip_alone(name, lengths):
     batch = pad(clips(*lengths), minimum_samples=1)
-    for arguments in ({"attention_mask": batch.mask}, {}):
+    for arguments in ({"attention_mask": batch.mask}, {})[: 2 if lengths == LENGTHS else 1]:
         _, wrong, unknown = compared(family(name), batch.waveforms, lengths, **arguments)
         assert not wrong, wrong
         if lengths == LENGTHS:

@@ -3,7 +3,6 @@
 import os
 import re
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -93,26 +92,6 @@ def test_parameters_of_every_row_are_the_modules_own_and_add_up(model, tiny, bas
     assert f"{total:,} parameters" in str(tiny).split("\n")[0]
     # other than TINY's, BASE's number is known from outside
     assert rows(base)[0].parameters == 94_396_320
-
-
-def test_rows_agree_with_their_neighbours_and_their_letters(either):
-    stack = [row for row in rows(either) if "conv_layers" in row.name and row.record.operation.kind == "convolution"]
-    assert len(stack) == 7
-    for before, after in pairwise(stack):
-        assert before.record.output.shape == after.record.input.shape
-        assert before.letters.split(" → ")[1] == after.letters.split(" → ")[0]
-    for row in rows(either, "all"):
-        for info in (*row.record.inputs, *row.record.outputs):
-            sizes = [either.letters[letter] for letter in info.letters if letter in either.letters]
-            assert sizes == [s for s, letter in zip(info.shape, info.letters, strict=True) if letter in either.letters]
-        if row.record.valid is not None and row.record.output is not None:
-            assert len(row.record.valid) == 3 and max(row.record.valid) <= max(row.record.output.shape), row.label
-
-
-@pytest.mark.parametrize("width", [60, 100, 160])
-def test_lines_fit_the_width(either, width):
-    widest = max(len(line) for line in trace_table.text(either, width=width).split("\n"))
-    assert widest <= max(width, 80)
 
 
 def test_every_form_shows_the_same_cells(either):

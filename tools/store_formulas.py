@@ -1,6 +1,6 @@
 """Derive anew what the package stores: python tools/store_formulas.py
 
-The formulas of every preset, and which layers padding reaches.
+The formulas of every preset with both norms, and which layers padding reaches.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from w2vlearn import Wav2Vec2Config, Wav2Vec2ForCTC, padding_leak, symbolic_trace
 from w2vlearn.config import PRESETS
 from w2vlearn.show.sentences import leak_reason
+from w2vlearn.symbolic.formulas import stored_name
 from w2vlearn.widgets.explorer_data import role
 
 
@@ -44,17 +45,19 @@ def measure_leaks() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Write ``leaks.json``, and ``formulas/base.json`` (with a mask), ``base_without_mask.json`` and so on."""
+    """Write ``leaks.json``, and the formulas of every preset with both norms, with a mask and without."""
     data = Path(str(resources.files("w2vlearn"))) / "data"
     (data / "leaks.json").write_text(json.dumps(measure_leaks(), indent=1) + "\n", encoding="utf-8")
     for name in PRESETS:
-        with torch.device("meta"):
-            model = Wav2Vec2ForCTC(Wav2Vec2Config.from_preset(name)).eval()
-        for mask in (True, False):
-            s = symbolic_trace(model, mask=mask)
-            file = f"{name}{'' if mask else '_without_mask'}.json"
-            s.save(data / "formulas" / file)
-            print(f"{file}: {len(s)} records, {s.range}")
+        for norm in ("group", "layer"):
+            config = dataclasses.replace(Wav2Vec2Config.from_preset(name), feat_extract_norm=norm)
+            with torch.device("meta"):
+                model = Wav2Vec2ForCTC(config).eval()
+            for mask in (True, False):
+                s = symbolic_trace(model, mask=mask)
+                file = stored_name(name, mask, norm)
+                s.save(data / "formulas" / file)
+                print(f"{file}: {len(s)} records, {s.range}")
 
 
 if __name__ == "__main__":

@@ -9,13 +9,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from course.exercise import Exercise, Prediction
+from course.exercise import Exercise, LessonTexts, Prediction, Recall
 from course.lesson_text import read
 from w2vlearn import Wav2Vec2Config
 
 BASE = Wav2Vec2Config.base()
 
-__all__ = ["COURSE", "Lesson", "content", "exercise", "names_for", "prediction", "texts"]
+__all__ = ["COURSE", "Lesson", "content", "exercise", "names_for", "prediction", "recall", "texts"]
 
 
 @dataclass(frozen=True)
@@ -82,19 +82,24 @@ def content(number: int) -> ModuleType:
 
 
 @cache
-def texts(number: int) -> tuple[tuple[Prediction, ...], tuple[Exercise, ...]]:
-    """Predictions and exercises of a lesson, from its Markdown file."""
+def texts(number: int) -> LessonTexts:
+    """What a lesson asks, from its Markdown file."""
     return read(Path(__file__).with_name(f"lesson_{_known(number):02d}.md"), content(number))
 
 
 def exercise(identifier: str) -> Exercise:
     """The exercise called ``"2.1"``."""
-    return _look_up(str(identifier), 1, "exercise")
+    return _look_up(str(identifier), "exercise")
 
 
 def prediction(identifier: str) -> Prediction:
     """The prediction called ``"2.1"``."""
-    return _look_up(str(identifier), 0, "prediction")
+    return _look_up(str(identifier), "prediction")
+
+
+def recall(identifier: str) -> Recall:
+    """The recall question called ``"2.1"``."""
+    return _look_up(str(identifier), "recall")
 
 
 def names_for(identifier: str) -> dict[str, Any]:
@@ -102,12 +107,12 @@ def names_for(identifier: str) -> dict[str, Any]:
     return vars(content(int(identifier.split(".")[0])))
 
 
-def _look_up(identifier: str, table: int, kind: str) -> Any:
+def _look_up(identifier: str, kind: str) -> Any:
     try:
         number = int(identifier.split(".")[0])
     except ValueError:
         raise KeyError(f'{kind}s are called like "2.1", found {identifier!r}') from None
-    known = {item.id: item for item in texts(number)[table]}
+    known = {item.id: item for item in getattr(texts(number), f"{kind}s")}
     if identifier not in known:
         raise KeyError(f"lesson {number} has no {kind} {identifier!r}; it has {', '.join(known) or 'none'}")
     return known[identifier]

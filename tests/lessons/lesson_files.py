@@ -35,7 +35,9 @@ def own_prose(notebook: nbformat.NotebookNode) -> Iterator[tuple[int, nbformat.N
 
 def texts(number: int) -> Iterator[tuple[str, str]]:
     """(where, text) of everything in the lesson's files that a learner may read, ``{{expressions}}`` unfilled."""
-    predictions, exercises = contents.texts(number)
+    predictions, exercises, recalls, _ = contents.texts(number)
+    for recall in recalls:
+        yield from ((f"recall {recall.id}, question", recall.question), (f"recall {recall.id}, answer", recall.answer))
     for prediction in predictions:
         where = f"prediction {prediction.id}"
         yield from ((f"{where}, question", prediction.question), (f"{where}, because", prediction.because))

@@ -32,6 +32,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from w2vlearn.config import PRESETS, Wav2Vec2Config
 from w2vlearn.symbolic.agreement import CheckReport, compare
 from w2vlearn.symbolic.closed_form import Formula, find, step
 from w2vlearn.symbolic.evaluation import Range, Shapes
@@ -252,28 +253,37 @@ class SymbolicTrace(Layers):
         return cls.from_dict(read_json(path, "symbolic trace"))
 
     @classmethod
-    def preset(cls, name: str, mask: bool = True) -> SymbolicTrace:
+    def preset(cls, name: str, mask: bool = True, norm: str | None = None) -> SymbolicTrace:
         """The stored formulas of ``"base"``, ``"large"``, ``"large_lv60"`` or ``"tiny"`` with a CTC head.
+
+        ``norm`` is the feature encoder's, "group" or "layer"; the preset's own unless given.
 
         Raises
         ------
         ValueError
-            If there is no such preset; names those there are.
+            If there is no such preset or norm; names those there are.
         """
-        return _stored(name, mask)
+        return _stored(name, mask, norm)
 
     def __repr__(self) -> str:
         return f"<SymbolicTrace of {self.model_name}: {len(self.records)} records, {self.range}>"
 
 
 @cache
-def _stored(name: str, mask: bool) -> SymbolicTrace:
+def _stored(name: str, mask: bool, norm: str | None) -> SymbolicTrace:
+    if name not in PRESETS:
+        raise ValueError(f"no stored formulas for {name!r}; there are {', '.join(sorted(PRESETS))}")
+    if norm not in (None, "group", "layer"):
+        raise ValueError(f"no stored formulas for norm {norm!r}; there are group, layer")
     folder = resources.files("w2vlearn") / "data" / "formulas"
-    names = sorted(file.name.removesuffix(".json") for file in folder.iterdir() if "_without_mask" not in file.name)
-    if name not in names:
-        raise ValueError(f"no stored formulas for {name!r}; there are {', '.join(names)}")
-    file = folder / f"{name}{'' if mask else '_without_mask'}.json"
-    return SymbolicTrace.from_dict(json.loads(file.read_text(encoding="utf-8")))
+    text = (folder / stored_name(name, mask, norm)).read_text(encoding="utf-8")
+    return SymbolicTrace.from_dict(json.loads(text))
+
+
+def stored_name(name: str, mask: bool, norm: str | None) -> str:
+    """``"base.json"``, ``"base_layer_norm_without_mask.json"``: the file that holds these formulas."""
+    own = norm in (None, Wav2Vec2Config.from_preset(name).feat_extract_norm)
+    return f"{name}{'' if own else f'_{norm}_norm'}{'' if mask else '_without_mask'}.json"
 
 
 def _whole_number(name: str, value: Any) -> int:

@@ -1,11 +1,15 @@
-"""The shape explorer: sliders in which the whole model moves. Open one with `explore`."""
+"""The shape explorer: a picture of a batch on its way through the model, to be moved. Open one with `explore`.
+
+The front end is plain JavaScript in four files, joined into one module (`front_end`). It needs no kernel: a page calls
+``mount(element, state)``, which the module exports, with the state that `Explorer.page_state` gives.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import re
 from collections.abc import Sequence
-from pathlib import Path
+from importlib import resources
 from typing import Any
 
 import anywidget
@@ -16,8 +20,8 @@ from torch import Tensor
 from w2vlearn.audio import SAMPLE_RATE, example, example_clips
 from w2vlearn.config import PRESETS, Wav2Vec2Config
 from w2vlearn.symbolic import SymbolicTrace, symbolic_trace
-from w2vlearn.widgets.explorer_data import facts
-from w2vlearn.widgets.explorer_text import explorer_text
+from w2vlearn.widgets.explorer_data import model_data
+from w2vlearn.widgets.explorer_text import explorer_text, question_of
 from w2vlearn.widgets.recorder import read_upload
 
 __all__ = ["Explorer", "explore"]
@@ -25,13 +29,21 @@ __all__ = ["Explorer", "explore"]
 HOUR = 3600 * SAMPLE_RATE  # samples: the longest clip
 MOST_CLIPS = 6
 PEAKS = 160  # points of a drawn waveform
-PARTS = ("model", "clips", "batch", "tower", "frames", "masks", "costs", "table")
+PARTS = ("model", "clips", "batch", "encoder", "frames", "masks", "costs", "table")
 CONVENTIONS = ("valid", "padding", "additive", "lengths")
+QUESTIONS = ("frame", "padding", "costs", "")
 _MODEL = ("preset", "norm", "kernels", "strides")  # what the formulas depend on
+_JAVASCRIPT = ("explorer_numbers.js", "explorer_picture.js", "explorer_tables.js", "explorer.js")  # in this order
+
+
+def front_end() -> str:
+    """The explorer's front end, one JavaScript module that exports ``mount`` and, for anywidget, ``render``."""
+    folder = resources.files("w2vlearn") / "widgets"
+    return "\n".join((folder / name).read_text(encoding="utf-8") for name in _JAVASCRIPT)
 
 
 class Explorer(anywidget.AnyWidget):
-    """One picture of the model, moved by sliders; all of its state can be read and set from Python.
+    """One picture of a batch and the model; all of its state can be read and set from Python.
 
     Attributes
     ----------
@@ -44,20 +56,25 @@ class Explorer(anywidget.AnyWidget):
         Normalisation of the feature encoder.
     mask : bool
         Whether the model is handed a mask.
+    leak : bool
+        Whether the picture shows where padding gets in, and how far it reaches.
     convention : {"valid", "padding", "additive", "lengths"}
         How the masks are written.
     kernels, strides : str
-        The feature encoder's convolutions, commas between: ``"10, 3, 3, 3, 3, 2, 2"``.
+        The feature encoder's convolutions, commas between: ``"10, 3, 3, 3, 3, 2, 2"``. The two belong together: while
+        they do not fit each other, `message` says why and the picture stays that of the last model.
     sources : list of str
-        Per clip the name of a built-in clip, or "" for a length alone.
+        Per clip the name of a built-in clip, of an uploaded file, "waveform", or "" for a length alone.
     focus : str
-        "all", or the parts to show: "model", "clips", "batch", "tower", "frames", "masks", "costs", "table".
+        "all", or the parts to show: "model", "clips", "batch", "encoder", "frames", "masks", "costs", "table".
     unfold : bool
         Equal layers in one row each.
     message : str
-        What went wrong last, in words; "" if nothing did.
+        What went wrong last; "" if nothing did.
+    question : dict
+        What is asked before anything is moved: ``text``, ``options``, ``answer`` (its place), ``reason``; or empty.
     text : str
-        The whole picture in words.
+        The whole picture as text.
 
     Raises
     ------
@@ -65,8 +82,8 @@ class Explorer(anywidget.AnyWidget):
         If a value set from Python is not one of these; the state stays as it was.
     """
 
-    _esm = Path(__file__).parent / "explorer.js"
-    _css = Path(__file__).parent / "explorer.css"
+    _esm = front_end()
+    _css = (resources.files("w2vlearn") / "widgets" / "explorer.css").read_text(encoding="utf-8")
 
     lengths = traitlets.List(traitlets.Int(), [16_000]).tag(sync=True)
     clip = traitlets.Int(0, min=0).tag(sync=True)
@@ -75,6 +92,7 @@ class Explorer(anywidget.AnyWidget):
     preset = traitlets.Enum(PRESETS, "base").tag(sync=True)
     norm = traitlets.Enum(("group", "layer"), "group").tag(sync=True)
     mask = traitlets.Bool(True).tag(sync=True)
+    leak = traitlets.Bool(False).tag(sync=True)
     convention = traitlets.Enum(CONVENTIONS, "valid").tag(sync=True)
     kernels = traitlets.Unicode("").tag(sync=True)
     strides = traitlets.Unicode("").tag(sync=True)
@@ -85,9 +103,13 @@ class Explorer(anywidget.AnyWidget):
     message = traitlets.Unicode("").tag(sync=True)
     examples = traitlets.List(traitlets.Unicode()).tag(sync=True)
     sample_rate = traitlets.Int(SAMPLE_RATE).tag(sync=True)
-    facts = traitlets.Dict().tag(sync=True)
+    question = traitlets.Dict().tag(sync=True)
+    formulas = traitlets.Dict().tag(sync=True)
+    models = traitlets.List().tag(sync=True)  # formulas of further models, which a page without a kernel switches to
 
-    def __init__(self, **state: Any):
+    def __init__(self, question: str = "", **state: Any):
+        if question not in QUESTIONS:
+            raise ValueError(f"question is one of {', '.join(map(repr, QUESTIONS))}, found {question!r}")
         lengths = state.get("lengths", [16_000])
         clips = {
             "sources": [""] * len(lengths),
@@ -96,8 +118,10 @@ class Explorer(anywidget.AnyWidget):
         }
         state = dict(zip(_MODEL, _usual(state.get("preset", "base")), strict=True)) | clips | state
         self._sounds: set[tuple[int, tuple[float, ...]]] = set()  # (length, envelope) of every sound that was put in
-        self._shown_model = tuple(state[name] for name in _MODEL)
-        super().__init__(**state, facts=_facts(*self._shown_model))
+        self._labels: set[str] = set()  # names of files and waveforms among `sources`; others are built-in clips
+        super().__init__(**state, formulas=_formulas(*(state[name] for name in _MODEL)))
+        if question:
+            self.question = question_of(question, self.current, self.lengths)
         self.observe(self._show_model, _MODEL)
         self.observe(self._take_source, "sources")
         self.on_msg(self._take_message)
@@ -105,23 +129,35 @@ class Explorer(anywidget.AnyWidget):
 
     @property
     def text(self) -> str:
-        """The whole picture in words; says what the picture says."""
+        """The whole picture as text; says what the picture says."""
         return explorer_text(self)
 
     @property
-    def shown(self) -> dict[str, Any]:
-        """The facts behind what is shown now: with or without the mask."""
-        return self.facts["with mask" if self.mask else "without mask"]
+    def current(self) -> dict[str, Any]:
+        """The formulas behind what is shown now: with or without the mask."""
+        return self.formulas["with mask" if self.mask else "without mask"]
 
     @property
-    def model_words(self) -> str:
-        """``"BASE, group norm, handed a mask"``."""
-        usual = dict(zip(_MODEL, _usual("base"), strict=True))
-        changed = [
-            f"{name} {value}" for name in ("kernels", "strides") if (value := getattr(self, name)) != usual[name]
-        ]
-        words = [self.preset.upper(), f"{self.norm} norm", *changed, "handed a mask" if self.mask else "no mask"]
-        return ", ".join(words)
+    def model_text(self) -> str:
+        """``"BASE, group norm, handed a mask"``: the model that is shown."""
+        preset, norm, *convolutions = self.formulas["model"]
+        own = zip(_MODEL[2:], convolutions, _usual(preset)[2:], strict=True)
+        changed = [f"{name} {value}" for name, value, usual in own if value != usual]
+        return ", ".join([preset.upper(), f"{norm} norm", *changed, "handed a mask" if self.mask else "no mask"])
+
+    def page_state(self, presets: Sequence[str] = ()) -> dict[str, Any]:
+        """What ``mount(element, state)`` of the front end needs in a page without a kernel, as JSON data.
+
+        Parameters
+        ----------
+        presets : sequence of str
+            Presets whose formulas, with both norms, the page can switch to.
+        """
+        state = {name: getattr(self, name) for name in self.traits(sync=True) if name in Explorer.class_own_traits()}
+        keys = [(preset, norm, *_usual(preset)[2:]) for preset in presets for norm in ("group", "layer")]
+        return {name: value for name, value in state.items() if name[0] != "_"} | {
+            "models": [_formulas(*key) for key in keys if list(key) != self.formulas["model"]]
+        }
 
     def __repr__(self) -> str:
         return self.text
@@ -166,24 +202,22 @@ class Explorer(anywidget.AnyWidget):
             self.clip = min(self.clip, len(lengths) - 1)
 
     def _show_model(self, change) -> None:
-        """Derive what the picture needs for the chosen model, or say why not and go back."""
-        chosen = change["name"] == "preset" and self.preset != self._shown_model[0]
+        """Derive what the picture needs for the chosen model, or say why not; what was chosen stays as it was typed."""
+        chosen = change["name"] == "preset" and self.preset != self.formulas["model"][0]
         wanted = _usual(self.preset) if chosen else tuple(getattr(self, name) for name in _MODEL)
-        if wanted == self._shown_model:
-            return
         try:
-            facts, message = _facts(*wanted), ""
+            formulas, message = _formulas(*wanted), ""
         except ValueError as error:
-            wanted, facts, message = self._shown_model, self.facts, str(error)
-        self._shown_model = wanted
+            formulas, message = self.formulas, str(error)
         with self.hold_sync():
-            self.facts, self.message = facts, message
+            self.formulas, self.message = formulas, message
             self.preset, self.norm, self.kernels, self.strides = wanted
 
     def _take_source(self, change) -> None:
         """Put a built-in clip where its name was chosen."""
         for index, name in enumerate(change["new"]):
-            if name and (index >= len(change["old"]) or change["old"][index] != name):
+            changed = index >= len(change["old"]) or change["old"][index] != name
+            if name and changed and name not in self._labels:
                 self._put(index, example(name), name)
 
     def _take_message(self, _, content: dict[str, Any], buffers: list) -> None:
@@ -192,7 +226,7 @@ class Explorer(anywidget.AnyWidget):
             return
         name = str(content["name"])
         try:
-            self._put(content["clip"], read_upload(bytes(buffers[0]), name)[:HOUR], "")
+            self._put(content["clip"], read_upload(bytes(buffers[0]), name)[:HOUR], _file_label(name, self.examples))
         except ValueError as error:
             self.message = f"{name} could not be read: {error}"
 
@@ -200,6 +234,8 @@ class Explorer(anywidget.AnyWidget):
         """Put a sound where clip ``index`` is."""
         peaks = _peaks(waveform)
         self._sounds.add((len(waveform), tuple(peaks)))
+        if source not in self.examples:
+            self._labels.add(source)
         with self.hold_sync():
             self.envelopes = [*self.envelopes[:index], peaks, *self.envelopes[index + 1 :]]
             self.sources = [*self.sources[:index], source, *self.sources[index + 1 :]]
@@ -212,6 +248,7 @@ def explore(
     preset: str = "base",
     focus: str | Sequence[str] = "all",
     mask: bool = True,
+    question: str | None = None,
     **state: Any,
 ) -> Explorer:
     """Open the shape explorer.
@@ -222,10 +259,12 @@ def explore(
         One to six clips: lengths in samples, or waveforms (L_i,) float32 at 16 kHz. Three clips by default.
     preset : {"base", "large", "large_lv60", "tiny"}
     focus : str or sequence of str
-        "all", or the parts to show, in the picture's order: "model", "clips", "batch", "tower", "frames", "masks",
-        "costs", "table".
+        "all", or the parts to show, in the picture's order: "model", "clips", "batch" (the whole picture), "encoder",
+        "frames", "masks", "costs", "table".
     mask : bool
         Whether the model is handed a mask.
+    question : {"frame", "padding", "costs", ""}, optional
+        What is asked before anything is moved; "frame" where the picture is shown, unless given.
     **state
         Any other attribute of `Explorer`, e.g. ``frame=12``.
 
@@ -237,33 +276,36 @@ def explore(
     Raises
     ------
     traitlets.TraitError, ValueError
-        If a clip, a preset or a part is not known; said in words.
+        If a clip, a preset, a part or a question is not known; names those there are.
     """
     clips = clips or (16_000, 23_456, 40_000)
     lengths = [len(clip) if isinstance(clip, Tensor) else clip for clip in clips]
     if preset not in PRESETS:
         raise ValueError(f"unknown preset {preset!r}: choose one of {', '.join(PRESETS)}")
     chosen = focus if isinstance(focus, str) else " ".join(focus)
-    explorer = Explorer(lengths=lengths, preset=preset, focus=chosen, mask=mask, **state)
+    if question is None:
+        question = "frame" if chosen == "all" or set(chosen.split()) & {"clips", "batch", "encoder"} else ""
+    explorer = Explorer(lengths=lengths, preset=preset, focus=chosen, mask=mask, question=question, **state)
     for index, clip in enumerate(clips):
         if isinstance(clip, Tensor):
-            explorer._put(index, clip, "")
+            explorer._put(index, clip, "waveform")
     return explorer
 
 
 _known: dict[tuple[str, str, str, str], dict[str, Any]] = {}
 
 
-def _facts(preset: str, norm: str, kernels: str, strides: str) -> dict[str, Any]:
-    """Facts with and without the mask: from the stored formulas of a preset, else derived now (seconds)."""
+def _formulas(preset: str, norm: str, kernels: str, strides: str) -> dict[str, Any]:
+    """Formulas with and without the mask: stored ones where only the norm may be another, else derived (seconds)."""
     key = (preset, norm, kernels, strides)
     if key not in _known:
-        if key == _usual(preset):
-            traces = {mask: SymbolicTrace.preset(preset, mask) for mask in (True, False)}
+        sizes = _sizes("kernels", kernels), _sizes("strides", strides)
+        if sizes == tuple(_sizes("", text) for text in _usual(preset)[2:]):
+            traces = {mask: SymbolicTrace.preset(preset, mask, norm) for mask in (True, False)}
         else:
-            config = Wav2Vec2Config.from_preset(preset)
-            traces = _derived(config, norm, _numbers("kernels", kernels), _numbers("strides", strides))
-        _known[key] = {("with mask" if mask else "without mask"): facts(s, norm) for mask, s in traces.items()}
+            traces = _derived(Wav2Vec2Config.from_preset(preset), norm, *sizes)
+        data = {("with mask" if mask else "without mask"): model_data(s, norm) for mask, s in traces.items()}
+        _known[key] = data | {"model": list(key), "own": key == _usual(preset)}
     return _known[key]
 
 
@@ -289,11 +331,15 @@ def _derived(config: Wav2Vec2Config, norm: str, kernels: tuple[int, ...], stride
     return traces
 
 
-def _numbers(name: str, text: str) -> tuple[int, ...]:
+def _sizes(name: str, text: str) -> tuple[int, ...]:
     parts = [part for part in re.split(r"[\s,;]+", text.strip()) if part]
     if not parts or not all(part.isdigit() and 1 <= int(part) <= 1000 for part in parts):
         raise ValueError(f"{name} must be whole numbers from 1 to 1000 with commas between, found {text!r}")
     return tuple(int(part) for part in parts)
+
+
+def _file_label(name: str, examples: Sequence[str]) -> str:
+    return f"{name} (file)" if name in examples else name
 
 
 def _usual(preset: str) -> tuple[str, str, str, str]:

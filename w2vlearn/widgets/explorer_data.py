@@ -12,7 +12,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from w2vlearn.show.palette import STAGES
+from w2vlearn.geometry import FrameGeometry
+from w2vlearn.show.palette import STAGES, stage_of
 from w2vlearn.show.rows import Row, rows
 from w2vlearn.symbolic import SymbolicTrace
 from w2vlearn.symbolic.expressions import to_json
@@ -21,7 +22,7 @@ _NUMBERED = re.compile(r"(encoder\.layers)\.\d+")
 _BYTES = 4  # float32
 
 
-def facts(symbolic: SymbolicTrace, norm: str) -> dict[str, Any]:
+def model_data(symbolic: SymbolicTrace, norm: str) -> dict[str, Any]:
     """All that one picture of the model needs, as JSON data.
 
     Parameters
@@ -34,28 +35,29 @@ def facts(symbolic: SymbolicTrace, norm: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``letters``, ``labels``: trees; ``closed``: offset and hop of T; ``tower``: the feature encoder's convolutions;
-        ``rows``: the table, folded and not; ``costs``: trees for work and memory; ``leak``.
+        ``letters``, ``labels``: trees; ``encoder``: the feature encoder's convolutions; ``geometry``: trees for which
+        samples a frame reads, and which frames read a sample; ``rows``: the table, folded and not; ``costs``: trees
+        for work and memory; ``leak``: where padding gets in, and which stages it reaches.
     """
     frames = symbolic.formula("T")
     reached = leaks()[norm]["with mask" if symbolic.masked else "without mask"]
     folded = rows(symbolic, "layers")
+    encoder = _encoder(folded, reached)
     return {
-        "model": symbolic.model_name,
         "masked": symbolic.masked,
         "letters": {letter: to_json(text) for letter, text in symbolic.letters.items()},
         "labels": {label: to_json(text) for label, text in symbolic.labels.items()},
-        "closed": {"T": {"letter": frames.closed.letter, "offset": frames.closed.offset, "hop": frames.closed.hop}},
         "constants": dict(symbolic.constants),
         "formula": f"T = {frames.closed}",
-        "tower": _tower(folded),
+        "encoder": encoder,
+        "geometry": geometry_trees(geometry_of(encoder)),
         "rows": [_row(row, reached) for row in folded],
         "all_rows": [_row(row, reached) for row in rows(symbolic, "all")],
         "costs": _costs(symbolic),
         "parameters": symbolic.records[0].parameters,
         "depth": _depth(symbolic),
-        "leak": {"entry": reached["entry"], "reason": reached["reason"], "stages": _stages_reached(folded, reached)},
-        "stages": [{"key": stage.key, "name": stage.name, "colour": stage.colour} for stage in STAGES],
+        "leak": _leak(folded, reached),
+        "stages": {stage.key: {"name": stage.name, "colour": stage.colour} for stage in STAGES},
     }
 
 
@@ -81,9 +83,13 @@ def _time_label(shape: tuple[int | str, ...]) -> str | None:
     return next((size for size in shape[1:] if isinstance(size, str) and size != "B"), None)
 
 
-def _tower(folded: list[Row]) -> list[dict[str, Any]]:
-    """The convolutions that shorten the waveform: letter, kernel, stride, and a tree for the positions left over."""
-    tower = []
+def _encoder(folded: list[Row], reached: dict[str, Any]) -> list[dict[str, Any]]:
+    """The convolutions that shorten the waveform: letter, kernel, stride, and trees for where frame ``t`` comes from.
+
+    ``left``: positions left over; ``hop``: samples from one output position to the next; ``start``, ``stop``: output
+    positions that frame ``t`` is computed from.
+    """
+    steps = []
     for row in folded:
         operation, output = row.record.operation, row.record.output
         if operation.kind != "convolution" or row.stage.key != "feature_encoder" or output is None:
@@ -92,9 +98,39 @@ def _tower(folded: list[Row]) -> list[dict[str, Any]]:
         before, after = (str(info.shape[-1]) for info in (row.record.input, output))
         # what lies beyond the last kernel's end: before - ((after - 1) * stride + kernel)
         left = ["+", before, ["*", -stride, after], stride - kernel]
-        name = f"T{len(tower) + 1}"
-        tower.append({"before": before, "after": after, "kernel": kernel, "stride": stride, "left": left, "name": name})
-    return tower
+        layer = role(row.name).removesuffix(".conv")
+        name = f"T{len(steps) + 1}"
+        step = {"name": name, "before": before, "after": after, "kernel": kernel, "stride": stride, "left": left}
+        steps.append(step | {"reached": layer in reached["layers"]})
+    hop, spans = 1, geometry_of(steps).spans
+    for place, step in enumerate(steps, 1):
+        hop *= step["stride"]
+        first, second = ((*spans(t), range(t, t + 1))[place] for t in (0, 1))
+        step |= {"hop": hop} | _moving(second.start - first.start, len(first))
+    return steps
+
+
+def geometry_trees(geometry: FrameGeometry) -> dict[str, Any]:
+    """`FrameGeometry` as trees: samples of frame ``t``, frames that read sample ``n``, samples at the end unread."""
+    field, hop = geometry.receptive_field, geometry.hop
+    return {
+        "receptive_field": field,
+        "hop": hop,
+        **_moving(hop, field),
+        "first": ["max", 0, ["//", ["+", "n", hop - field], hop]],
+        "last": ["//", "n", hop],
+        "unread": ["+", "L", ["*", -hop, "T"], hop - field],
+    }
+
+
+def _moving(step: int, width: int) -> dict[str, Any]:
+    """A span of ``width`` positions that moves by ``step`` from frame to frame, as trees in ``t``."""
+    return {"start": ["*", step, "t"], "stop": ["+", ["*", step, "t"], width]}
+
+
+def geometry_of(encoder: list[dict[str, Any]]) -> FrameGeometry:
+    """The geometry of these convolutions."""
+    return FrameGeometry(*(tuple(step[name] for step in encoder) for name in ("kernel", "stride")))
 
 
 def _costs(symbolic: SymbolicTrace) -> dict[str, Any]:
@@ -131,13 +167,26 @@ def _depth(symbolic: SymbolicTrace) -> int:
 
 
 def role(name: str) -> str:
-    """A layer's name without the part that holds the model; Transformer layers count as one."""
-    return _NUMBERED.sub(r"\1", name.removeprefix("wav2vec2").lstrip("."))
+    """A layer's name without the part that holds the model; Transformer layers count as one.
+
+    Leaks were measured on seven convolutions; where there are more, those behind the seventh are like it.
+    """
+    name = _NUMBERED.sub(r"\1", name.removeprefix("wav2vec2").lstrip("."))
+    return re.sub(r"conv_layers\.(\d+)", lambda match: f"conv_layers.{min(6, int(match[1]))}", name)
 
 
-def _stages_reached(folded: list[Row], reached: dict[str, Any]) -> list[str]:
-    names = [row.stage.name for row in folded if row.depth > 1 and role(row.name) in reached["layers"]]
-    return [stage.name for stage in STAGES if stage.name in names]
+def _leak(folded: list[Row], reached: dict[str, Any]) -> dict[str, Any]:
+    """Where padding gets in, why, and the names of the stages that it reaches; ``entry`` is None for nowhere."""
+    names = {row.stage.name for row in folded if row.depth > 1 and role(row.name) in reached["layers"]}
+    stages = [stage for stage in STAGES if stage.name in names]
+    entry = reached["entry"]
+    return {
+        "entry": entry,
+        "entry_stage": stage_of(entry).key if entry else None,
+        "reason": reached["reason"],
+        "keys": [stage.key for stage in stages],
+        "stages": [stage.name for stage in stages],
+    }
 
 
 @cache

@@ -1,12 +1,12 @@
-"""The explorer in words: what the picture says, from the same facts; the front end's sentences are the same."""
+"""The explorer as text: what the picture says, from the same formulas; the front end's sentences are the same."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from w2vlearn.geometry import FrameGeometry
 from w2vlearn.show.table import Table
 from w2vlearn.symbolic.expressions import evaluate
+from w2vlearn.widgets.explorer_data import geometry_of
 
 _HEADERS = ("layer", "shape, letters", "shape, numbers", "valid per clip", "mask handed", "padding")
 _SPACE = "\u00a0"
@@ -15,35 +15,36 @@ _BYTES = (("B", 1), ("kB", 1e3), ("MB", 1e6), ("GB", 1e9), ("TB", 1e12), ("PB", 
 _SIGNS = {"valid": ("True", "False"), "padding": ("False", "True"), "additive": ("0", "−3.4e38")}
 
 
-def sizes(facts: dict[str, Any], B: int, L: int) -> dict[str, int]:
+def sizes(data: dict[str, Any], B: int, L: int) -> dict[str, int]:
     """Every letter and label at one B and L; 0 from the layer on at which a clip runs out."""
     values, gone = {"B": B, "L": L}, False
-    for letter, tree in facts["letters"].items():
+    for letter, tree in data["letters"].items():
         value = evaluate(tree, {"B": B, "L": L})
         if letter not in ("B", "L"):
             gone = gone or value <= 0
             values[letter] = 0 if gone else value
-    for label, tree in facts["labels"].items():
+    for label, tree in data["labels"].items():
         values.setdefault(label, 0 if gone else evaluate(tree, values))
     return values
 
 
-def clip_words(facts: dict[str, Any], length: int, rate: int) -> str:
+def clip_sentence(data: dict[str, Any], length: int, rate: int) -> str:
     """``"16 000 samples = 1.000 s → 49 frames, the last 240 samples unread"``."""
-    values, geometry = sizes(facts, 1, length), _geometry(facts)
+    values, geometry = sizes(data, 1, length), geometry_of(data["encoder"])
     frames, unread = values["T"], len(geometry.unread(length))
     text = f"{_spaced(length)} samples = {length / rate:.3f} s → {_spaced(frames)} frame{'' if frames == 1 else 's'}"
     if frames:
         return text + (f", the last {_spaced(unread)} samples unread" if unread else ", every sample read")
-    step = next(step for step in facts["tower"] if not _size(step["after"], values))
-    left, missing = _size(step["before"], values), _spaced(geometry.receptive_field - length)
+    step = next(step for step in data["encoder"] if not _size(step["after"], values))
+    left, missing = _size(step["before"], values), geometry.receptive_field - length
     gets = f"{_spaced(left)} position{'' if left == 1 else 's'} and needs {step['kernel']}"
-    return f"{text}: it runs out at {step['name']}, which gets {gets}; {missing} samples are missing"
+    samples = "1 sample is" if missing == 1 else f"{_spaced(missing)} samples are"
+    return f"{text}: it runs out at {step['name']}, which gets {gets}; {samples} missing"
 
 
-def pointed_words(facts: dict[str, Any], lengths: list[int], clip: int, frame: int, sample: int, rate: int) -> str:
+def pointed_sentence(data: dict[str, Any], lengths: list[int], clip: int, frame: int, sample: int, rate: int) -> str:
     """Which samples make the frame, or which frames read the sample, that is pointed at (-1: neither)."""
-    who, length, geometry = f"clip {clip + 1}", lengths[clip], _geometry(facts)
+    who, length, geometry = f"clip {clip}", lengths[clip], geometry_of(data["encoder"])
     frames = geometry.frame_count(length)
     if frame >= 0:
         if frame >= frames:
@@ -72,15 +73,11 @@ def pointed_words(facts: dict[str, Any], lengths: list[int], clip: int, frame: i
     return f"sample {sample} of {who} ({sample * 1000 / rate:.1f} ms): {readers}"
 
 
-def _geometry(facts: dict[str, Any]) -> FrameGeometry:
-    return FrameGeometry(*(tuple(step[name] for step in facts["tower"]) for name in ("kernel", "stride")))
-
-
-def mask_words(facts: dict[str, Any], lengths: list[int], convention: str) -> list[str]:
+def mask_lines(data: dict[str, Any], lengths: list[int], convention: str) -> list[str]:
     """The masks in one convention, one line per clip."""
-    whole = sizes(facts, len(lengths), max(lengths))
-    frames = [sizes(facts, 1, length)["T"] for length in lengths]
-    if not facts["masked"]:
+    whole = sizes(data, len(lengths), max(lengths))
+    frames = [sizes(data, 1, length)["T"] for length in lengths]
+    if not data["masked"]:
         return [
             "no mask is handed: the model takes every sample and every frame for valid",
             f"attention: every query sees all {_spaced(whole['T'])} keys of every clip",
@@ -93,7 +90,7 @@ def mask_words(facts: dict[str, Any], lengths: list[int], convention: str) -> li
         return ", ".join(f"{sign} × {_spaced(many)}" for sign, many in parts if many)
 
     return [
-        f"clip {index + 1}: sample mask {run(length, whole['L'])} · frame mask {run(own, whole['T'])} · "
+        f"clip {index}: sample mask {run(length, whole['L'])} · frame mask {run(own, whole['T'])} · "
         f"attention mask: each of {_spaced(whole['T'])} rows {run(own, whole['T'])}"
         for index, (length, own) in enumerate(zip(lengths, frames, strict=True))
     ]
@@ -101,41 +98,43 @@ def mask_words(facts: dict[str, Any], lengths: list[int], convention: str) -> li
 
 def explorer_text(explorer: Any) -> str:
     """The whole picture as plain text, in the order of its parts."""
-    facts, lengths, rate = explorer.shown, list(explorer.lengths), explorer.sample_rate
-    whole = sizes(facts, len(lengths), max(lengths))
-    clips = [sizes(facts, 1, length) for length in lengths]
+    data, lengths, rate = explorer.current, list(explorer.lengths), explorer.sample_rate
+    whole = sizes(data, len(lengths), max(lengths))
+    clips = [sizes(data, 1, length) for length in lengths]
+    question = explorer.question
     parts: dict[str, list[str]] = {
-        "model": [f"{facts['formula']} — derived from the model's own operations", explorer.model_words],
-        "clips": [f"clip {i + 1}: {clip_words(facts, length, rate)}" for i, length in enumerate(lengths)],
+        "model": [f"{data['formula']} — derived from the model's own operations", explorer.model_text],
+        "clips": [f"clip {i}: {clip_sentence(data, length, rate)}" for i, length in enumerate(lengths)],
         "batch": [f"batch: B = {len(lengths)}, L = {_spaced(max(lengths))}, T = {_spaced(whole['T'])}"],
-        "tower": [_tower(facts, whole, clips)],
-        "frames": [pointed_words(facts, lengths, explorer.clip, explorer.frame, explorer.sample, rate)],
-        "masks": mask_words(facts, lengths, explorer.convention),
-        "costs": [_costs(facts, whole), _leak(facts)],
-        "table": [Table(_HEADERS, table_rows(facts, lengths, explorer.unfold)).text()],
+        "encoder": [_encoder(data, whole, clips)],
+        "frames": [pointed_sentence(data, lengths, explorer.clip, explorer.frame, explorer.sample, rate)],
+        "masks": mask_lines(data, lengths, explorer.convention),
+        "costs": [_costs(data, whole), f"padding gets in {leak_sentence(data, lengths)}"],
+        "table": [Table(_HEADERS, table_rows(data, lengths, explorer.unfold)).text()],
     }
     wanted = explorer.focus.split()
     chosen = [lines for key, lines in parts.items() if key == "model" or explorer.focus == "all" or key in wanted]
     text = "\n".join("\n".join(lines) for lines in chosen)
-    return text + (f"\n⚠ {explorer.message}" if explorer.message else "")
+    asked = f"\n{question['text']} {' · '.join(question['options'])}" if question else ""
+    return text + asked + (f"\n⚠ {explorer.message}" if explorer.message else "")
 
 
-def _tower(facts: dict[str, Any], whole: dict[str, int], clips: list[dict[str, int]]) -> str:
+def _encoder(data: dict[str, Any], whole: dict[str, int], clips: list[dict[str, int]]) -> str:
     lines = [["L, samples", "–", "–", *[_spaced(clip["L"]) for clip in clips], "–"]]
-    for step, left in zip(facts["tower"], _geometry(facts).left_over(whole["L"]), strict=True):
+    for step, left in zip(data["encoder"], geometry_of(data["encoder"]).left_over(whole["L"]), strict=True):
         name = step["name"] + (" = T" if step["after"] == "T" else "")
         per_clip = [_spaced(_size(step["after"], clip)) for clip in clips]
         lines.append([name, step["kernel"], step["stride"], *per_clip, _spaced(left)])
-    names = [f"clip {index + 1}" for index in range(len(clips))]
+    names = [f"clip {index}" for index in range(len(clips))]
     return Table(["after", "kernel", "stride", *names, "left over, longest clip"], lines).text()
 
 
-def _costs(facts: dict[str, Any], whole: dict[str, int]) -> str:
-    constants = facts["constants"]
-    costs = {name: evaluate(tree, whole) for name, tree in facts["costs"].items()}
+def _costs(data: dict[str, Any], whole: dict[str, int]) -> str:
+    constants = data["constants"]
+    costs = {name: evaluate(tree, whole) for name, tree in data["costs"].items()}
     letters = " · ".join(f"{letter} = {constants[letter]}" for letter in "CDHV" if letter in constants)
     return (
-        f"no length moves: {letters} · {facts['depth']} Transformer layers · {_spaced(facts['parameters'])} parameters "
+        f"no length moves: {letters} · {data['depth']} Transformer layers · {_spaced(data['parameters'])} parameters "
         f"({_amount(costs['parameters'], _BYTES)})\n"
         f"grows with the batch: T = {_spaced(whole['T'])} · T × T = {_spaced(whole['T'] ** 2)} · waveforms "
         f"{_amount(costs['waveforms'], _BYTES)} · output of the first convolution "
@@ -146,24 +145,27 @@ def _costs(facts: dict[str, Any], whole: dict[str, int]) -> str:
     )
 
 
-def _leak(facts: dict[str, Any]) -> str:
-    way = "with the mask" if facts["masked"] else "without a mask"
-    leak = facts["leak"]
+def leak_sentence(data: dict[str, Any], lengths: list[int]) -> str:
+    """Where padding gets in, and how far it reaches."""
+    way = "with the mask" if data["masked"] else "without a mask"
+    leak = data["leak"]
     if not leak["entry"]:
-        return f"padding gets in {way}: nowhere. Valid frames are the same as alone, to float error."
-    return f"padding gets in {way}: at {leak['entry']}. {leak['reason']}. Reached: {', '.join(leak['stages'])}."
+        return f"{way}: nowhere. Valid frames are the same as alone, to float error."
+    where = f"at {leak['entry']}. {leak['reason']}. Reached: {', '.join(leak['stages'])}."
+    none = "nowhere yet, for no clip is padded. With clips of unequal length: "
+    return f"{way}: {where if len(set(lengths)) > 1 else none + where}"
 
 
-def table_rows(facts: dict[str, Any], lengths: list[int], unfold: bool) -> list[list[str]]:
+def table_rows(data: dict[str, Any], lengths: list[int], unfold: bool) -> list[list[str]]:
     """Cells of the table of all layers: layer, shape in letters and in numbers, valid per clip, mask, reached."""
-    whole = sizes(facts, len(lengths), max(lengths))
-    clips = [sizes(facts, 1, length) for length in lengths]
+    whole = sizes(data, len(lengths), max(lengths))
+    clips = [sizes(data, 1, length) for length in lengths]
     lines = []
-    for row in facts["all_rows" if unfold else "rows"]:
+    for row in data["all_rows" if unfold else "rows"]:
         ends = " → ".join("×".join(str(_size(part, whole)) for part in end) for end in row["ends"])
         valid = ", ".join(str(_size(row["time"], clip)) for clip in clips) if row["time"] else "–"
         mask = row["mask"].split("\n")[0]
-        reached = "! reached" if row["reached"] else "–"
+        reached = "! reached" if row["reached"] and len(set(lengths)) > 1 else "–"
         lines.append(["  " * row["depth"] + row["label"], row["letters"], ends, valid, mask, reached])
     return lines
 
@@ -182,3 +184,41 @@ def _amount(number: float, units: tuple[tuple[str, float], ...]) -> str:
     value = number / scale
     digits = str(round(value)) if value >= 100 or scale == 1 else f"{value:.2f}" if value < 10 else f"{value:.1f}"
     return f"{digits} {unit}".strip()
+
+
+def question_of(kind: str, data: dict[str, Any], lengths: list[int]) -> dict[str, Any]:
+    """Something to predict before anything is moved: ``text``, ``options``, ``answer`` (its place) and ``reason``."""
+    first, geometry = lengths[0], geometry_of(data["encoder"])
+    if kind == "frame":
+        text = (
+            f"Before you move anything: how many samples longer must clip 0 ({_spaced(first)}) be for one more frame?"
+        )
+        frames = geometry.frame_count(first)
+        right = geometry.samples_for(frames).stop - first
+        reason = f"from {_spaced(first + right)} samples on there are {_spaced(frames + 1)} frames"
+        if frames:
+            reason += (
+                f": {_spaced(len(geometry.unread(first)))} samples at the end lie ready, and each further frame needs "
+                f"{geometry.hop} new ones"
+            )
+        choices = sorted({1, geometry.hop, geometry.receptive_field, right})
+        return _asked(text, [_spaced(choice) for choice in choices], choices.index(right), reason)
+    if kind == "padding":
+        text = "Before you move anything: where does padding first touch the valid frames of the shorter clip?"
+        places = {
+            "feature_encoder": "in the feature encoder",
+            "positions": "in the positions",
+            "transformer": "in attention",
+        }
+        options = [*places.values(), "nowhere"]
+        right = places.get(data["leak"]["entry_stage"], "nowhere")
+        return _asked(text, options, options.index(right), leak_sentence(data, lengths))
+    if kind == "costs":
+        text = "Before you move anything: every clip becomes twice as long. What happens to the attention weights?"
+        reason = "T doubles, and there is one weight for each pair of frames: T × T"
+        return _asked(text, ["the same size", "2 times", "4 times", "8 times"], 2, reason)
+    return {}
+
+
+def _asked(text: str, options: list[str], answer: int, reason: str) -> dict[str, Any]:
+    return {"text": text, "options": options, "answer": answer, "reason": reason}

@@ -16,8 +16,10 @@ class StillPicture:
     """Mixin for a widget, first among its bases: the stored output also holds ``text/html`` without any kernel.
 
     A live page prefers the widget. A code host, an exported page, the site and a notebook not yet run have no kernel
-    and show `still_html`: the picture as it was when the cell ended, and `RUN_TO_MOVE`.
+    and show `still_html`: the picture as it was when the cell ended, and `still_line`: how to make it move.
     """
+
+    still_line = RUN_TO_MOVE
 
     def still_html(self) -> str:
         """The widget's picture as HTML; a widget without one shows its text."""
@@ -27,7 +29,7 @@ class StillPicture:
         bundle = super()._repr_mimebundle_(**options)
         if bundle is not None:
             still = as_image(self.still_html())
-            bundle[0]["text/html"] = f'<div>{still}<p style="font-size:13px">▷ {RUN_TO_MOVE}</p></div>'
+            bundle[0]["text/html"] = f'<div>{still}<p style="font-size:13px">▷ {self.still_line}</p></div>'
         return bundle
 
 
