@@ -1,6 +1,6 @@
 """The shape explorer: a picture of a batch on its way through the model, to be moved. Open one with `explore`.
 
-The front end is plain JavaScript in four files, joined into one module (`front_end`). It needs no kernel: a page calls
+The front end is plain JavaScript in five files, joined into one module (`front_end`). It needs no kernel: a page calls
 ``mount(element, state)``, which the module exports, with the state that `Explorer.page_state` gives.
 """
 
@@ -33,13 +33,13 @@ PARTS = ("model", "clips", "batch", "encoder", "frames", "masks", "costs", "tabl
 CONVENTIONS = ("valid", "padding", "additive", "lengths")
 QUESTIONS = ("frame", "padding", "costs", "")
 _MODEL = ("preset", "norm", "kernels", "strides")  # what the formulas depend on
-_JAVASCRIPT = ("explorer_numbers.js", "explorer_picture.js", "explorer_tables.js", "explorer.js")  # in this order
+_JAVASCRIPT = ("explorer_numbers", "explorer_picture", "explorer_tables", "explorer_controls", "explorer")
 
 
 def front_end() -> str:
     """The explorer's front end, one JavaScript module that exports ``mount`` and, for anywidget, ``render``."""
     folder = resources.files("w2vlearn") / "widgets"
-    return "\n".join((folder / name).read_text(encoding="utf-8") for name in _JAVASCRIPT)
+    return "\n".join((folder / f"{name}.js").read_text(encoding="utf-8") for name in _JAVASCRIPT)
 
 
 class Explorer(anywidget.AnyWidget):
