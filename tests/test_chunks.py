@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import weakref
 
 import pytest
 import torch
@@ -89,32 +88,6 @@ def test_sizes_lie_on_the_grid_and_one_chunk_is_the_whole_clip_with_its_tail():
             on_grid(seconds, GEOMETRY)
     with pytest.raises(ValueError, match=r"at least one frame, 0.02 s"):
         sizes(GEOMETRY, 0.0, 1.0)
-
-
-def test_the_only_chunk_is_not_handed_out_before_the_end_is_known():
-    waveform = torch.zeros(3 * SMALL.hop + SMALL.receptive_field + 2)  # 4 frames and an unread tail of 2
-    ((chunk, piece),) = chunk_waveforms(waveform.split(len(waveform) - 2), SMALL, 4, 0)
-    assert chunk.samples == range(len(waveform)) and len(piece) == len(waveform)
-
-
-def test_a_stream_never_holds_more_than_about_a_chunk():
-    alive = weakref.WeakSet()
-    most = 0
-
-    def blocks():
-        nonlocal most
-        for _ in range(400):
-            block = torch.zeros(1000)
-            alive.add(block)
-            yield block
-            del block
-            most = max(most, len(alive))
-
-    for chunk, piece in chunk_waveforms(blocks(), GEOMETRY, 50, 10):
-        assert len(piece) == len(chunk.samples)
-        del piece
-    needed = -(-((50 + 2 * 10 + 1) * 320 + 400) // 1000)  # blocks of a chunk with context, of 400
-    assert needed / 2 < most <= needed + 3
 
 
 def test_an_hour_in_memory_is_cut_without_copying_it():

@@ -1,7 +1,5 @@
 """Two traces side by side: only what differs, by letter."""
 
-import dataclasses
-
 import pytest
 import torch
 import transformers
@@ -26,24 +24,22 @@ def letters(diff):
     return {change.letter: (change.before, change.after) for change in diff.letters}
 
 
-def test_a_sample_that_is_never_read_changes_only_the_length(model):
-    diff = traced(model, 16_000).diff(traced(model, 16_001))
-    assert letters(diff) == {"L": (16_000, 16_001)} and not diff.layers
-    assert "never read" in str(diff)
-
-
-def test_80_samples_more_change_the_lengths_and_nothing_else(model):
-    diff = traced(model, 16_000).diff(traced(model, 16_080))
+@pytest.mark.parametrize(
+    ("samples", "changed", "note"),
+    [
+        (16_001, {"L"}, "never read"),
+        (16_010, {"L", "T1", "T2"}, "no frame does"),
+        (16_080, {"L", "T1", "T2", "T3", "T4", "T5", "T6", "T7", "T"}, ""),
+    ],
+)
+def test_more_samples_change_the_lengths_that_they_change_and_nothing_else(model, samples, changed, note):
+    diff = traced(model, 16_000).diff(traced(model, samples))
     geometry = FrameGeometry.from_config(TINY)
-    expected = {"L": (16_000, 16_080), "T": (49, 50)}
-    for index, pair in enumerate(zip(geometry.lengths(16_000), geometry.lengths(16_080), strict=True)):
-        expected[f"T{index + 1}"] = pair
-    assert letters(diff) == expected and not diff.layers and diff.same > 60
-
-
-def test_samples_that_only_early_convolutions_read_are_said_so(model):
-    diff = traced(model, 16_000).diff(traced(model, 16_010))
-    assert set(letters(diff)) == {"L", "T1", "T2"} and "no frame does" in str(diff)
+    before, after = ([n, *geometry.lengths(n), geometry.frame_count(n)] for n in (16_000, samples))
+    names = ["L", "T1", "T2", "T3", "T4", "T5", "T6", "T7", "T"]
+    expected = {name: (one, other) for name, one, other in zip(names, before, after, strict=True) if one != other}
+    assert letters(diff) == expected and set(expected) == changed
+    assert not diff.layers and diff.same > 60 and note in str(diff)
 
 
 def test_base_and_large_differ_in_widths_heads_and_depth_only():
@@ -73,11 +69,6 @@ def test_a_mask_that_is_given_or_not_is_a_difference(model):
     changed = {name: change for change in diff.layers for name in change.names}
     assert changed["wav2vec2.encoder.layers.0.attention"].after is None
     assert changed["sample mask -> frame mask"].field == "only in the first"
-
-
-def test_eager_and_fused_attention_differ_nowhere_in_shape(model):
-    eager = Wav2Vec2ForCTC(dataclasses.replace(TINY, attn_implementation="eager")).eval()
-    assert not traced(model, 900).diff(traced(eager, 900))
 
 
 def test_traces_that_cannot_be_compared_say_why(model):

@@ -1,8 +1,8 @@
 """Figures: described, theme-following, the same bytes on every run and machine, and true to their data."""
 
 import base64
+import math
 import re
-from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 from page_reader import SVG, PageReader, check_svg, svg_of, visible
 
 from w2vlearn import FrameGeometry, Wav2Vec2Config
-from w2vlearn.show import bar_figure, heat_map, line_figure, mask_figure, transcript_figure, waveform_figure
+from w2vlearn.show import (
+    bar_figure,
+    boundary_figure,
+    clips_figure,
+    heat_map,
+    line_figure,
+    mask_figure,
+    matrix_figure,
+    strips_figure,
+    waveform_figure,
+)
 from w2vlearn.show.canvas import INK
 from w2vlearn.show.journey import journey_of, journey_text
 from w2vlearn.show.journey_figure import journey
@@ -48,6 +58,10 @@ def figures(error=0.0):
         "log line": line_figure([1, 2, 3], shares, x_label="L", y_label="%", log_y=True, steps=True),
         "bar": bar_figure(["a", "b"], [94_396_320, 0.25 * e], value_label="parameters", title="Size"),
         "log bar": bar_figure(["a", "b"], [94_396_320, 31 * e], value_label="parameters", log=True),
+        "boundary": boundary_figure(8_000, 16_000, GEOMETRY),
+        "clips": clips_figure({"loud": [2 * e, -e, 0], "quiet": [0.52, 0.31 * e]}, lengths={"loud": 2}, extent=4),
+        "matrix": matrix_figure({"scores": [[1.234 * e, -math.inf]], "weights": [[math.nan, 0.5 * e]]}, ["query 0"]),
+        "strips": strips_figure({"formula": frame[0], "shortcut": [True] * 4 + [False] * 4}),
         "mask": mask_figure({"frame mask": frame, "attention mask": frame[:, None, None].expand(2, 1, 8, 8)}),
     }
 
@@ -81,10 +95,10 @@ def test_float_error_shows_nowhere(drawn):
 
 
 def test_alt_text_and_words_hold_the_numbers(drawn):
-    for words in ("1600 samples", "1200 of them valid, 400 padding", "4 frames of 400 samples every 320",
+    for labels in ("1600 samples", "1200 of them valid, 400 padding", "4 frames of 400 samples every 320",
                   "3 frames valid, 1 padding", "160 samples at the end", "time mask over 1 frame: 1",
                   "1: samples 320 to 719"):  # fmt: skip
-        assert words in drawn["waveform"].alt
+        assert labels in drawn["waveform"].alt
     assert "2 rows by 3 columns" in drawn["heat"].alt and "Largest value about 3 in layer 0 at 2" in drawn["heat"].alt
     assert re.search(r"layer 0 +3 +2", str(drawn["heat"])) and "blank: at most 1e-06" in visible(
         svg_of(drawn["heat"].html)
@@ -94,6 +108,10 @@ def test_alt_text_and_words_hold_the_numbers(drawn):
     )
     assert "a goes from < 0.0001 to 6.1, lowest < 0.0001, highest 37" in drawn["log line"].alt
     assert drawn["bar"].alt == "Size: parameters: a 94,396,320, b 0.25." and "94,396,320" in str(drawn["bar"])
+    assert "the shortcut keeps 25 frames, the formula 24" in drawn["boundary"].alt
+    assert "loud: 2 samples, largest value 2, then 1 of padding; quiet: 2 samples" in drawn["clips"].alt
+    assert drawn["matrix"].alt == "query 0: scores 1.23 -inf, weights NaN 0.50."
+    assert drawn["strips"].alt == "formula: 3 of 8 valid, 0 to 2; shortcut: 4 of 8 valid, 0 to 3"
     assert "attention mask (2, 1, 8, 8), keys looked at per clip: 3 of 8, 8 of 8." in drawn["mask"].alt
     for picture in drawn.values():
         assert picture._repr_mimebundle_() == {"text/plain": str(picture), "text/html": picture.html}
@@ -163,7 +181,7 @@ def test_a_waveform_says_what_geometry_says(total, data):
     figure = waveform_figure([0.1] * total, GEOMETRY, length=length)
     picture = check_svg(figure.html)
     frames, valid, unread = GEOMETRY.frame_count(total), GEOMETRY.frame_count(length), len(GEOMETRY.unread(length))
-    assert f"{frames} frames of 400" in figure.alt and f"{unread} samples at the end" in figure.alt
+    assert f"{frames} frame{'s' * (frames != 1)} of 400" in figure.alt and f"{unread} samples at the end" in figure.alt
     assert (f"{valid} frames valid, {frames - valid} padding" in figure.alt) == (valid != frames)
     assert ("diagonal lines: padding" in visible(picture)) == (length < total)
     assert (HATCHES["unread"] in visible(picture)) == (unread > 0)
@@ -178,9 +196,9 @@ def test_a_mask_in_every_form_counts_what_is_valid(lengths):
     additive = torch.zeros(attention.shape).masked_fill(~attention, torch.finfo(torch.float32).min)
     for square in (attention, additive, attention.long(), attention.float()):
         figure = mask_figure({"frame mask": frame, "attention mask": square})
-        words = visible(check_svg(figure.html))
+        labels = visible(check_svg(figure.html))
         for clip, length in enumerate(lengths):
-            assert f"{length} of {frames} valid" in words and f"clip {clip}: {length} of {frames}" in words
+            assert f"{length} of {frames} valid" in labels and f"clip {clip}: {length} of {frames}" in labels
         assert ("/" in str(figure)) == (set(lengths) != {frames})
 
 
@@ -216,14 +234,16 @@ def test_additive_masks_empty_clips_and_time_masks(title, mask, counted, strip, 
 
 
 def test_the_journey_shows_the_numbers_of_the_trace(base):
-    words = " | ".join(visible(svg_of(journey(base))))
+    labels = " | ".join(visible(svg_of(journey(base))))
     stack = GEOMETRY.lengths(40_000)
     for clip, length in enumerate(LENGTHS):
         frames, unread = GEOMETRY.frame_count(length), len(GEOMETRY.unread(length))
-        assert f"{length} samples" in words and f"{frames} valid" in words and f"clip {clip}: {frames} of 124" in words
-        assert f"{unread} of them read by no frame" in words
-    assert all(f"T{number} = {length}" in words for number, length in enumerate(stack[:-1], 1))
-    assert "T7 = T = 124" in words and "kernel 10, stride 5" in words and "Transformer × 12" in words
+        assert (
+            f"{length} samples" in labels and f"{frames} valid" in labels and f"clip {clip}: {frames} of 124" in labels
+        )
+        assert f"{unread} of them read by no frame" in labels
+    assert all(f"T{number} = {length}" in labels for number, length in enumerate(stack[:-1], 1))
+    assert "T7 = T = 124" in labels and "kernel 10, stride 5" in labels and "Transformer × 12" in labels
     for number in (*LENGTHS, *stack, 49, 73, 512, 768, 12, 32, 240, 16):
         assert re.search(rf"\b{number}\b", journey_text(base)), number
     assert svg_of(journey(base)).find(f"{SVG}desc").text == journey_text(base)
@@ -235,12 +255,12 @@ def test_the_journey_shows_the_numbers_of_the_trace(base):
 def test_the_journey_reads_without_colour(base):
     """Grey it out, and padding, unread samples and stages are still told apart: by hatch, legend and name."""
     source = journey(base)
-    words = " | ".join(visible(svg_of(source)))
-    assert all(HATCHES[kind] in words for kind in ("padding", "unread"))
+    labels = " | ".join(visible(svg_of(source)))
+    assert all(HATCHES[kind] in labels for kind in ("padding", "unread"))
     # Two of three clips are padded: their waveform, frames and attention square; and the legend.
     assert len(re.findall(r'fill="url\(#padding-', source)) == 2 * 3 + 1
     assert len(re.findall(r'fill="url\(#unread-', source)) == 3 + 1
-    assert all(stage.name in words for stage in STAGES[1:])
+    assert all(stage.name in labels for stage in STAGES[1:])
 
 
 def test_the_journey_without_mask_padding_or_group_norm(base):
@@ -262,27 +282,6 @@ def test_waveforms_are_drawn_when_given(base):
     assert journey(base, clips).count(" Z") == 3 and journey(base).count(" Z") == 0
     assert journey(base, [clip * 0 for clip in clips]) == journey(base)  # silence: bars, no division by zero
     assert journey(base, [clip.to("meta") for clip in clips]) == journey(base)
-
-
-# -------------------------------------------------------------------------------------------------- transcript
-
-
-def test_a_transcript_lists_every_character_that_it_shows():
-    piece = lambda text, start, stop: SimpleNamespace(  # noqa: E731
-        text=text, frames=range(start, stop), start_s=start / 50, end_s=stop / 50, confidence=0.9
-    )
-    characters = [piece("H", 2, 4), piece("I", 6, 7), piece(" ", 9, 10)]
-    transcript = SimpleNamespace(
-        text="HI", samples=16_000, frames=49, duration_s=1.0, geometry=GEOMETRY, characters=characters,
-        words=[piece("HI", 2, 7)], tokens=[1 if t in (2, 3, 6, 9) else None for t in range(49)],
-        envelope=torch.tensor([[[-0.5, 0.5]]]).repeat(49, 1, 1),
-    )  # fmt: skip
-    figure = transcript_figure(transcript)
-    words = visible(check_svg(figure.html))
-    assert {"H", "I", "␣", "HI", "0.0 s"} <= set(words) and HATCHES["unread"] in words
-    assert "4 of them hold a character" in figure.alt and re.search(r"H +2 to 3 +0.040 +0.080 +0.90", str(figure))
-    with pytest.raises(ValueError, match=r"wanted 0 <= start_s < end_s <= 1\.00"):
-        transcript_figure(transcript, 2.0)
 
 
 # ------------------------------------------------------------------------------------------------------ palette

@@ -4,7 +4,6 @@ import dataclasses
 
 import pytest
 import torch
-import transformers
 from torch import nn
 
 from w2vlearn import Wav2Vec2Config, Wav2Vec2ForCTC, Wav2Vec2Model, pad
@@ -22,20 +21,16 @@ def clips(*lengths):
     return [torch.randn(length, generator=generator) for length in lengths]
 
 
-def models(config):
+def model_of(config):
     torch.manual_seed(0)
-    ours = Wav2Vec2ForCTC(config)
-    values = {key: value for key, value in config.to_dict().items() if key != "model_type"}
-    theirs = transformers.Wav2Vec2ForCTC(transformers.Wav2Vec2Config(**values))
-    theirs.load_state_dict(ours.state_dict())
-    return {"ours": ours, "transformers": theirs}
+    return Wav2Vec2ForCTC(config).eval()
 
 
-@pytest.fixture(scope="module", params=["ours", "transformers"])
-def reports(request):
-    batch = clips(8000, 3000)
-    return {name: padding_leak(models(config)[request.param], batch) for name, config in
-            {"group": TINY, "layer": TINY_LAYER}.items()}  # fmt: skip
+@pytest.fixture(scope="module")
+def reports():
+    """Other people's models are in test_trace_families.py."""
+    configs = {"group": TINY, "layer": TINY_LAYER}
+    return {name: padding_leak(model_of(config), clips(8000, 3000)) for name, config in configs.items()}
 
 
 def test_layer_norm_with_a_mask_is_untouched_everywhere(reports):
@@ -61,7 +56,7 @@ def test_group_norm_leaks_with_and_without_a_mask(reports):
 
 def test_numbers_are_those_of_a_comparison_by_hand(reports):
     short, long = clips(8000, 3000)[::-1]
-    model = models(TINY)["ours"].eval()
+    model = model_of(TINY)
     batch = pad([long, short])
     with torch.no_grad():
         together = model(batch.waveforms, batch.mask).logits[1:, :9]
@@ -101,38 +96,16 @@ def test_heat_map_with_an_adapter_shows_the_transformer():
     assert "encoder.layers.1" in str(report.figure())
 
 
-def test_table_says_it_at_a_glance(reports):
-    text = str(reports["group"])
-    line = next(line for line in text.splitlines() if line.startswith(GROUP_NORM))
-    assert line.count("← enters here") == 2
-    assert "with mask: the output is moved by" in text
-    assert "with mask: the output is untouched" in str(reports["layer"])
-    html = reports["group"]._repr_html_()
-    assert "<caption" in html and html.count("enters\u00a0here") == 2
-
-
-def test_the_model_is_left_as_it_was():
-    model = models(TINY)["ours"]
-    model.train()
-    model.lm_head.eval()
-    modes = [module.training for module in model.modules()]
-    state = torch.get_rng_state()
-    padding_leak(model, clips(800, 500))
-    assert [module.training for module in model.modules()] == modes
-    assert torch.equal(torch.get_rng_state(), state)
-    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
-
-
 @pytest.mark.parametrize(
-    ("lengths", "words"),
+    ("lengths", "message"),
     [
         ((500,), "found one clip: alone it has no padding"),
         ((500, 500, 500), "all 3 clips have 500 samples: no padding"),
     ],
 )
-def test_nothing_to_see_is_said(lengths, words):
-    with pytest.raises(ValueError, match=words):
-        padding_leak(models(TINY)["ours"], clips(*lengths))
+def test_nothing_to_see_is_said(lengths, message):
+    with pytest.raises(ValueError, match=message):
+        padding_leak(model_of(TINY), clips(*lengths))
 
 
 class AttentionFirst(nn.Module):

@@ -314,18 +314,22 @@ def test_pretraining_outputs_losses_and_gradients(name, dtype, masked, training,
 
 def test_spec_augment_in_train_mode(monkeypatch):
     """Time and feature masks of fine-tuning: the same indices give the same hidden states as in transformers."""
-    config = dataclasses.replace(TINY, **QUIET, mask_feature_prob=0.3, mask_feature_length=4)
+    config = dataclasses.replace(
+        TINY, **QUIET, mask_time_prob=0.5, mask_time_length=3, mask_time_min_masks=7, mask_feature_prob=0.3,
+        mask_feature_length=4, mask_feature_min_masks=1,
+    )  # fmt: skip
     ours, theirs = both(Wav2Vec2ForCTC, config, training=True)
     batch = batch_of((16_000, 9_999, 12_345))
     time_mask, _ = sample_task(config, batch.lengths)
     feature_mask = torch.rand(3, config.hidden_size) < 0.3
-    monkeypatch.setattr(wav2vec2, "sample_time_mask", lambda *args, **kwargs: time_mask)
-    monkeypatch.setattr(wav2vec2, "sample_feature_mask", lambda *args, **kwargs: feature_mask)
+    asked = []
+    monkeypatch.setattr(wav2vec2, "sample_time_mask", lambda *args: asked.append(args[2:]) or time_mask)
+    monkeypatch.setattr(wav2vec2, "sample_feature_mask", lambda *args, device: asked.append(args[2:]) or feature_mask)
     drawn = {time_mask.shape: time_mask.numpy(), feature_mask.shape: feature_mask.numpy()}
     monkeypatch.setattr(modeling_wav2vec2, "_compute_mask_indices", lambda shape, **kwargs: drawn[torch.Size(shape)])
     mine, other = (run(model, batch, True, torch.float64) for model in (ours, theirs))
     close(mine.logits, other.logits, torch.float64)
-    assert torch.equal(mine.time_mask, time_mask)
+    assert torch.equal(mine.time_mask, time_mask) and asked == [(0.5, 3, 7), (0.3, 4, 1)]
 
 
 # ---------------------------------------------------------------- names, shapes, initial weights

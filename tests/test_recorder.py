@@ -104,3 +104,42 @@ def test_what_else_the_front_end_sends():
         assert recorder.problem and words in recorder.text and torch.equal(recorder.waveform, example("yes"))
     deliver(recorder, "pcm", np.zeros(16_000, "float32").tobytes(), rate=16_000)
     assert "muted?" in recorder.status and recorder.waveform.shape == (16_000,) and not recorder.problem
+
+
+@pytest.mark.parametrize(
+    "gain, words",
+    [
+        (1.0, "Loudest sample 0.30 of 1, not clipped."),
+        (0.1, "Loudest sample 0.03 of 1, not clipped. It is quiet: go nearer"),
+        (3.3, "Loudest sample 0.99 of 1, not clipped."),  # one sample at the limit is a loud voice
+        (6.0, "It is clipped: "),
+        (1e-4, "It is silent (loudest sample 0.00003 of 1)"),
+    ],
+)
+def test_it_says_how_loud_and_whether_it_clipped(gain, words):
+    recorder = record()
+    deliver(recorder, "pcm", np.clip(gain * tone(1, 16_000), -1, 1).tobytes(), rate=16_000)
+    assert words in recorder.status and not recorder.problem
+
+
+def test_what_is_drawn_follows_the_sound():
+    recorder = record("yes", lambda clip: f"<{len(clip)}>")
+    assert recorder.html == '<pre style="line-height:1.35;white-space:pre-wrap">&lt;16004&gt;</pre>'
+    assert repr(recorder).endswith("\n<16004>")
+    seen = []
+    recorder.observe(lambda change: seen.append(recorder.html), "version")  # the picture is there before the callback
+    deliver(recorder, "pcm", tone(0.5, 16_000).tobytes(), 3, rate=16_000)
+    assert len(seen) == 1 and "8000" in seen[0] and recorder.answered == 1
+    deliver(recorder, "file", b"no sound", name="letter.txt")
+    assert "8000" in recorder.html and recorder.answered == 2
+    assert recorder.status.endswith("What you have is still: microphone.")
+
+    recorder = record("yes", lambda clip: 1 / (len(clip) - 8000))
+    deliver(recorder, "pcm", tone(0.5, 16_000).tobytes(), rate=16_000)
+    assert recorder.problem and "division by zero" in recorder.status and not recorder.html
+    assert len(recorder.waveform) == 8000 and recorder.answered == 1
+
+
+def test_who_only_reads_sees_what_was_drawn():
+    still = record("yes", lambda clip: "YES & PLEASE")._repr_mimebundle_()[0]["text/html"]
+    assert "YES &amp; PLEASE" in still and "Run this lesson to speak to it." in still and "yes, 1.00 s" in still

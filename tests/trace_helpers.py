@@ -1,4 +1,4 @@
-"""What the tests of the tracer share: small models of other conventions, and proof that nothing stays behind."""
+"""What tests of models share: small ones of other conventions, and proof that nothing stays behind or is computed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import random
 from contextlib import contextmanager
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -65,6 +66,17 @@ def untouched(model: nn.Module):
         after = state_of(model)
         changed = [key for key in before if not same(before[key], after[key])]
         assert not changed, f"the trace changed {changed}"
+
+
+def refuses(model: nn.Module, error: type[Exception], message: str, *args, **kwargs) -> None:
+    """Assert that the model raises this, before its first convolution runs."""
+    ran = []
+    first = next(module for module in model.modules() if isinstance(module, nn.Conv1d))
+    handle = first.register_forward_pre_hook(lambda *_: ran.append(1))
+    with pytest.raises(error, match=message):
+        model(*args, **kwargs)
+    handle.remove()
+    assert not ran
 
 
 class Layer(nn.Module):

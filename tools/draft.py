@@ -14,10 +14,13 @@ jupytext's percent format, in which numbers are expressions, and a title stands 
     print("a code cell")
     # %% tags=["raises-exception"]
     model(too_short)
+    # %% opening
     # %% prediction 2.1
     # %% exercise 2.1
+    # %% recall
 
-The last two become all their cells, from the lesson's Markdown (notebooks/course/lesson_02.md).
+The last four become all their cells, from the lesson's Markdown (notebooks/course/lesson_02.md): the questions of
+earlier lessons with which it opens, a prediction, an exercise, and all its recall questions.
 """
 
 from __future__ import annotations
@@ -47,12 +50,12 @@ def to_notebook(draft: str, number: int) -> nbformat.NotebookNode:
         title = cell.metadata.get("title", "")
         if cell.cell_type == "markdown":
             cells.append(lesson_cells.prose_cell(cell.source, content))
-        elif found := re.fullmatch(r"(exercise|prediction) (\d+\.\d+)", title):
+        elif found := re.fullmatch(r"(exercise|prediction) (\d+\.\d+)|opening|recall", title):
             if cell.source.strip():
                 raise ValueError(f"# %% {title}: nothing may stand below it, found {cell.source.strip()[:60]!r}")
-            cells += lesson_cells.part_cells(found[1], found[2])
+            cells += lesson_cells.part_cells(found[1] or title, found[2] or str(number))
         elif title:
-            raise ValueError(f"# %% {title}: not [markdown], exercise N.N, prediction N.N or tags=[…]")
+            raise ValueError(f"# %% {title}: not [markdown], exercise N.N, prediction N.N, opening, recall or tags=[…]")
         else:
             tags = {"tags": cell.metadata["tags"]} if "tags" in cell.metadata else {}
             cells.append(new_code_cell(cell.source, metadata=tags))
@@ -67,6 +70,8 @@ def from_notebook(notebook: nbformat.NotebookNode, number: int) -> str:
         if own.get("part") in ("task", "question"):
             kind = "exercise" if own["part"] == "task" else "prediction"
             cells.append(new_code_cell("", metadata={"title": f"{kind} {own['of']}"}))
+        elif own.get("part") in lesson_cells.LISTS:
+            cells.append(new_code_cell("", metadata={"title": own["part"]}))
         elif "part" not in own and cell.cell_type == "markdown":
             cells.append(new_markdown_cell(lesson_cells.template(cell, content)))
         elif "part" not in own:

@@ -1,4 +1,4 @@
-"""The cells of a lesson that are made from its Markdown: exercises, predictions, and the numbers in prose.
+"""The cells of a lesson that are made from its Markdown: what it asks, and the numbers in prose.
 
 A cell says in its metadata what it is made from: ``{"lesson": {"part": "stub", "of": "2.1"}}`` or, for prose,
 ``{"lesson": {"numbers": ["T(SECOND)", ...]}}``, one expression for each number in order. `refresh` makes them again;
@@ -22,6 +22,7 @@ from course.prose import NO_BREAK, compute, expressions, fill, numbers
 KEY = "lesson"  # the entry of a cell's metadata that is ours
 EXERCISE_PARTS = ("task", "stub", "check", "solution")
 PREDICTION_PARTS = ("question", "prediction")
+LISTS = {"opening": "Do you remember? Answer before you unfold.", "recall": "Can you answer these without looking?"}
 
 
 def lesson_number(path: Path) -> int | None:
@@ -31,7 +32,9 @@ def lesson_number(path: Path) -> int | None:
 
 
 def part_source(part: str, identifier: str) -> str:
-    """Source of one cell of an exercise or prediction."""
+    """Source of one cell of an exercise or prediction, or of a list of recall questions (``of`` is the lesson)."""
+    if part in LISTS:
+        return _questions_source(part, int(identifier))
     if part in PREDICTION_PARTS:
         return _prediction_source(part, contents.prediction(identifier))
     return _exercise_source(part, contents.exercise(identifier))
@@ -42,6 +45,17 @@ def _prediction_source(part: str, prediction: Prediction) -> str:
     if part == "question":
         return f"**Prediction {prediction.id}.** {fill(prediction.question.strip(), names)}"
     return prediction.stub.strip()
+
+
+def _questions_source(part: str, number: int) -> str:
+    """The recall questions of a lesson, or those of earlier lessons with which it opens; answers folded."""
+    texts = contents.texts(number)
+    parts = [f"**{LISTS[part]}**"]
+    for recall in texts.recalls if part == "recall" else map(contents.recall, texts.opening):
+        names, lesson = contents.names_for(recall.id), contents.COURSE[int(recall.id.split(".")[0])]
+        origin = f" ([lesson {lesson.number}]({lesson.file}.ipynb))" if part == "opening" else ""
+        parts += [fill(recall.question, names) + origin, _fold(f"Answer {recall.id}", fill(recall.answer, names))]
+    return "\n\n".join(parts)
 
 
 def _exercise_source(part: str, exercise: Exercise) -> str:
@@ -62,10 +76,10 @@ def _fold(title: str, body: str) -> str:
 
 
 def part_cells(kind: str, identifier: str) -> list[NotebookNode]:
-    """All cells of an exercise (task, stub, check, solution) or a prediction (question, the learner's cell)."""
+    """All cells of an exercise (task, stub, check, solution), a prediction (question, answer), or a list of recalls."""
     cells = []
-    for part in EXERCISE_PARTS if kind == "exercise" else PREDICTION_PARTS:
-        make = new_markdown_cell if part in ("task", "solution", "question") else new_code_cell
+    for part in {"exercise": EXERCISE_PARTS, "prediction": PREDICTION_PARTS}.get(kind, (kind,)):
+        make = new_markdown_cell if part in ("task", "solution", "question", *LISTS) else new_code_cell
         cells.append(make(part_source(part, identifier), metadata={KEY: {"part": part, "of": identifier}}))
     return cells
 

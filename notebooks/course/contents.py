@@ -1,4 +1,4 @@
-"""The twelve lessons: number, file, title, minutes, and which stages of the map each one is about."""
+"""The lessons: number, file, title, minutes, and which stages of the map each one is about."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from course.exercise import Exercise, Prediction
+from course.exercise import Exercise, LessonTexts, Prediction, Recall
 from course.lesson_text import read
 from w2vlearn import Wav2Vec2Config
 
 BASE = Wav2Vec2Config.base()
 
-__all__ = ["COURSE", "Lesson", "content", "exercise", "names_for", "prediction", "texts"]
+__all__ = ["COURSE", "Lesson", "content", "exercise", "names_for", "prediction", "recall", "texts"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Lesson:
     Attributes
     ----------
     number : int
-        0 to 11.
+        Its place in `COURSE`, from 0.
     file : str
         Name of the notebook in ``notebooks/``, without its ending.
     title : str
@@ -49,18 +49,20 @@ class Lesson:
 
 
 COURSE: tuple[Lesson, ...] = (
-    Lesson(0, "00_the_question", "The question", 5),
-    Lesson(1, "01_waveforms_and_batches", "Waveforms and batches", 30, ("samples", "sample_mask")),
+    Lesson(0, "00_the_question", "The question", 10),
+    Lesson(1, "01_waveforms_and_batches", "Waveforms and batches", 35, ("samples", "sample_mask")),
     Lesson(2, "02_feature_encoder", "From samples to frames", 45, ("feature_encoder",)),
-    Lesson(3, "03_feature_projection", f"{BASE.conv_dim[-1]} becomes {BASE.hidden_size}", 25, ("projection",)),
-    Lesson(4, "04_masks", "Masks", 40, ("sample_mask", "frame_mask", "attention_mask")),
+    Lesson(3, "03_feature_projection", f"{BASE.conv_dim[-1]} becomes {BASE.hidden_size}", 35, ("projection",)),
+    Lesson(4, "04_masks", "Masks", 45, ("sample_mask", "frame_mask", "attention_mask")),
     Lesson(5, "05_alone_or_in_a_batch", "Alone or in a batch", 40, ("samples", "feature_encoder", "frame_mask")),
     Lesson(6, "06_positions_and_attention", "Positions and attention", 40, ("positions", "transformer")),
     Lesson(7, "07_ctc", "From frames to text", 45, ("head",)),
     Lesson(8, "08_pretraining", "Pre-training", 45, ("feature_encoder", "head")),
     Lesson(9, "09_long_audio", "Long audio", 35),
     Lesson(10, "10_your_own_model", "Your own model", 35),
-    Lesson(11, "11_error_gallery", "Error gallery", 30),
+    Lesson(11, "11_error_gallery", "Error gallery", 20),
+    Lesson(12, "12_other_clocks", "Other clocks", 45, ("transformer",)),
+    Lesson(13, "13_train_with_the_lengths_right", "Train with the lengths right", 45, ("sample_mask", "head")),
 )
 
 
@@ -82,19 +84,24 @@ def content(number: int) -> ModuleType:
 
 
 @cache
-def texts(number: int) -> tuple[tuple[Prediction, ...], tuple[Exercise, ...]]:
-    """Predictions and exercises of a lesson, from its Markdown file."""
+def texts(number: int) -> LessonTexts:
+    """What a lesson asks, from its Markdown file."""
     return read(Path(__file__).with_name(f"lesson_{_known(number):02d}.md"), content(number))
 
 
 def exercise(identifier: str) -> Exercise:
     """The exercise called ``"2.1"``."""
-    return _look_up(str(identifier), 1, "exercise")
+    return _look_up(str(identifier), "exercise")
 
 
 def prediction(identifier: str) -> Prediction:
     """The prediction called ``"2.1"``."""
-    return _look_up(str(identifier), 0, "prediction")
+    return _look_up(str(identifier), "prediction")
+
+
+def recall(identifier: str) -> Recall:
+    """The recall question called ``"2.1"``."""
+    return _look_up(str(identifier), "recall")
 
 
 def names_for(identifier: str) -> dict[str, Any]:
@@ -102,12 +109,12 @@ def names_for(identifier: str) -> dict[str, Any]:
     return vars(content(int(identifier.split(".")[0])))
 
 
-def _look_up(identifier: str, table: int, kind: str) -> Any:
+def _look_up(identifier: str, kind: str) -> Any:
     try:
         number = int(identifier.split(".")[0])
     except ValueError:
         raise KeyError(f'{kind}s are called like "2.1", found {identifier!r}') from None
-    known = {item.id: item for item in texts(number)[table]}
+    known = {item.id: item for item in getattr(texts(number), f"{kind}s")}
     if identifier not in known:
         raise KeyError(f"lesson {number} has no {kind} {identifier!r}; it has {', '.join(known) or 'none'}")
     return known[identifier]

@@ -1,12 +1,12 @@
-"""What a prediction and an exercise are made of: plain data, read from a lesson's Markdown by `course.lesson_text`."""
+"""What predictions, exercises and recall questions are made of: plain data, read by `course.lesson_text`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["Case", "Exercise", "Prediction", "Rule", "Wrong"]
+__all__ = ["Case", "Exercise", "LessonTexts", "Prediction", "Recall", "Rule", "Wrong"]
 
 LEVELS = ("warm-up", "core", "stretch")
 
@@ -161,3 +161,29 @@ class Prediction:
     because: str
     rules: tuple[Rule, ...] = ()
     tolerance: float = 1e-6
+
+
+@dataclass(frozen=True)
+class Recall:
+    """A question to answer from memory; its answer is folded under it, in its own lesson and where it comes back.
+
+    Attributes
+    ----------
+    id : str
+        ``"2.1"``: lesson, then number.
+    question, answer : str
+        Markdown; numbers as ``{{expression}}``.
+    """
+
+    id: str
+    question: str
+    answer: str
+
+
+class LessonTexts(NamedTuple):
+    """What a lesson's Markdown file holds; ``opening`` has the ids of the earlier lessons' questions it opens with."""
+
+    predictions: tuple[Prediction, ...]
+    exercises: tuple[Exercise, ...]
+    recalls: tuple[Recall, ...]
+    opening: tuple[str, ...]

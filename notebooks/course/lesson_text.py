@@ -1,4 +1,4 @@
-"""Read a lesson's predictions and exercises from its Markdown file.
+"""Read a lesson's predictions, exercises and recall questions from its Markdown file.
 
 ## Prediction 2.1 · within 0.02                    the tolerance is optional
 The question.
@@ -26,6 +26,13 @@ Why it is so (optional).
 - **a wrong answer** `400` → `401`: an edit of the solution, and what is said to it; more edits follow a comma.
 - **another** `samples // 320`: another value returned; alternatives follow "or"; `+ 1` → nothing leaves it out.
 - **a third**: a body of its own stands below, in a fence that is indented by two.
+
+## Recall 2.1
+A question of the recap, to be answered without looking.
+**Answer:** what is folded under it, wherever it is asked.
+
+## Opens with 0.1, 1.2
+(Nothing below: these questions of earlier lessons are asked again at the lesson's beginning.)
 """
 
 from __future__ import annotations
@@ -36,15 +43,16 @@ import textwrap
 from pathlib import Path
 from types import ModuleType
 
-from course.exercise import Exercise, Prediction, Rule, Wrong
+from course.exercise import Exercise, LessonTexts, Prediction, Recall, Rule, Wrong
 
 __all__ = ["read"]
 
-SECTION = re.compile(r"^## (Prediction|Exercise) ", re.M)
+SECTION = re.compile(r"^## (Prediction|Exercise|Recall|Opens with) ", re.M)
 PREDICTION = re.compile(r"(?P<id>\d+\.\d+)(?: · within (?P<tolerance>\S+))?")
 EXERCISE = re.compile(
     r"(?P<id>\d+\.\d+) · (?P<level>[\w-]+) · (?P<minutes>\d+) minutes?(?: · within (?P<tolerance>[\d.e-]+))?: (?P<title>.+)"
 )
+OPENING = re.compile(r"\d+\.\d+(?:, \d+\.\d+)*")
 FENCE = re.compile(r"^```python\n(.*?)\n```\n", re.M | re.S)
 PIECE = re.compile(r"`(?P<code>[^`]*)`|(?P<sign>→|,|\bor\b|\bnothing\b)|within (?P<tolerance>[\d.e-]+)")
 ITEM = re.compile(
@@ -55,26 +63,30 @@ ITEM = re.compile(
 RULE = re.compile(r"`(?P<when>[^`]+)`: (?P<says>[^\n]+)\s*")
 
 
-def read(path: Path, module: ModuleType) -> tuple[tuple[Prediction, ...], tuple[Exercise, ...]]:
-    """Predictions and exercises of a lesson; cases, judges and set-up come from its module.
+def read(path: Path, module: ModuleType) -> LessonTexts:
+    """What a lesson asks; cases, judges and set-up come from its module.
 
     Raises
     ------
     ValueError
         If a section is not of the form above; the message says which.
     """
-    predictions, exercises = [], []
+    predictions, exercises, recalls, opening = [], [], [], []
     parts = SECTION.split(path.read_text(encoding="utf-8"))[1:]
     for kind, text in zip(parts[::2], parts[1::2], strict=True):
         head, _, body = text.partition("\n")
         try:
             if kind == "Prediction":
                 predictions.append(_prediction(head, body))
-            else:
+            elif kind == "Exercise":
                 exercises.append(_exercise(head, body, module))
+            elif kind == "Recall":
+                recalls.append(_recall(head, body))
+            else:
+                opening += _match(OPENING, head)[0].split(", ")
         except (ValueError, SyntaxError) as error:
             raise ValueError(f"{path.name}, {kind} {head}: {error}") from error
-    return tuple(predictions), tuple(exercises)
+    return LessonTexts(tuple(predictions), tuple(exercises), tuple(recalls), tuple(opening))
 
 
 def _match(pattern: re.Pattern, text: str) -> re.Match:
@@ -116,6 +128,13 @@ def _prediction(head: str, body: str) -> Prediction:
         tuple(Rule(rule["when"], rule["says"]) for rule in rules),
         float(known["tolerance"] or 1e-6),
     )
+
+
+def _recall(head: str, body: str) -> Recall:
+    question, mark, answer = (part.strip() for part in body.partition("**Answer:** "))
+    if not (question and mark and answer):
+        raise ValueError("wanted a question and, in a paragraph of its own, **Answer:** and what is the answer")
+    return Recall(_match(re.compile(r"\d+\.\d+"), head)[0], question, answer)
 
 
 def _exercise(head: str, body: str, module: ModuleType) -> Exercise:

@@ -1,6 +1,6 @@
 """The same small map of the model at the head of every lesson: samples to frames to heads, the masks below.
 
-The lesson's own stages carry a sign (▶), a double border and bold type; colour only helps.
+The lesson's own stages carry a sign (▶), a double border, bold type and a ground of their colour; the others step back.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from html import escape
 
 from course.contents import COURSE
+from course.logbook import asked_again
 from w2vlearn.show import palette
 
 __all__ = ["STAGES", "LessonMap", "lesson_map"]
@@ -49,6 +50,7 @@ class LessonMap:
             raise KeyError(f"there is no lesson {lesson}; lessons are numbered 0 to {len(COURSE) - 1}")
         self.lesson = COURSE[lesson]
         self.marked = self.lesson.stages
+        self.asked_again = asked_again(lesson)
 
     @property
     def position(self) -> str:
@@ -62,7 +64,15 @@ class LessonMap:
     def __repr__(self) -> str:
         """Three lines: where we are, the path of the data from samples to the head, the path of the masks."""
         paths = [" -> ".join(self._word(key) for key in stages) for stages in (DATA_PATH, MASKS)]
-        return f"{SIGN} {self.position}\n  data  {paths[0]}\n  masks {paths[1]}"
+        asked = "".join(f"\n\n{text}\n\n{question}" for text, question in self._questions())
+        return f"{SIGN} {self.position}\n  data  {paths[0]}\n  masks {paths[1]}{asked}"
+
+    def _questions(self) -> list[tuple[str, str]]:
+        """The predictions that were missed earlier: how to answer, and the question as plain text."""
+        return [
+            (f'Asked again, because you missed it. Answer in a cell of your own: again("{name}", …)', question)
+            for name, question in self.asked_again
+        ]
 
     def _word(self, key: str) -> str:
         stage = STAGES[key]
@@ -78,23 +88,33 @@ class LessonMap:
         return (
             f'<div role="figure" aria-label="{escape(f"Map of the model. You are at {self.position}.")}">'
             f'<div style="font-weight:bold;margin:2px 0 6px">{SIGN} {escape(self.position)}</div>'
-            f'<table role="presentation" style="border-collapse:separate;border-spacing:0;margin:0">'
+            f'<table role="presentation" style="border-collapse:separate;border-spacing:0;margin:0;width:100%;table-layout:auto">'
             f"{rows}</table></div>"
+            + "".join(
+                f'<p><b>{escape(text)}</b></p><pre style="white-space:pre-wrap">{escape(question)}</pre>'
+                for text, question in self._questions()
+            )
         )
 
     def _box(self, key: str) -> str:
         stage, marked = STAGES[key], key in self.marked
-        style = (
-            f"text-align:center;padding:4px 8px;white-space:nowrap;border-radius:6px;border:1px solid {stage.colour}"
-        )
+        style = "text-align:center;padding:6px 4px;white-space:nowrap;border-radius:6px;width:14%"
         if marked:
-            style += f";border:4px double {stage.colour};font-weight:bold"
+            style += f";border:4px double {stage.colour};font-weight:bold;background-color:{_tint(stage.colour)}"
+        else:
+            style += f";border:1px solid {stage.colour}" + (";opacity:0.65" if self.marked else "")
         name = f"{SIGN} {stage.name}" if marked else stage.name
         return f'<td style="{style}">{name}<br>{stage.shape}</td>'
 
 
+def _tint(colour: str) -> str:
+    """A pale ground of a colour, for light and dark pages."""
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return f"rgba({red}, {green}, {blue}, 0.22)"
+
+
 def _arrow(columns: int) -> str:
-    return _cell("→" if columns == 1 else "───────→", columns)
+    return _cell("→" if columns == 1 else "─────────→", columns)
 
 
 def _cell(text: str, columns: int) -> str:
@@ -108,6 +128,6 @@ def lesson_map(lesson: int) -> LessonMap:
     Parameters
     ----------
     lesson : int
-        Number of the lesson, 0 to 11; its own stages are marked.
+        Number of the lesson; its own stages are marked.
     """
     return LessonMap(lesson)

@@ -24,8 +24,8 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session")
-def chromium():
-    """A Chromium without windows. Without one installed: skipped on a learner's machine, a failure under CI."""
+def chromium_path() -> str:
+    """The browser's executable. Without one installed: skipped on a learner's machine, a failure under CI."""
     executable = _chromium()
     if executable is None:
         message = (
@@ -34,10 +34,16 @@ def chromium():
         if os.environ.get("CI"):
             pytest.fail(message)
         pytest.skip(message)
+    return executable
+
+
+@pytest.fixture(scope="session")
+def chromium(chromium_path):
+    """A Chromium without windows."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=driver.CHROMIUM_ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=chromium_path, args=driver.CHROMIUM_ARGUMENTS)
         yield browser
         browser.close()
 

@@ -72,10 +72,10 @@ OTHER_OPERATORS = {
 
 # Slips that change nothing: another spelling of the same function.
 EQUIVALENT = {
-    "range of -1 is as empty as range of 0": ("2.5", "max(-1,"),
+    "range of -1 is as empty as range of 0": ("2.6", "max(-1,"),
     "any other number will do": ("3.3", "-= torch.randn"),
-    "the only clip is also the last": ("4.4", ":samples])[-1]"),
-    "a second clip changes nothing in the first": ("4.4", "b + 2"),
+    "the only clip is also the last": ("4.5", ":samples])[-1]"),
+    "a second clip changes nothing in the first": ("4.5", "b + 2"),
     "one axis: the first is the last": ("8.5", "dim=-1"),
     "all convolutions have the same channels": ("9.1", "conv_dim["),
     "the last axis broadcasts by itself": ("10.3", "keepdim=False"),
@@ -219,24 +219,17 @@ def impatient(monkeypatch):
 
 
 @each_exercise
-def test_a_value_is_told_what_it_is(exercise, capsys):
+def test_a_value_and_a_function_that_returns_it_are_told_what_it_is(exercise, capsys):
     verdict = judge_answer(exercise, lambda: 3)
     assert not verdict.correct and verdict.says
     assert exercise.cases or "the function <lambda>; hand over the value" in verdict.says
     for value in VALUES:
-        verdict = judge_answer(exercise, value)
-        assert not verdict.correct
-        assert describe(value) in verdict.says or verdict.reason.startswith("wrong"), verdict
-        assert "0x" not in verdict.says and capsys.readouterr().out == ""
-
-
-@each_function
-def test_a_function_is_told_what_it_returns(exercise):
-    for value in VALUES[FUNCTIONS.index(exercise) % 2 :: 2]:
-        verdict = judge_answer(exercise, lambda *arguments, value=value: value)
-        assert not verdict.correct and "0x" not in verdict.says
-        told = [describe(value), "you return", "a generator", "should refuse"]
-        assert verdict.reason.startswith("wrong") or any(words in verdict.says for words in told), verdict
+        answers = [value] if not exercise.cases else [value, lambda *arguments, value=value: value]
+        for answer in answers:
+            verdict = judge_answer(exercise, answer)
+            assert not verdict.correct and "0x" not in verdict.says and capsys.readouterr().out == ""
+            told = [describe(value), *(["you return", "a generator", "should refuse"] if answer is not value else [])]
+            assert verdict.reason.startswith("wrong") or any(words in verdict.says for words in told), verdict
 
 
 @each_function
@@ -310,20 +303,10 @@ def test_prediction_explains(prediction):
         assert len(explain(prediction, guess, next(actuals))) > 20
 
 
-def test_other_words_are_not_taken_for_error():
-    for identifier, actual in (("1.1", 68), ("1.2", (2, 49, 48)), ("4.3", [48, 24])):
-        prediction = contents.prediction(identifier)
-        assert explain(prediction, "Error", actual) != explain(prediction, "error?", actual)
-        assert "No error" in explain(prediction, "error", actual) or "complain" in explain(prediction, "error", actual)
-        because = fill(prediction.because, contents.names_for(identifier))
-        for guess in ("banana", "yes", "ab", ["a", "b", "c"], {1, 2, 3}, True):  # of no kind that a rule asks about
-            assert explain(prediction, guess, actual).endswith(because), guess
-
-
 @pytest.mark.parametrize("number", NUMBERS)
 def test_lesson_has_what_a_lesson_needs(number):
     tables = contents.texts(number)
-    for table in tables:
+    for table in tables[:3]:
         assert [item.id for item in table] == [f"{number}.{place}" for place in range(1, len(table) + 1)]
     if number:
         assert {exercise.level for exercise in tables[1]} == {"warm-up", "core", "stretch"}

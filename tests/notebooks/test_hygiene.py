@@ -1,4 +1,6 @@
-"""The stored lessons keep every rule of hygiene.py; the tool that stores them takes noise away and nothing else."""
+"""The stored lessons keep every rule of hygiene.py; README, index and glossary lead to files and sections that exist;
+the tool that stores lessons takes noise away and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,8 @@ import pytest
 from hygiene import RULES
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from course.contents import COURSE
+from course.lesson_11 import MESSAGES
 from tools import lessons
 
 LESSONS = sorted(lessons.LESSONS.glob("*.ipynb"))
@@ -24,6 +28,26 @@ def test_lesson(path, name):
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_lesson_is_in_stored_form(path):
     assert lessons.is_stored_form(path), f"{path.name}: run make lessons, and commit what it writes"
+
+
+# ---------------------------------------------------------------- README, index, glossary, error gallery
+
+PAGES = [lessons.ROOT / "README.md", lessons.LESSONS / "README.md", lessons.LESSONS / "glossary.md"]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_links_lead_somewhere_and_every_lesson_is_linked(path):
+    text = path.read_text(encoding="utf-8")
+    assert RULES["links_alive"]({"cells": [{"cell_type": "markdown", "source": text}]}, path) == []
+    assert path.name != "README.md" or all(f"{lesson.file}.ipynb" in text for lesson in COURSE)
+
+
+def test_messages_are_written_and_raised():
+    notebook = json.loads((lessons.LESSONS / "11_error_gallery.ipynb").read_text(encoding="utf-8"))
+    prose = "\n".join("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "markdown")
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+    printed = "\n".join("".join(output.get("text", [])) for output in outputs)
+    assert [name for name, message in MESSAGES.items() if message not in prose or message not in printed] == []
 
 
 # ---------------------------------------------------------------- the tool that stores lessons

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
@@ -202,10 +203,21 @@ class Canvas:
             raise ValueError(f'wanted format "svg" or "image", found {format!r}')
         html = self.svg(height, alt)
         if format == "image":
-            html = html.replace("currentColor", INK).replace("width:100%;", f"width:{number(self.width)}px;", 1)
-            source = f"data:image/svg+xml;base64,{base64.b64encode(html.encode()).decode()}"
-            html = f'<img src="{source}" alt="{escape(alt)}" style="width:100%;max-width:{number(self.width)}px">'
+            html = as_image(html)
         return Picture(html, alt, text)
+
+
+def as_image(html: str) -> str:
+    """HTML with every ``<svg>`` of `Canvas` as an ``<img>`` with that SVG inside; its alt text is the SVG's."""
+
+    def image(found: re.Match) -> str:
+        svg, width = found[0].replace("currentColor", INK), found[1]
+        svg = svg.replace("width:100%;", f"width:{width}px;", 1)
+        alt = ". ".join(re.findall(r"<(?:title|desc) [^>]*>(.*?)</(?:title|desc)>", svg, re.S))
+        source = f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
+        return f'<img src="{source}" alt="{alt}" style="width:100%;max-width:{width}px">'
+
+    return re.sub(r'<svg [^>]*?viewBox="0 0 ([\d.]+) .*?</svg>', image, html, flags=re.S)
 
 
 def as_list(values: Any) -> list:

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from w2vlearn.shown import Shown
 from w2vlearn.tracing.records import CALLED, SKIPPED, LayerRecord, MaskSeen, Operation, TensorInfo
 
 if TYPE_CHECKING:
     from w2vlearn.symbolic.evaluation import Shapes
     from w2vlearn.tracing.layers import Trace
 
-_SHOWN = 20
 _MASKS_OF_ONES = {"bool", "integer", "multiplicative"}
 # What a run may have otherwise than the export run, without disagreeing with any formula.
 NOT_COMPARED = {
@@ -46,18 +46,9 @@ class Difference:
     observed: Any
     formula: tuple[int | str, ...] | None = None
 
-    def __str__(self) -> str:
-        where = (self.name or "the model itself") + (f" (call {self.call})" if self.call else "")
-        letters = f" = ({', '.join(map(str, self.formula))})" if self.formula else ""
-        return f"{where}, {self.field}: formula {_text(self.expected)}{letters}, observed {_text(self.observed)}"
-
-
-def _text(value: Any) -> str:
-    return f"({', '.join(map(str, value))})" if isinstance(value, tuple) else str(value)
-
 
 @dataclass(frozen=True)
-class CheckReport:
+class CheckReport(Shown):
     """The outcome of `SymbolicTrace.check`; true in a condition if all agrees.
 
     Attributes
@@ -89,21 +80,6 @@ class CheckReport:
 
     def __bool__(self) -> bool:
         return self.ok
-
-    def __str__(self) -> str:
-        compared = (
-            f"{self.layers} layer calls, {self.tensors} shapes, {self.masks} masks, "
-            f"{self.counts} counts of valid positions"
-        )
-        if self.ok:
-            lines = [f"agrees: {compared} compared"]
-        else:
-            n = len(self.differences)
-            lines = [f"differs in {n} place{'s' * (n != 1)}: {compared} compared"]
-            lines += [f"  {difference}" for difference in self.differences[:_SHOWN]]
-            if n > _SHOWN:
-                lines.append(f"  … and {n - _SHOWN} more, see .differences")
-        return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
 
 
 def compare(shapes: Shapes, trace: Trace) -> CheckReport:

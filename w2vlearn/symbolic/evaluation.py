@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from w2vlearn.tracing.layers import Layers
 from w2vlearn.tracing.records import BatchInfo, LayerRecord, MaskSeen, TensorInfo
 from w2vlearn.tracing.store import plain
-
-if TYPE_CHECKING:
-    from w2vlearn.symbolic.formulas import SymbolicTrace
 
 AGREES = "agrees"
 PROVED = "proved"
@@ -113,21 +110,21 @@ class Shapes(Layers):
         ``{"B": 3, "L": 40000, "T1": 7999, …}``.
     status : str
         ``"proved"`` or ``"checked by running"`` (T = 1 and B = 1, which export cannot cover).
-    symbolic : SymbolicTrace
-        Whose formulas were evaluated.
+    symbolic : Layers
+        The `SymbolicTrace` whose formulas were evaluated.
     """
 
     def __init__(
         self,
-        symbolic: SymbolicTrace,
+        symbolic: Layers,
         batch: BatchInfo,
         status: str,
+        letters: Mapping[str, int],
         sizes: Mapping[str, int],
         valid: Mapping[str, tuple[int, ...]] | None,
     ) -> None:
         self.model_name, self.symbolic = symbolic.model_name, symbolic
-        self.batch, self.status = batch, status
-        self.letters = {name: sizes[name] for name in symbolic.letters} | symbolic.constants
+        self.batch, self.status, self.letters = batch, status, dict(letters)
         self.notes = (f"evaluated from the formulas, nothing was run ({status})",)
         self._sizes, self._valid = sizes, valid
 

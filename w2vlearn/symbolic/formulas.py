@@ -136,7 +136,7 @@ class SymbolicTrace(Layers):
             lengths = tuple(_whole_number("a length", n) for n in lengths)
             valid = self._valid(lengths)
         letters, labels = self._sizes(B, L)
-        return Shapes(self, BatchInfo(B, L, lengths), status, letters | labels, valid)
+        return Shapes(self, BatchInfo(B, L, lengths), status, letters | self.constants, letters | labels, valid)
 
     def _sizes(self, B: int, L: int) -> tuple[dict[str, int], dict[str, int]]:
         """Letters and labels as numbers; a label that depends on values is left out."""

@@ -19,10 +19,12 @@ from torch import Tensor
 
 from w2vlearn.audio import SAMPLE_RATE, example, example_clips
 from w2vlearn.config import PRESETS, Wav2Vec2Config
+from w2vlearn.show import journey
 from w2vlearn.symbolic import SymbolicTrace, symbolic_trace
 from w2vlearn.widgets.explorer_data import model_data
 from w2vlearn.widgets.explorer_text import explorer_text, question_of
 from w2vlearn.widgets.recorder import read_upload
+from w2vlearn.widgets.still import StillPicture, as_html
 
 __all__ = ["Explorer", "explore"]
 
@@ -42,7 +44,7 @@ def front_end() -> str:
     return "\n".join((folder / f"{name}.js").read_text(encoding="utf-8") for name in _JAVASCRIPT)
 
 
-class Explorer(anywidget.AnyWidget):
+class Explorer(StillPicture, anywidget.AnyWidget):
     """One picture of a batch and the model; all of its state can be read and set from Python.
 
     Attributes
@@ -161,6 +163,19 @@ class Explorer(anywidget.AnyWidget):
 
     def __repr__(self) -> str:
         return self.text
+
+    def still_html(self) -> str:
+        """The batch's journey as a still picture; the text where no picture is shown or there is none to draw."""
+        preset, norm, *convolutions = self.formulas["model"]
+        if tuple(convolutions) != _usual(preset)[2:] or self.focus in ("model", "costs", "table"):
+            return as_html(self.text)
+        try:
+            shapes = SymbolicTrace.preset(preset, self.mask, norm).at(
+                len(self.lengths), max(self.lengths), self.lengths
+            )
+        except ValueError:  # no clip has a frame
+            return as_html(self.text)
+        return journey(shapes)
 
     @traitlets.validate("lengths")
     def _check_lengths(self, proposal):

@@ -51,7 +51,6 @@ function make(tag, properties, ...children) {
 }
 
 function render({ model, el }) {
-  const gap = "display:flex;flex-wrap:wrap;gap:0.6em 1.4em;align-items:center;font-size:14px";
   const button = make("button", { type: "button", textContent: "Record" });
   button.setAttribute("aria-pressed", "false");
   const level = make("meter", { min: 0, max: 1, value: 0, title: "loudness" });
@@ -60,20 +59,33 @@ function render({ model, el }) {
   choice.value = model.get("clip");
   const player = make("audio", { controls: true, hidden: true });
   player.setAttribute("aria-label", "what you recorded or uploaded");
-  const status = make("p", { style: "margin:0.5em 0;font-size:14px" });
+  const status = make("p", {});
   status.setAttribute("role", "status");
+  const picture = make("div", {});
 
-  const labelled = (words, control) => make("label", { style: "display:inline-flex;gap:0.5em;align-items:center" }, words, control);
-  const group = make("div", { style: gap }, button, labelled("loudness", level), labelled("or a sound file", file),
+  const labelled = (words, control) => make("label", {}, words, control);
+  const group = make("div", { className: "w2v-row" }, button, labelled("loudness", level), labelled("or a sound file", file),
     labelled("or a built-in clip", choice));
   group.setAttribute("role", "group");
   group.setAttribute("aria-label", "your own voice");
   // Jupyter takes arrow keys and letters from controls unless told not to.
   for (const control of [button, file, choice, player]) control.dataset.lmSuppressShortcuts = "true";
-  el.append(group, status, player);
+  el.append(make("div", { className: "w2v-controls" }, group, status, player, picture));
 
   const show = () => {
-    status.textContent = (model.get("problem") ? "⚠ " : "") + model.get("status");
+    status.textContent = model.get("status");
+    status.classList.toggle("w2v-warning", model.get("problem"));
+  };
+  const draw = () => { picture.innerHTML = model.get("html"); };
+  // What is below belongs to the sound before, until the kernel has answered.
+  const tell = (words) => {
+    status.classList.remove("w2v-warning");
+    status.textContent = words;
+    picture.classList.add("w2v-waiting");
+  };
+  const answered = () => {
+    picture.classList.remove("w2v-waiting");
+    if (model.get("problem")) play(null); // what cannot be read is not to be heard as if it had been
   };
   const problem = (words) => model.send({ kind: "problem", words });
   let url = null;
@@ -91,14 +103,14 @@ function render({ model, el }) {
     if (!navigator.mediaDevices?.getUserMedia)
       return problem("this page may not use a microphone: browsers allow it on localhost or https only. Upload a file instead");
     opening = true;
-    let stream = null, context = null, module = null;
+    let stream = null, context = null;
     try {
       stream = await navigator.mediaDevices.getUserMedia({
         audio: { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false },
       });
       context = new AudioContext();
-      module = URL.createObjectURL(new Blob([WORKLET], { type: "text/javascript" }));
-      await context.audioWorklet.addModule(module);
+      // As data and not as a blob: a page opened from a folder (file://) may not load modules from blobs.
+      await context.audioWorklet.addModule(`data:text/javascript,${encodeURIComponent(WORKLET)}`);
       const tap = new AudioWorkletNode(context, "w2v-tap", { numberOfOutputs: 1 });
       const pieces = [];
       tap.port.onmessage = ({ data }) => {
@@ -106,7 +118,7 @@ function render({ model, el }) {
         level.value = Math.max(0.7 * level.value, data.reduce((most, s) => Math.max(most, Math.abs(s)), 0));
       };
       context.createMediaStreamSource(stream).connect(tap).connect(context.destination); // the tap's output is silence
-      recording = { context, stream, pieces, timer: setTimeout(stop, 1000 * model.get("longest_s")) };
+      recording = { context, stream, pieces, tap, timer: setTimeout(stop, 1000 * model.get("longest_s")) };
       button.textContent = "Stop";
       button.setAttribute("aria-pressed", "true");
       status.textContent = `recording; stops by itself after ${model.get("longest_s")} s`;
@@ -115,15 +127,15 @@ function render({ model, el }) {
       context?.close();
       problem(why(error));
     } finally {
-      if (module) URL.revokeObjectURL(module);
       opening = false;
     }
   }
 
   function release() {
     if (!recording) return null;
-    const { context, stream, pieces, timer } = recording;
+    const { context, stream, pieces, tap, timer } = recording;
     recording = null;
+    tap.port.onmessage = null; // what still comes would move the level again
     clearTimeout(timer);
     stream.getTracks().forEach((track) => track.stop());
     const rate = context.sampleRate;
@@ -139,7 +151,7 @@ function render({ model, el }) {
   function stop() {
     const heard = release();
     if (!heard) return;
-    status.textContent = "sending to the kernel …";
+    tell("reading what was recorded …");
     play(toWav(heard.samples, heard.rate));
     send(model, "pcm", heard.samples.buffer, { rate: heard.rate });
   }
@@ -148,23 +160,25 @@ function render({ model, el }) {
   file.addEventListener("change", async () => {
     const chosen = file.files[0];
     if (!chosen) return;
-    status.textContent = `reading ${chosen.name} …`;
+    tell(`reading ${chosen.name} …`);
     play(chosen);
     send(model, "file", await chosen.arrayBuffer(), { name: chosen.name });
     file.value = ""; // so that the same file can be chosen again
   });
   choice.addEventListener("change", () => {
     play(null);
+    tell(`reading ${choice.value} …`);
     model.send({ kind: "clip", name: choice.value });
   });
-  model.on("change:status", show);
-  model.on("change:problem", show);
+  const seen = [["change:status", show], ["change:problem", show], ["change:html", draw],
+    ["change:answered", answered]];
+  for (const [event, listener] of seen) model.on(event, listener);
   show();
+  draw();
   return () => {
     release(); // the cell is gone: give the microphone back
     if (url) URL.revokeObjectURL(url);
-    model.off("change:status", show);
-    model.off("change:problem", show);
+    for (const [event, listener] of seen) model.off(event, listener);
   };
 }
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
+from html import escape
 from pathlib import Path
+from typing import Any
 
 import anywidget
 import torch
@@ -13,15 +16,17 @@ from torch import Tensor
 from w2vlearn.audio import SAMPLE_RATE, example, example_clips, read_audio
 from w2vlearn.config import Wav2Vec2Config
 from w2vlearn.geometry import FrameGeometry
+from w2vlearn.widgets.still import StillPicture, as_html
 
 __all__ = ["Recorder", "record"]
 
 LONGEST_S = 30  # the recording stops by itself
-QUIET = 1e-3  # loudest sample, of 1: below this a microphone is muted
+SILENT, QUIET = 1e-3, 0.05  # loudest sample, of 1: below the first a microphone is muted
+CLIPPED, IN_A_ROW = 0.99, 3  # so many samples in a row at the limit: the sound was louder than it can be written
 _GEOMETRY = FrameGeometry.from_config(Wav2Vec2Config.base())
 
 
-class Recorder(anywidget.AnyWidget):
+class Recorder(StillPicture, anywidget.AnyWidget):
     """A record button, a file input and a choice of built-in clips; make one with `record`.
 
     Attributes
@@ -32,12 +37,16 @@ class Recorder(anywidget.AnyWidget):
     source : str
         ``"microphone"``, the file's name, or the clip's name.
     status : str
-        What there is, or what went wrong, in words. Also shown below the controls.
+        What there is and how loud it is, or what went wrong, in words. Also shown below the controls.
     version : int
         Counts what arrived: ``recorder.observe(callback, "version")``.
     """
 
     _esm = Path(__file__).parent / "recorder.js"
+    _css = Path(__file__).parent / "controls.css"
+    still_line = "Run this lesson to speak to it."
+    html = traitlets.Unicode("").tag(sync=True)
+    answered = traitlets.Int(0).tag(sync=True)
     status = traitlets.Unicode("").tag(sync=True)
     problem = traitlets.Bool(False).tag(sync=True)
     clips = traitlets.List(traitlets.Unicode()).tag(sync=True)
@@ -46,9 +55,10 @@ class Recorder(anywidget.AnyWidget):
     source = traitlets.Unicode("")
     version = traitlets.Int(0)
 
-    def __init__(self, clip: str = "digits"):
+    def __init__(self, clip: str = "digits", draw: Callable[[Tensor], Any] | None = None):
         super().__init__()
         self.clips = list(example_clips())
+        self._draw, self._drawn = draw, ""
         self._parts: list[bytes] = []
         self.waveform: Tensor = torch.empty(0)
         self.use(example(clip), clip)
@@ -58,13 +68,17 @@ class Recorder(anywidget.AnyWidget):
     @property
     def text(self) -> str:
         """The same in words: what a screen reader, a test or a plain terminal gets."""
-        return f"recorder: {self.status}"
+        return f"recorder: {self.status}" + (f"\n{self._drawn}" if self._drawn else "")
+
+    def still_html(self) -> str:
+        """What there is, and what was drawn of it."""
+        return f"<p>{escape(self.status)}</p>{self.html}"
 
     def __repr__(self) -> str:
         return self.text
 
     def use(self, waveform: Tensor, source: str, rate: int = SAMPLE_RATE) -> None:
-        """Take this waveform as what was recorded.
+        """Take this waveform as what was recorded, and draw it.
 
         Parameters
         ----------
@@ -99,28 +113,43 @@ class Recorder(anywidget.AnyWidget):
         words = f"{source}, {len(waveform) / SAMPLE_RATE:.2f} s, {len(waveform)} samples at 16 kHz, T = {frames} frames"
         if rate != SAMPLE_RATE:
             words += f" (resampled from {rate} Hz)"
-        loudest = float(waveform.abs().max())
-        if loudest < QUIET:
-            words += f". It is silent (loudest sample {loudest:.5f} of 1): is the microphone muted?"
-        self._say(words, problem=False)
-        self.version += 1
+        self._say(f"{words}. {_loudness(waveform)}", problem=False)
+        try:
+            self._redraw()
+        finally:
+            self.version += 1
+
+    def _redraw(self) -> None:
+        if self._draw is None:
+            return
+        try:
+            drawn = self._draw(self.waveform)
+        except Exception:
+            self._drawn = self.html = ""  # never the picture of another sound
+            raise
+        self._drawn, self.html = str(drawn), as_html(drawn)
 
     def _say(self, words: str, problem: bool) -> None:
         with self.hold_sync():
             self.status, self.problem = words, problem
 
+    def _refuse(self, words: str) -> None:
+        self._say(f"{words.rstrip('. ')}. What you have is still: {self.source}.", problem=True)
+
     def _on_message(self, _, content: dict, buffers: list) -> None:
         """From the front end: a part of a file or of a recording (buffer attached), or the name of a clip."""
         try:
             if content.get("kind") == "problem":
-                self._say(str(content.get("words", "")), problem=True)
+                self._refuse(str(content.get("words", "")))
             elif content.get("kind") == "clip":
                 self.use(example(content.get("name")), content["name"])
             elif content.get("kind") in ("file", "pcm"):
                 self._take_part(content, buffers)
-        except (ValueError, TypeError, OSError) as error:  # say it, keep what was there before
+        except Exception as error:  # say it, keep what was there before: nobody sees what a callback raises
             self._parts = []
-            self._say(str(error), problem=True)
+            self._refuse(str(error) or type(error).__name__)
+        if not self._parts:
+            self.answered += 1
 
     def _take_part(self, content: dict, buffers: list) -> None:
         # In parts, because a message of more than 10 MB is lost on its way to the kernel without a word.
@@ -152,13 +181,31 @@ def read_upload(data: bytes, name: str) -> Tensor:
             raise ValueError(str(error).replace(str(path), name)) from None
 
 
-def record(clip: str = "digits") -> Recorder:
+def _loudness(waveform: Tensor) -> str:
+    """How loud a recording is, and what to do if it is too quiet or too loud."""
+    loudest = float(waveform.abs().max())
+    if loudest < SILENT:
+        return f"It is silent (loudest sample {loudest:.5f} of 1): is the microphone muted?"
+    loud = (waveform.abs() >= CLIPPED).unfold(0, IN_A_ROW, 1).all(1)  # (L - 2,)
+    if loud.any():
+        return (
+            f"It is clipped: {int(loud.sum()) + IN_A_ROW - 1} samples or more stand at the limit, {loudest:.2f} of 1. "
+            "Speak more softly, or farther from the microphone."
+        )
+    advice = " It is quiet: go nearer to the microphone." if loudest < QUIET else ""
+    return f"Loudest sample {loudest:.2f} of 1, not clipped.{advice}"
+
+
+def record(clip: str = "digits", draw: Callable[[Tensor], Any] | None = None) -> Recorder:
     """Controls to record or upload a clip of your own. Show the result in a cell, speak, and read ``.waveform``.
 
     Parameters
     ----------
     clip : str
         The built-in clip that is there until you do; for computers without a microphone.
+    draw : callable, optional
+        Gets the waveform, shape (L,), whenever there is a new one; what it returns (a transcript, a figure of
+        `w2vlearn.show`, or text) is shown below the controls: ``record(draw=lambda clip: transcribe(model, clip))``.
 
     Returns
     -------
@@ -174,4 +221,4 @@ def record(clip: str = "digits") -> Recorder:
     Browsers give the microphone to pages from this computer (``localhost``) or over https only. The sound goes to
     your own kernel and nowhere else.
     """
-    return Recorder(clip)
+    return Recorder(clip, draw)

@@ -1,18 +1,23 @@
-"""``slide("samples", range(400, 80_001, 80), draw)``: a slider, and below it what ``draw(value)`` shows."""
+"""``slide("samples L", range(400, 80_001, 80), draw)``: a slider, and below it what ``draw(value)`` shows."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from html import escape
+from numbers import Real
+from pathlib import Path
 from typing import Any
 
 import anywidget
 import traitlets
 
+from w2vlearn.widgets.still import StillPicture, as_html
+
 __all__ = ["Slider", "slide"]
 
 
-class Slider(anywidget.AnyWidget):
+class Slider(StillPicture, anywidget.AnyWidget):
     """A slider over any values; make one with `slide`.
 
     Attributes
@@ -21,49 +26,54 @@ class Slider(anywidget.AnyWidget):
         The chosen value; can be set to any of the slider's values.
     text : str
         The text of what is shown below the slider.
+    prediction : str
+        What the learner said to the question, or "". ``slider.observe(callback, "prediction")`` hears of it.
     """
 
-    # A native range input: it has a name for screen readers and keeps the arrow keys, which JupyterLab would take.
-    _esm = """
-export default { render({ model, el }) {
-  const label = document.createElement("label");
-  const name = document.createElement("span");
-  const input = document.createElement("input");
-  const value = document.createElement("output");
-  const picture = document.createElement("div");
-  label.style.cssText = "display:flex;gap:0.8em;align-items:center;max-width:760px";
-  input.style.flex = "1";
-  value.style.cssText = "min-width:7em;font-variant-numeric:tabular-nums";
-  input.type = "range"; input.min = 0; input.max = model.get("count") - 1; input.step = 1;
-  input.dataset.lmSuppressShortcuts = "true";
-  name.textContent = model.get("label");
-  input.setAttribute("aria-label", model.get("label"));
-  picture.setAttribute("aria-live", "polite");
-  label.append(name, input, value);
-  el.append(label, picture);
-  const show = () => {
-    input.value = model.get("place");
-    value.textContent = model.get("shown");
-    input.setAttribute("aria-valuetext", model.get("shown"));
-    picture.innerHTML = model.get("html");
-  };
-  const move = () => { model.set("place", Number(input.value)); model.save_changes(); };
-  input.addEventListener("input", move);
-  for (const trait of ["place", "shown", "html"]) model.on("change:" + trait, show);
-  show();
-} };
-"""
-    label = traitlets.Unicode().tag(sync=True)
-    count = traitlets.Int(1).tag(sync=True)
+    _esm = Path(__file__).parent / "slider.js"
+    _css = Path(__file__).parent / "controls.css"
+    # The front end sets these.
     place = traitlets.Int(0).tag(sync=True)
+    moved = traitlets.Bool(False).tag(sync=True)
+    prediction = traitlets.Unicode().tag(sync=True)
+    # These stay as they are.
+    label = traitlets.Unicode().tag(sync=True)
+    unit = traitlets.Unicode().tag(sync=True)
+    count = traitlets.Int(1).tag(sync=True)
+    numeric = traitlets.Bool(False).tag(sync=True)
+    edges = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    marks = traitlets.List().tag(sync=True)
+    ask = traitlets.Unicode().tag(sync=True)
+    choices = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    answer = traitlets.Unicode().tag(sync=True)
+    # These follow the place; `version` counts how often.
     shown = traitlets.Unicode().tag(sync=True)
+    written = traitlets.Unicode().tag(sync=True)
     html = traitlets.Unicode().tag(sync=True)
+    text = traitlets.Unicode().tag(sync=True)
+    message = traitlets.Unicode().tag(sync=True)
+    version = traitlets.Int(0).tag(sync=True)
 
-    def __init__(self, label: str, values: Sequence[Any], draw: Callable[[Any], Any], place: int, unit: str) -> None:
-        self._values, self._draw, self._unit, self.text = values, draw, unit, ""
-        super().__init__(label=label, count=len(values), place=place)
+    def __init__(
+        self, values: Sequence[Any], draw: Callable[[Any], Any], place: int, marks: Sequence[Any], **fixed: Any
+    ):
+        self._values, self._draw = values, draw
+        numeric = all(isinstance(value, Real) for value in values)
+        back, forward = "previous", "next"
+        if len(values) > 1 and numeric and isinstance(values, range):
+            step = values[1] - values[0]
+            back, forward = f"−{step}", f"+{step}"
+        super().__init__(
+            count=len(values),
+            place=place,
+            numeric=numeric,
+            edges=[str(values[0]), back, forward, str(values[-1])],
+            marks=[[str(value), _place(values, value)] for value in marks],
+            **fixed,
+        )
         self._redraw()
-        self.observe(self._redraw, "place")
+        self.observe(self._follow, "place")
+        self.on_msg(self._take_typed)
 
     @property
     def value(self) -> Any:
@@ -74,19 +84,60 @@ export default { render({ model, el }) {
     def value(self, value: Any) -> None:
         self.place = _place(self._values, value)
 
-    def _redraw(self, change: Any = None) -> None:
-        picture = self._draw(self.value)
-        self.text = picture if isinstance(picture, str) else repr(picture)
+    def _redraw(self) -> None:
+        shown = self._draw(self.value)
         with self.hold_sync():
-            self.shown = f"{self.value} {self._unit}".strip()
-            form = getattr(picture, "_repr_html_", None)
-            self.html = form() if form else f'<pre style="line-height:1.35">{escape(self.text)}</pre>'
+            self.written = str(self.value)
+            self.shown = f"{self.value} {self.unit}".strip()
+            self.text = str(shown)
+            self.html = as_html(shown)
+            self.message = ""
+            self.version += 1
+
+    def _follow(self, change: Any) -> None:
+        """Redraw; an error of the drawing function is said, for in a callback nobody would see it."""
+        try:
+            self._redraw()
+        except Exception as error:
+            with self.hold_sync():
+                self.written, self.shown = str(self.value), f"{self.value} {self.unit}".strip()
+                self.message = f"nothing to show at {self.shown}: {type(error).__name__}: {error}"
+                self.version += 1
+
+    def _take_typed(self, _: Any, content: dict, buffers: list) -> None:
+        """From the number field: go to that value, or to the nearest and say so."""
+        typed = str(content.get("typed", "")).strip()
+        number = _number(typed.removesuffix(self.unit))
+        if number is None:
+            self.message = f"wanted a number from {self._values[0]} to {self._values[-1]}, found {typed!r}"
+            return
+        self.place = min(range(len(self._values)), key=lambda place: abs(self._values[place] - number))
+        self.message = (
+            "" if self.value == number else f"{typed} is none of the slider's values; the nearest is {self.value}"
+        )
+
+    def still_html(self) -> str:
+        """The question, label and value, and what is shown below them."""
+        asked = f"<p>{escape(self.ask)}</p>" if self.ask else ""
+        return f"{asked}<p><b>{escape(self.label)} = {escape(self.shown)}</b></p>{self.html}"
 
     def __repr__(self) -> str:
-        return f"[slider] {self.label} = {self.shown}\n{self.text}"
+        asked = f"{self.ask}\n" if self.ask else ""
+        return f"{asked}[slider] {self.label} = {self.shown}\n{self.text}"
 
 
-def slide(label: str, values: Sequence[Any], draw: Callable[[Any], Any], start: Any = None, unit: str = "") -> Slider:
+def slide(
+    label: str,
+    values: Sequence[Any],
+    draw: Callable[[Any], Any],
+    start: Any = None,
+    unit: str = "",
+    *,
+    ask: str = "",
+    choices: Sequence[Any] = (),
+    answer: str = "",
+    marks: Sequence[Any] = (),
+) -> Slider:
     """A slider over ``values``; whenever it moves, ``draw(value)`` is shown below it.
 
     Parameters
@@ -96,28 +147,52 @@ def slide(label: str, values: Sequence[Any], draw: Callable[[Any], Any], start: 
     values : sequence
         What can be chosen, in order: a range, or a list of anything printable.
     draw : callable
-        Gets the chosen value; returns text, or anything with an HTML form (a figure of this package, a trace).
+        Gets the chosen value; returns a figure of `w2vlearn.show`, anything else with an HTML form (a trace), or text.
     start : object, optional
         The value chosen at first; else the first one.
     unit : str
         Said after the value: ``"samples"``.
+    ask : str
+        A question that moving the slider answers. It stands above the slider with a field for a prediction; who moves
+        without one is not held up. The prediction is kept in ``slider.prediction``.
+    choices : sequence
+        What can be predicted, to choose from instead of the field.
+    answer : str
+        Folded under the question once the slider has been moved.
+    marks : sequence
+        Values with a button of their own: ``(719, 720)`` where something happens between the two.
 
     Returns
     -------
     Slider
-        As the last line of a cell it shows itself, where there are no widgets as its text.
+        As the last line of a cell it shows itself; where there are no widgets, as a still picture and its text.
 
     Raises
     ------
     ValueError
-        If there is nothing to choose from, or ``start`` (or a value set later) is none of the values.
+        If there is nothing to choose from, or ``start``, a mark, or a value set later is none of the values.
+
+    Notes
+    -----
+    Its keys: arrows, Page Up and Page Down, Home and End move the handle; in the number field up and down do, and Enter
+    takes what is typed.
     """
     if not len(values):
         raise ValueError("slide needs at least one value to choose from")
-    return Slider(label, values, draw, 0 if start is None else _place(values, start), unit)
+    place = 0 if start is None else _place(values, start)
+    fixed = {"label": label, "unit": unit, "ask": ask, "choices": [str(choice) for choice in choices], "answer": answer}
+    return Slider(values, draw, place, marks, **fixed)
 
 
 def _place(values: Sequence[Any], value: Any) -> int:
     if value not in values:
         raise ValueError(f"{value!r} is none of the slider's values; it goes from {values[0]} to {values[-1]}")
     return values.index(value)
+
+
+def _number(text: str) -> float | None:
+    """A number as people type it: ``16,000``, ``16 000``, ``0,065``; None if it is none."""
+    text = re.sub(r"[\s_]", "", text).replace("−", "-")
+    thousands = re.fullmatch(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?", text)
+    text = text.replace(",", "" if thousands else ".")
+    return float(text) if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", text, re.I) else None

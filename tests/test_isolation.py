@@ -1,0 +1,431 @@
+"""What `trace` and `symbolic_trace` promise: one run, true for good, cheap; nothing of the user's touched or kept."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import logging
+import pickle
+import subprocess
+import sys
+import threading
+import types
+import warnings
+from collections import Counter, OrderedDict, UserDict, defaultdict, deque
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from trace_helpers import Layer, untouched
+
+from w2vlearn.batch import pad
+from w2vlearn.symbolic import ExportError, symbolic_trace
+from w2vlearn.symbolic.isolation import is_users, isolated_copy, reachable
+from w2vlearn.tracing import Trace, TraceError, padding_leak, receptive_field, trace
+
+LENGTHS = (500, 700, 1000)
+FRAMES = (99, 139, 199)
+
+
+@pytest.fixture
+def short():
+    return pad([torch.full((n,), 0.1) for n in LENGTHS])
+
+
+# ---------------------------------------------------------------- a model that keeps what it sees everywhere
+
+GLOBAL_DICT: dict = {}
+GLOBAL_LIST: list = []
+GLOBAL_COUNT = Counter(calls=1)
+GLOBAL_LAST = None
+
+
+@dataclass
+class Cache:
+    items: list = field(default_factory=list)
+    last: object = None
+
+
+class PlainObject:
+    last = None
+
+
+class Keeps(nn.Module):
+    """Keeps what it sees in every kind of object; prints and draws random numbers."""
+
+    on_class: ClassVar[dict] = {}
+    last_on_class = None
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv1d(1, 4, 10, 5)
+        self.dict, self.list, self.set, self.ordered = {}, [], set(), OrderedDict()
+        self.default, self.deque, self.user = defaultdict(list), deque(maxlen=4), UserDict()
+        self.counter = Counter()
+        self.namespace, self.dataclass, self.object = types.SimpleNamespace(), Cache(), PlainObject()
+        self.nested = {"a": [(PlainObject(),)]}
+        self.partial = functools.partial(_append, [])
+        self.method = self.remember
+        self.closure = _closure([])
+        self.last = None
+        self.outside = [nn.Dropout(0.0)]  # a module that is not registered
+        self.outside[0].register_forward_hook(lambda module, args, output: GLOBAL_LIST.append(output))
+
+    def remember(self, x):
+        self.last = x
+
+    def forward(self, input_values):
+        global GLOBAL_LAST
+        print("forward of", tuple(input_values.shape))
+        x = self.conv(input_values[:, None]) + torch.rand(1) * float(np.random.rand())
+        self.dict["x"] = self.ordered["x"] = self.user["x"] = x
+        self.list.append(x), self.set.add(x), self.default["x"].append(x), self.deque.append(x)
+        self.counter[x] += 1
+        self.namespace.x = self.dataclass.last = self.object.last = self.nested["a"][0][0].last = x
+        self.dataclass.items.append(x)
+        self.partial(x), self.method(x), self.closure(x)
+        GLOBAL_DICT["x"] = GLOBAL_LAST = x
+        helper(x)
+        GLOBAL_COUNT["calls"] += 1
+        self.on_class["x"] = Keeps.last_on_class = x
+        return self.outside[0](x)
+
+
+def helper(x):
+    GLOBAL_LIST.append([x])
+
+
+def _append(kept, x):
+    kept.append(x)
+
+
+def _closure(kept):
+    return lambda x: kept.append(x)
+
+
+OWN = (
+    "dict", "list", "set", "ordered", "default", "deque", "user", "counter", "namespace", "dataclass", "object",
+    "nested", "partial", "closure", "last",
+)  # fmt: skip
+
+
+def places_of(model: Keeps) -> dict[str, object]:
+    """Everything that a forward of this model writes to."""
+    world = {"globals": [GLOBAL_DICT, GLOBAL_LIST, GLOBAL_LAST], "class": [Keeps.on_class, Keeps.last_on_class]}
+    return {name: getattr(model, name) for name in OWN} | world
+
+
+@pytest.fixture
+def keeps():
+    yield Keeps().eval()
+    for container in (GLOBAL_DICT, GLOBAL_LIST, Keeps.on_class):
+        container.clear()
+    globals().update(GLOBAL_LAST=None, GLOBAL_COUNT=Counter(calls=1))
+    Keeps.last_on_class = None
+
+
+def read_in_every_way(traced: Trace, path) -> None:
+    """Everything that can be done with a trace."""
+    str(traced), repr(traced), traced._repr_html_(), traced._repr_mimebundle_(), traced.to_markdown()
+    traced.records, traced.letters, traced.notes, traced.masks, traced.diff(traced), traced.to_dict()
+    str(traced.diff(traced))
+    traced.save(path)
+    Trace.load(path), pickle.loads(pickle.dumps(traced)), copy.copy(traced), copy.deepcopy(traced)
+
+
+def test_exactly_one_run_whatever_is_done_with_the_trace(keeps, short, capsys, tmp_path):
+    with torch.no_grad(), untouched(keeps):
+        random = torch.get_rng_state(), np.random.get_state()
+        traced = trace(keeps, short.waveforms)
+        torch.set_rng_state(random[0]), np.random.set_state(random[1])  # the model's own draws
+        read_in_every_way(traced, tmp_path / "trace.json")
+    assert capsys.readouterr().out == "forward of (3, 1000)\n" and GLOBAL_COUNT["calls"] == 2
+    for name, place in places_of(keeps).items():
+        tensors = [value for value in reachable(place) if isinstance(value, Tensor)]
+        assert tensors and all(type(value) is Tensor and value.numpy().shape == (3, 4, 199) for value in tensors), name
+    assert len(keeps.list) == len(keeps.deque) == len(keeps.dataclass.items) == 1 and len(GLOBAL_LIST) == 2
+
+
+def test_an_export_leaves_no_tensor_without_values_anywhere(keeps):
+    before = {name: repr(value) for name, value in vars(keeps).items()}
+    with untouched(keeps):
+        s = symbolic_trace(keeps)
+    assert s[""].output.shape == ("B", 4, "T")
+    assert {name: repr(value) for name, value in vars(keeps).items()} == before
+    assert not any(isinstance(value, FakeTensor) for place in places_of(keeps).values() for value in reachable(place))
+    assert ({}, [], Counter(calls=1), None) == (GLOBAL_DICT, GLOBAL_LIST, GLOBAL_COUNT, GLOBAL_LAST)
+    assert (Keeps.on_class, Keeps.last_on_class) == ({}, None)
+
+
+class Buffers(nn.Module):
+    """Writes, reassigns and registers buffers whenever it runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv1d(1, 4, 10, 5), nn.BatchNorm1d(4)
+        self.register_buffer("written", torch.zeros(3))
+        self.register_buffer("reassigned", torch.zeros(2))
+
+    def forward(self, x: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        self.written += 1
+        self.reassigned = self.reassigned + 1
+        self.register_buffer("registered", x.detach().mean())
+        self.written.resize_(4)
+        return self.norm(self.conv(x[:, None]))
+
+
+@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.filterwarnings("ignore:.*train mode")
+def test_a_model_is_as_it_was_whatever_ran(short, train):
+    model = Buffers().train(train)
+    model.norm.eval()  # not every part in the mode of the whole
+    objects = {name: id(buffer) for name, buffer in model.named_buffers()}
+    with untouched(model):
+        trace(model, short)
+        padding_leak(model, short)
+        receptive_field(model, 1, samples=200)
+    assert {name: id(buffer) for name, buffer in model.named_buffers()} == objects
+
+
+# ---------------------------------------------------------------- true for good, and cheap
+
+
+class Edits(nn.Module):
+    """Edits the mask between two layers, in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.drop = nn.Conv1d(1, 8, 10, 5), nn.Dropout(0.5)
+        self.layers = nn.ModuleList(Layer() for _ in range(2))
+
+    def forward(self, x, attention_mask):
+        x = self.conv(x[:, None]).transpose(1, 2)
+        mask = torch.arange(x.shape[1]) < ((attention_mask.sum(1) - 10) // 5 + 1)[:, None]
+        x = self.layers[0](self.drop(x), mask)
+        mask[:, :5] = False
+        return self.layers[1](x, mask)
+
+
+def test_what_happens_during_and_after_the_call_changes_nothing(short):
+    model, mask = Edits().eval(), short.mask.clone()
+    expected = trace(model, short)
+    traced = trace(model, short.waveforms, attention_mask=mask)
+    mask[:] = True
+    model.train()
+    model.layers, model.conv = model.layers[:1], nn.Conv1d(1, 8, 3)
+    assert traced.records == expected.records and traced.letters == expected.letters
+    assert traced[""].mask.valid == LENGTHS
+    assert traced["layers.0"].mask.valid == FRAMES and traced["layers.1"].mask.valid == (94, 134, 194)
+    blamed = [note for note in traced.notes if "expected" in note]
+    assert len(blamed) <= 1 and not any("handed to layers.0:" in note for note in blamed)
+
+
+class Operations(TorchDispatchMode):
+    """Counts what torch computes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count: Counter = Counter()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count[str(function)] += 1
+        return function(*args, **kwargs or {})
+
+
+def test_the_cost_of_a_trace_does_not_grow_with_the_number_of_clips(tiny):
+    counts = []
+    for clips in (2, 32):
+        batch = pad([torch.full((4_000 + 100 * i,), 0.1) for i in range(clips)])
+        with torch.no_grad(), Operations() as operations:
+            trace(tiny, batch)
+        with torch.no_grad(), Operations() as plain:
+            tiny(batch.waveforms, attention_mask=batch.mask)
+        counts.append(operations.count - plain.count)
+    few, many = (count.total() for count in counts)
+    assert many <= few + 4 and few < 120, counts  # a few more or less by what the masks' values are
+
+
+def test_pickles_and_copies_keep_all_but_the_output(short):
+    traced = trace(Edits().eval(), short, values=True)
+    for again in (pickle.loads(pickle.dumps(traced)), copy.deepcopy(traced)):
+        assert again == traced and again.output is None and again[""].value is None and again["conv"].valid == FRAMES
+    assert copy.copy(traced) == traced and copy.copy(traced).output is traced.output
+    with pytest.raises(TraceError) as broken:
+        trace(nn.Sequential(nn.Conv1d(2, 2, 3)).eval(), torch.zeros(1, 3, 9))
+    again = pickle.loads(pickle.dumps(broken.value))
+    assert str(again) == str(broken.value) and again.trace == broken.value.trace
+
+
+# ---------------------------------------------------------------- the copy that is exported
+
+
+def test_a_closure_as_forward_is_copied_with_its_cells():
+    kept, conv = [], nn.Conv1d(1, 4, 10, 5)
+    model = nn.Module()
+    model.conv = conv
+    model.forward = lambda input_values: [kept.append(input_values), model.conv(input_values[:, None])][1]
+    assert symbolic_trace(model)[""].output.shape == ("B", 4, "T") and kept == []
+
+
+def test_parameters_and_buffers_are_shared_and_everything_else_is_not(tiny):
+    copied, notes = isolated_copy(tiny)
+    assert notes == [] and copied is not tiny and not any(m.training for m in copied.modules())
+    for one, other in zip(tiny.modules(), copied.modules(), strict=True):
+        assert type(one) is type(other) and one is not other
+    for part in ("named_parameters", "named_buffers"):
+        for (name, one), (also, other) in zip(getattr(tiny, part)(), getattr(copied, part)(), strict=True):
+            assert name == also and one is other
+
+
+class Locked(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.lock = nn.Conv1d(1, 4, 10, 5), threading.Lock()
+
+    def forward(self, input_values):
+        with self.lock:
+            return self.conv(input_values[:, None])
+
+
+def test_what_cannot_be_copied_is_noted_and_state_and_hooks_stay_as_they_were():
+    model, called, filters = Locked(), [], [*warnings.filters]
+    levels = [logging.getLogger(name).level for name in ("torch.export", "torch.fx", "torch._dynamo")]
+    model.conv.register_forward_hook(lambda *a: called.append(1))
+    with untouched(model), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        s = symbolic_trace(model, mask=False)
+    assert s[""].output.shape == ("B", 4, "T")
+    assert any(note.startswith("lock cannot be copied (TypeError") for note in s.notes), s.notes
+    assert called == [] and [*warnings.filters] == filters and model.training
+    assert levels == [logging.getLogger(name).level for name in ("torch.export", "torch.fx", "torch._dynamo")]
+
+
+class LooksAtValues(nn.Module):
+    def forward(self, x):
+        return x * 2 if x.sum() > 0 else x
+
+
+class Stubborn(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.gate = nn.Conv1d(1, 4, 10, 5), LooksAtValues()
+
+    def forward(self, input_values):
+        warnings.warn("the model's own remark", stacklevel=1)
+        return self.gate(self.conv(input_values[:, None]))
+
+
+def test_a_model_that_cannot_be_exported_is_told_by_its_own_line():
+    stubborn = Stubborn()
+    gate = pytest.raises(ExportError, match=r"layer 'gate' \(LooksAtValues\)")
+    with untouched(stubborn), pytest.warns(UserWarning, match="own remark") as remarks, gate as caught:
+        symbolic_trace(stubborn)
+    assert caught.value.layer == "gate" and "if x.sum() > 0" in caught.value.operation
+    assert "test_isolation.py" in caught.value.operation and "What still works" in str(caught.value)
+    assert {warning.filename for warning in remarks} == {__file__}
+    with pytest.raises(ExportError, match="TorchScript"):
+        symbolic_trace(torch.jit.script(nn.Sequential(nn.Linear(4, 4))), torch.zeros(3, 4))
+
+
+def test_whose_a_file_is_does_not_depend_on_the_system():
+    assert is_users(__file__) and is_users(torch.__file__.replace("/torch/", "/torchaudio/"))
+    assert is_users(str(nn.__file__).replace("/torch/", "/torch_of_mine/"))
+    assert not is_users(nn.__file__) and not is_users(functools.__file__) and not is_users(trace.__code__.co_filename)
+
+
+# ---------------------------------------------------------------- compiled code, in a process of its own
+
+COMPILED = """
+import torch
+from torch import nn
+from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+from w2vlearn import pad, trace
+from w2vlearn.symbolic import ExportError, symbolic_trace
+from w2vlearn.tracing import padding_leak, receptive_field
+
+class Inner(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.seen = nn.Conv1d(1, 4, 10, 5), []
+    def step(self, x):
+        self.seen.append(x)
+        return x * 2
+    def forward(self, x):
+        return self.step(self.conv(x[:, None]))
+
+@torch.compile
+def double(x):
+    return x + x
+
+class Model(nn.Module):
+    def __init__(self, how):
+        super().__init__()
+        self.inner, self.function = Inner(), lambda x: x
+        if how == "submodule":
+            self.inner = torch.compile(self.inner)
+        if how == "in place":
+            self.inner.compile()
+        if how == "function":
+            self.function = torch.compile(lambda x: x * 3)
+        if how == "bound method":
+            self.function = torch.compile(self.inner.step)
+        if how == "global function":
+            self.function = lambda x: double(x)
+    def forward(self, input_values):
+        return self.function(self.inner(input_values))
+
+class Flex(nn.Module):
+    def __init__(self, attend):
+        super().__init__()
+        self.conv, self.attend = nn.Conv1d(1, 16, 10, 5), attend
+    def forward(self, input_values):
+        x = self.conv(input_values[:, None]).transpose(1, 2)[:, None]
+        return self.attend(x, x, x)
+
+def masked(q, k, v):
+    n = q.shape[2]
+    return flex_attention(q.detach(), k.detach(), v.detach(),
+                          block_mask=create_block_mask(lambda b, h, i, j: j <= i, None, None, n, n, device="cpu"))
+
+batch = pad([torch.randn(500), torch.randn(450)])
+for how in ("the model", "submodule", "in place", "function", "bound method", "global function"):
+    plain = Model(how).eval()
+    model = torch.compile(plain) if how == "the model" else plain
+    inner = plain.inner._orig_mod if how == "submodule" else plain.inner
+    s = symbolic_trace(model, edges=False)
+    assert s[""].output.shape == ("B", 4, "T") and s.formula("T")(L=400) == 79, (how, s[""])
+    assert inner.seen == [], how
+    with torch.no_grad():
+        output = model(batch.waveforms)
+        t = trace(model, batch)
+        assert torch.allclose(t.output, output, atol=1e-6)
+    t.to_dict()
+    known = any("compiled" in note for note in t.notes)
+    assert known == (how in ("submodule", "in place", "the model")), (how, t.notes)
+    assert s.check(t).ok, (how, str(s.check(t)))
+    assert padding_leak(model, batch).without_mask.layers
+    conv = next(name for name in t.names if name.endswith("conv"))
+    assert receptive_field(model, 3, samples=400, at=conv).span == range(15, 25)
+    print(how, flush=True)
+for attend in (flex_attention, torch.compile(flex_attention), masked):
+    model = Flex(attend).eval()
+    with torch.no_grad():
+        assert torch.allclose(trace(model, batch).output, model(batch.waveforms), atol=1e-6)
+    try:
+        s = symbolic_trace(model, edges=False)
+        assert s[""].output.shape == ("B", 1, "T", 16), s[""]
+    except ExportError as error:
+        assert "What still works" in str(error)
+print("all well")
+"""
+
+
+def test_the_process_survives_compiled_code_and_flex_attention():
+    """What went wrong here was a segmentation fault: it would end this process."""
+    run = subprocess.run([sys.executable, "-W", "ignore", "-c", COMPILED], capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0 and run.stdout.endswith("all well\n"), (run.stdout, run.stderr[-3000:])
