@@ -19,7 +19,7 @@ from torch import Tensor
 
 from w2vlearn.audio import SAMPLE_RATE, example, example_clips
 from w2vlearn.config import PRESETS, Wav2Vec2Config
-from w2vlearn.show import journey
+from w2vlearn.show.journey_figure import journey
 from w2vlearn.symbolic import SymbolicTrace, symbolic_trace
 from w2vlearn.widgets.explorer_data import model_data
 from w2vlearn.widgets.explorer_text import explorer_text, question_of
@@ -170,12 +170,10 @@ class Explorer(StillPicture, anywidget.AnyWidget):
         if tuple(convolutions) != _usual(preset)[2:] or self.focus in ("model", "costs", "table"):
             return as_html(self.text)
         try:
-            shapes = SymbolicTrace.preset(preset, self.mask, norm).at(
-                len(self.lengths), max(self.lengths), self.lengths
-            )
+            formulas = SymbolicTrace.preset(preset, self.mask, norm)
+            return journey(formulas.at(len(self.lengths), max(self.lengths), self.lengths))
         except ValueError:  # no clip has a frame
             return as_html(self.text)
-        return journey(shapes)
 
     @traitlets.validate("lengths")
     def _check_lengths(self, proposal):
