@@ -203,6 +203,20 @@ def test_a_mask_in_every_form_counts_what_is_valid(lengths):
 
 
 @pytest.mark.parametrize(
+    ("mask", "key"),
+    [
+        ([[True, True], [True, False]], "True = valid, False = padding"),
+        ([[1, 1], [1, 0]], "1 = valid, 0 = padding"),
+        ([[0.0, 0.0], [0.0, -10_000.0]], "0 = valid, -1e+04 = padding"),
+        ([[True, True]], "True = valid"),
+    ],
+)
+def test_a_mask_says_how_it_is_written(mask, key):
+    """Squares of every form look alike; what stands in them is said beside the title."""
+    assert f"({len(mask)}, 2) {key}" in " ".join(visible(svg_of(mask_figure({"frame mask": torch.tensor(mask)}).html)))
+
+
+@pytest.mark.parametrize(
     ("title", "mask", "counted", "strip", "hatch"),
     [
         ("attention mask", torch.zeros(1, 1, 4, 4), "clip 0: 4 of 4", "####", "padding"),  # nothing taken from a score
