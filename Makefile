@@ -4,12 +4,14 @@
 PYTHON ?= python3
 JOBS ?= 2
 LAB_ARGS ?=
+LESSON ?=
 TEST_ARGS ?=
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install
 LAB_READY := .venv/.lab-ready
 TEST_READY := .venv/.test-ready
+SITE_READY := .venv/.site-ready
 
 # One thread per test process (they run side by side), and the same for stored lessons, so that sums are added in one order.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
@@ -18,10 +20,11 @@ UNIT_TESTS := $(wildcard tests/test_*.py)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help lab test test-plain test-oldest lint format lessons faults clips digits bench clean
+.PHONY: help lab site test test-plain test-oldest lint format lessons faults clips digits bench clean
 
 help:
 	@echo "make lab       build .venv (first time: minutes), open JupyterLab on the first lesson"
+	@echo "make site      build/site: the live page and all lessons as pages, for a browser or any static host"
 	@echo "make test      lint, unit tests, lessons compared with their stored outputs, browser tests"
 	@echo "make test-plain   the lessons as other processors compute: plainest instruction set; two threads"
 	@echo "make test-oldest  the unit tests with the oldest versions that pyproject.toml allows"
@@ -34,6 +37,7 @@ help:
 	@echo "make clean     remove .venv and caches"
 	@echo
 	@echo "Another Python:      make lab PYTHON=python3.12"
+	@echo "Another lesson:      make lab LESSON=5"
 	@echo "More for JupyterLab: make lab LAB_ARGS='--port=9000 --ip=0.0.0.0'"
 	@echo "Some tests only:     make test TEST_ARGS='-k geometry'"
 
@@ -46,17 +50,23 @@ $(BIN)/python:
 	  echo "'$(PYTHON)' cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
 
 $(LAB_READY): requirements.txt pyproject.toml | $(BIN)/python
-	@echo "Installing requirements.txt into .venv (the first time takes some minutes) ..."
-	@$(PIP) -r requirements.txt
+	@$(BIN)/python tools/install.py requirements.txt
 	@touch $@
 
-$(TEST_READY): tests/requirements.txt $(LAB_READY)
+$(SITE_READY): site/requirements.txt $(LAB_READY)
+	@$(PIP) -r requirements.txt -r site/requirements.txt
+	@touch $@
+
+$(TEST_READY): tests/requirements.txt site/requirements.txt $(LAB_READY)
 	@echo "Installing tests/requirements.txt into .venv ..."
 	@$(PIP) -r requirements.txt -r tests/requirements.txt
 	@touch $@
 
 lab: $(LAB_READY)
-	@$(BIN)/python tools/lab.py $(LAB_ARGS)
+	@$(BIN)/python tools/lab.py $(if $(LESSON),--lesson $(LESSON)) $(LAB_ARGS)
+
+site: $(SITE_READY)
+	@$(BIN)/python site/build.py
 
 lint: $(TEST_READY)
 	@$(BIN)/ruff check .

@@ -2,8 +2,9 @@
 
     python site/build.py [--out build/site] [--live-only]
 
-Everything lies in one folder and works from any static host and from ``file://``, where a browser may neither fetch files nor
-start a worker from one: data are scripts that call ``w2vData(name, value)``, and the worker's source stands in the page.
+Everything lies in one folder and works from any static host and from ``file://``. There a browser may neither fetch
+files nor start a worker from one: data are scripts that call ``w2vData(name, value)``, and the worker's source stands
+in the page.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from pathlib import Path
 import torch
 
 from w2vlearn import FrameGeometry, explore, load, pad, read_audio, transcribe
+from w2vlearn.config import PRESETS
 from w2vlearn.padding_masks import sample_mask
 from w2vlearn.transcription.ctc_decoding import ctc_decode
+from w2vlearn.widgets.explorer import front_end
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -139,10 +142,10 @@ def as_script(name: str, value) -> str:
     return f"w2vData({json.dumps(name)}, {json.dumps(value, ensure_ascii=False)});\n"
 
 
-def as_widget(path: Path, name: str, *exports: str) -> str:
-    """An anywidget module as a classic script that defines ``name``."""
-    source = path.read_text(encoding="utf-8").replace("export default { render };", "")
-    return f"const {name} = (() => {{\n{source}\nreturn {{ {', '.join(('render', *exports))} }};\n}})();\n"
+def as_classic(module: str, name: str, *exports: str) -> str:
+    """A JavaScript module as a classic script that defines ``name``, an object with the functions ``exports``."""
+    source = re.sub(r"^export .*;$", "", module, flags=re.M)
+    return f"const {name} = (() => {{\n{source}\nreturn {{ {', '.join(exports)} }};\n}})();\n"
 
 
 def write_data(out: Path, clips: list[Case]) -> None:
@@ -164,9 +167,8 @@ def write_data(out: Path, clips: list[Case]) -> None:
         script = as_script(f"clip_{clip.name}", {"samples": base64.b64encode(samples).decode()})
         (folder / f"clip_{clip.name}.js").write_text(script, encoding="utf-8")
     explorer = explore(16_000, 23_456, 40_000, frame=12)
-    names = [name for name in explorer.traits(sync=True) if not name.startswith("_")]
-    values = {n: v for n in names if isinstance(v := getattr(explorer, n), str | int | bool | list | dict)}
-    (folder / "explorer.js").write_text(as_script("explorer", {"values": values}), encoding="utf-8")
+    state = explorer.page_state(PRESETS)
+    (folder / "explorer.js").write_text(as_script("explorer", state), encoding="utf-8")
 
 
 def build_live_page(out: Path) -> None:
@@ -213,8 +215,8 @@ def build_live_page(out: Path) -> None:
     script = "\n".join(
         [
             f"const SITE = {json.dumps(site)};",
-            as_widget(WIDGETS / "recorder.js", "recorderWidget", "toWav"),
-            as_widget(WIDGETS / "explorer.js", "explorerWidget"),
+            as_classic((WIDGETS / "recorder.js").read_text(encoding="utf-8"), "recorderWidget", "render", "toWav"),
+            as_classic(front_end(), "explorerWidget", "mount"),
             *((HERE / name).read_text(encoding="utf-8") for name in ("sound.js", "journey.js", "page.js")),
         ]
     )
@@ -222,7 +224,8 @@ def build_live_page(out: Path) -> None:
     (out / "index.html").write_text(page, encoding="utf-8")
     (out / "page.js").write_text(script, encoding="utf-8")
     shutil.copy(HERE / "style.css", out)
-    shutil.copy(WIDGETS / "explorer.css", out)
+    for sheet in ("explorer.css", "controls.css"):
+        shutil.copy(WIDGETS / sheet, out)
 
 
 def main() -> None:

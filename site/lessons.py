@@ -36,10 +36,12 @@ notebooks/glossary
 ```
 """
 OPEN = """```{{admonition}} Open this lesson
-These are its stored outputs. To run it, predict and solve its exercises, say in the project's folder: `make lab LESSON={number}`
+These are its stored outputs. To run it, predict and solve its exercises, say in the project's folder:
+`make lab LESSON={number}`
 ```"""
 STILL = """```{note}
-A picture that moves when the lesson runs; here it stands still. <a href="../../index.html#explorer">The live page</a> has one that moves.
+A picture that moves when the lesson runs; here it stands still.
+<a href="../../index.html#explorer">The live page</a> has one that moves.
 ```"""
 
 
@@ -61,7 +63,7 @@ def with_notes(path: Path) -> nbformat.NotebookNode:
             cells.append(nbformat.v4.new_markdown_cell(OPEN.format(number=int(path.stem[:2]))))
         elif cell.cell_type == "code" and _WIDGET.search(cell.source):
             kinds = [set(output.get("data", ())) for output in cell.outputs]
-            if {"text/plain"} in kinds or any("application/vnd.jupyter.widget-view+json" in kind for kind in kinds):
+            if kinds and not any("text/html" in kind for kind in kinds):
                 cells.append(nbformat.v4.new_markdown_cell(STILL))
     notebook.cells = cells
     return notebook

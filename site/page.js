@@ -65,6 +65,7 @@ function pointAtFrame(t) {
     `${shrinking(field).slice(0, -1).join(", ")} and at last 1 position. ${state.norm === "layer" ? "" : "Group norm adds the mean of the whole row. "}` +
     "After attention it has heard of every valid frame.");
   shine(start, start + field);
+  lens($("lens"), state.clip, t, SITE.geometry);
 }
 /** Positions left of one frame's samples after each convolution: 400 -> 79, 39, 19, 9, 4, 2, 1. */
 const shrinking = (samples) => SITE.geometry.kernels.map(
@@ -118,14 +119,14 @@ const takeFile = (file) => attempt(file.name, async () => {
 // The package's recorder, as the lessons show it; here its messages come to this page and not to a kernel.
 const titles = Object.fromEntries(SITE.clips.map(({ name, says, condition }) => [`“${says.toLowerCase()}” (${condition})`, name]));
 const recorderModel = {
-  values: { clips: Object.keys(titles), clip: Object.keys(titles).find((title) => titles[title] === SITE.first), longest_s: LONGEST_S, status: "", problem: false },
+  values: { clips: Object.keys(titles), clip: Object.keys(titles).find((title) => titles[title] === SITE.first), longest_s: LONGEST_S, status: "", problem: false, html: "" },
   listeners: {}, parts: [],
   get(name) { return this.values[name]; },
   on(event, run) { (this.listeners[event] ??= []).push(run); },
   off() {},
   say(status, problem) {
     Object.assign(this.values, { status, problem });
-    (this.listeners["change:status"] ?? []).forEach((run) => run());
+    for (const name of ["status", "problem", "answered"]) (this.listeners[`change:${name}`] ?? []).forEach((run) => run());
   },
   send({ kind, words, name, part, parts, rate }, _, buffers) {
     if (kind === "problem") this.say(`${words} ${state.clip ? `(${state.name} stays.)` : ""}`, true);
@@ -267,21 +268,11 @@ addEventListener("resize", () => { // letters are placed in pixels
   update();
 });
 
-// ---- the explorer: the package's own picture, without a kernel
-function mountExplorer({ values }) {
-  const listeners = {};
-  const model = {
-    get: (name) => values[name],
-    set: (name, value) => { values[name] = value; (listeners[`change:${name}`] ?? []).forEach((run) => run()); },
-    on: (event, run) => { (listeners[event] ??= []).push(run); },
-    off: () => {}, save_changes: () => {}, send: () => {},
-  };
-  $("explorer-here").replaceChildren();
-  explorerWidget.render({ model, el: $("explorer-here") });
-}
-
+// ---- all that is left: the model's text, the first clip, the explorer
 $("source").textContent = source.trim();
 attempt(SITE.first, async () => {
   await take(await storedClip(SITE.first), recorderModel.values.clip);
-  mountExplorer(await load("explorer"));
+  const explorer = await load("explorer");
+  $("explorer-here").replaceChildren();
+  explorerWidget.mount($("explorer-here"), explorer);
 });

@@ -77,7 +77,7 @@ def test_additive_mask_never_makes_nan(dtype):
 
 
 @pytest.mark.parametrize(
-    ("clips", "error", "words"),
+    ("clips", "error", "message"),
     [
         ([], ValueError, "at least one clip"),
         (torch.ones(2, 400), TypeError, "list of clips, found one array"),
@@ -93,8 +93,8 @@ def test_additive_mask_never_makes_nan(dtype):
         (["clip.wav"], TypeError, "found a str"),
     ],
 )
-def test_bad_clips_are_named(clips, error, words):
-    with pytest.raises(error, match=words):
+def test_bad_clips_are_named(clips, error, message):
+    with pytest.raises(error, match=message):
         pad(clips)
 
 

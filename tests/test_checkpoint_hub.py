@@ -165,7 +165,7 @@ def test_without_a_network_it_says_what_to_download_and_where_to_put_it(hub, mon
     with pytest.raises(CheckpointError) as caught:
         load("facebook/wav2vec2-base-960h")
     message = str(caught.value)
-    for words in (
+    for part in (
         "https://huggingface.co/facebook/wav2vec2-base-960h/tree/main",
         "config.json",
         "model.safetensors",
@@ -173,7 +173,7 @@ def test_without_a_network_it_says_what_to_download_and_where_to_put_it(hub, mon
         "one folder",
         'load("that/folder")',
     ):
-        assert words in message, message
+        assert part in message, message
 
 
 def test_the_network_goes_away_half_way(hub, model, tmp_path, monkeypatch):

@@ -90,12 +90,6 @@ def test_sizes_lie_on_the_grid_and_one_chunk_is_the_whole_clip_with_its_tail():
         sizes(GEOMETRY, 0.0, 1.0)
 
 
-def test_the_only_chunk_is_not_handed_out_before_the_end_is_known():
-    waveform = torch.zeros(3 * SMALL.hop + SMALL.receptive_field + 2)  # 4 frames and an unread tail of 2
-    ((chunk, piece),) = chunk_waveforms(waveform.split(len(waveform) - 2), SMALL, 4, 0)
-    assert chunk.samples == range(len(waveform)) and len(piece) == len(waveform)
-
-
 def test_an_hour_in_memory_is_cut_without_copying_it():
     hour = torch.zeros(3600 * 16_000)
     pieces = [piece for _, piece in chunk_waveforms([hour], GEOMETRY, 1000, 100)]

@@ -55,9 +55,9 @@ def test_a_leak_report_shows_landmarks_and_the_way_in_alike_in_every_form():
     assert re.search(r"encoder.layers.0 +Dense +0 +0\n", text) and "encoder.dropout" not in text
     assert re.search(r"encoder.layers.0.dense +linear, 4 → 4 features.*! 4e-03 ← enters here", text)
     assert "without mask: the output is moved by 0.12 of its size; padding gets in at encoder.layers.0.dense" in text
-    words = PageReader(render(report, "html")).text().replace("\u00a0", " ")
+    wording = PageReader(render(report, "html")).text().replace("\u00a0", " ")
     for cell in [str(cell) for row in render(report, "pandas").values for cell in row]:
-        assert cell in words and cell in text.replace("\u00a0", " ") and cell in render(report, "markdown")
+        assert cell in wording and cell in text.replace("\u00a0", " ") and cell in render(report, "markdown")
     figure = report.figure()
     check_svg(figure.html)
     assert "with mask: 4 layers by 6 valid frames of clip 1 (2000 samples, padded to 3200)" in figure.alt
@@ -77,10 +77,10 @@ def test_a_diff_names_letters_masks_and_statuses():
     diff = Diff("one", "two", (LetterChange("D", 768, 1024), LetterChange("A", None, 3)), changes, 7, ("a note",))
     page = PageReader(render(diff, "html"))
     text, shown = re.sub(r"\s+", " ", str(diff)), re.sub(r"\s+", " ", page.text())
-    for words in ("before: one", "after: two", "D 768 1024 A – 3", "7 layers are the same in letters", "a note",
+    for wording in ("before: one", "after: two", "D 768 1024 A – 3", "7 layers are the same in letters", "a note",
                   "e mask – frame mask, bool, True = padding", "f status called skipped", "g shape (B, T, D) (B, T)",
                   "h only in the second – there"):  # fmt: skip
-        assert words in text and words in shown, words
+        assert wording in text and wording in shown, wording
     row = "a b the model itself … and 2 more mask frame mask, bool, True = padding attention mask, additive, 0 = attend"
     assert f"{row}, -3.4e+38 = padding" in shown and len(page.all("caption")) == 2
     same = Diff("one", "one", (), (), 9)

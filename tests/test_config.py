@@ -56,7 +56,7 @@ def test_every_preset_has_the_same_geometry():
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
         ({"conv_kernel": (10, 3)}, "equally long"),
         ({"conv_stride": (5, 0, 2, 2, 2, 2, 2)}, "conv_stride must hold numbers of at least 1"),
@@ -73,18 +73,18 @@ def test_every_preset_has_the_same_geometry():
         ({"add_adapter": True, "adapter_kernel_size": 4}, "adapter_kernel_size = 4: at most 3"),
     ],
 )
-def test_impossible_numbers_are_refused(changes, words):
-    with pytest.raises(ValueError, match=words):
+def test_impossible_numbers_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
         dataclasses.replace(Wav2Vec2Config.base(), **changes)
 
 
 def test_other_architectures_are_refused_by_name(tmp_path):
-    for values, words in [
+    for values, message in [
         ({"model_type": "whisper"}, "'whisper' model"),
         ({"model_type": "wav2vec2-bert"}, "'wav2vec2-bert' model"),
     ]:
         (tmp_path / "config.json").write_text(json.dumps(values))
-        with pytest.raises(ValueError, match=words):
+        with pytest.raises(ValueError, match=message):
             Wav2Vec2Config.from_json(tmp_path)
 
 

@@ -110,8 +110,8 @@ def agree(ids, vocabulary, reference):
         rows = [(ours.characters, theirs.char_offsets, "char"), (ours.words, theirs.word_offsets, "word")]
     assert ours.text == (theirs.text if theirs else "")
     for pieces, offsets, key in rows:
-        found = [(piece.text, piece.frames.start, piece.frames.stop) for piece in pieces]
-        assert found == [(offset[key], offset["start_offset"], offset["end_offset"]) for offset in offsets]
+        placed = [(piece.text, piece.frames.start, piece.frames.stop) for piece in pieces]
+        assert placed == [(offset[key], offset["start_offset"], offset["end_offset"]) for offset in offsets]
     return ours
 
 
@@ -197,8 +197,8 @@ def test_collapse_keeps_every_frame_that_is_no_blank(ids):
         (torch.zeros(3), "must be integers"),
     ],
 )
-def test_ids_that_cannot_be_decoded(ids, words):
-    with pytest.raises(ValueError, match=words):
+def test_ids_that_cannot_be_decoded(ids, message):
+    with pytest.raises(ValueError, match=message):
         ctc_decode(ids, Vocabulary(("<pad>", "|", "a", "b")), GEOMETRY)
 
 
@@ -254,9 +254,9 @@ def test_the_class_may_stand_in_the_models_config_and_the_language_in_the_tokeni
         ({"de": {"<pad>": 0}, "fr": {"<pad>": 0}}, 1, r"per language \(de, fr\)"),
     ],
 )
-def test_a_vocabulary_that_does_not_fit_the_head(tmp_path, tokens, size, words):
+def test_a_vocabulary_that_does_not_fit_the_head(tmp_path, tokens, size, message):
     config = dataclasses.replace(CONFIG, vocab_size=size, pad_token_id=0)
-    with pytest.raises(CheckpointError, match=words):
+    with pytest.raises(CheckpointError, match=message):
         Vocabulary.from_folder(folder_of(tmp_path, tokens), config)
 
 

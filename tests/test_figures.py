@@ -95,10 +95,10 @@ def test_float_error_shows_nowhere(drawn):
 
 
 def test_alt_text_and_words_hold_the_numbers(drawn):
-    for words in ("1600 samples", "1200 of them valid, 400 padding", "4 frames of 400 samples every 320",
+    for labels in ("1600 samples", "1200 of them valid, 400 padding", "4 frames of 400 samples every 320",
                   "3 frames valid, 1 padding", "160 samples at the end", "time mask over 1 frame: 1",
                   "1: samples 320 to 719"):  # fmt: skip
-        assert words in drawn["waveform"].alt
+        assert labels in drawn["waveform"].alt
     assert "2 rows by 3 columns" in drawn["heat"].alt and "Largest value about 3 in layer 0 at 2" in drawn["heat"].alt
     assert re.search(r"layer 0 +3 +2", str(drawn["heat"])) and "blank: at most 1e-06" in visible(
         svg_of(drawn["heat"].html)
@@ -196,9 +196,9 @@ def test_a_mask_in_every_form_counts_what_is_valid(lengths):
     additive = torch.zeros(attention.shape).masked_fill(~attention, torch.finfo(torch.float32).min)
     for square in (attention, additive, attention.long(), attention.float()):
         figure = mask_figure({"frame mask": frame, "attention mask": square})
-        words = visible(check_svg(figure.html))
+        labels = visible(check_svg(figure.html))
         for clip, length in enumerate(lengths):
-            assert f"{length} of {frames} valid" in words and f"clip {clip}: {length} of {frames}" in words
+            assert f"{length} of {frames} valid" in labels and f"clip {clip}: {length} of {frames}" in labels
         assert ("/" in str(figure)) == (set(lengths) != {frames})
 
 
@@ -220,14 +220,16 @@ def test_additive_masks_empty_clips_and_time_masks(title, mask, counted, strip, 
 
 
 def test_the_journey_shows_the_numbers_of_the_trace(base):
-    words = " | ".join(visible(svg_of(journey(base))))
+    labels = " | ".join(visible(svg_of(journey(base))))
     stack = GEOMETRY.lengths(40_000)
     for clip, length in enumerate(LENGTHS):
         frames, unread = GEOMETRY.frame_count(length), len(GEOMETRY.unread(length))
-        assert f"{length} samples" in words and f"{frames} valid" in words and f"clip {clip}: {frames} of 124" in words
-        assert f"{unread} of them read by no frame" in words
-    assert all(f"T{number} = {length}" in words for number, length in enumerate(stack[:-1], 1))
-    assert "T7 = T = 124" in words and "kernel 10, stride 5" in words and "Transformer × 12" in words
+        assert (
+            f"{length} samples" in labels and f"{frames} valid" in labels and f"clip {clip}: {frames} of 124" in labels
+        )
+        assert f"{unread} of them read by no frame" in labels
+    assert all(f"T{number} = {length}" in labels for number, length in enumerate(stack[:-1], 1))
+    assert "T7 = T = 124" in labels and "kernel 10, stride 5" in labels and "Transformer × 12" in labels
     for number in (*LENGTHS, *stack, 49, 73, 512, 768, 12, 32, 240, 16):
         assert re.search(rf"\b{number}\b", journey_text(base)), number
     assert svg_of(journey(base)).find(f"{SVG}desc").text == journey_text(base)
@@ -239,12 +241,12 @@ def test_the_journey_shows_the_numbers_of_the_trace(base):
 def test_the_journey_reads_without_colour(base):
     """Grey it out, and padding, unread samples and stages are still told apart: by hatch, legend and name."""
     source = journey(base)
-    words = " | ".join(visible(svg_of(source)))
-    assert all(HATCHES[kind] in words for kind in ("padding", "unread"))
+    labels = " | ".join(visible(svg_of(source)))
+    assert all(HATCHES[kind] in labels for kind in ("padding", "unread"))
     # Two of three clips are padded: their waveform, frames and attention square; and the legend.
     assert len(re.findall(r'fill="url\(#padding-', source)) == 2 * 3 + 1
     assert len(re.findall(r'fill="url\(#unread-', source)) == 3 + 1
-    assert all(stage.name in words for stage in STAGES[1:])
+    assert all(stage.name in labels for stage in STAGES[1:])
 
 
 def test_the_journey_without_mask_padding_or_group_norm(base):

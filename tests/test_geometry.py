@@ -108,7 +108,7 @@ def test_span_is_the_support_of_the_gradient():
 
 
 @pytest.mark.parametrize(
-    ("call", "error", "words"),
+    ("call", "error", "message"),
     [
         (lambda: BASE.span(-1), IndexError, "frame -1 does not exist: frames start at 0"),
         (lambda: BASE.frame_count(-5), ValueError, "0 or more, found -5"),
@@ -124,6 +124,6 @@ def test_span_is_the_support_of_the_gradient():
         (lambda: FrameGeometry((3,), (1,), sample_rate=0), ValueError, "at least 1 Hz"),
     ],
 )
-def test_bad_input_is_answered_in_words(call, error, words):
-    with pytest.raises(error, match=words):
+def test_bad_input_is_answered_in_words(call, error, message):
+    with pytest.raises(error, match=message):
         call()

@@ -134,7 +134,9 @@ def complaints_about(name: str, imported: str, files: dict[str, Path]) -> Iterat
 def test_imports_go_downward_and_in_no_circle():
     files = modules()
     graph = {name: [*imports(name, file, set(files))] for name, file in files.items() if part_of(name)}
-    assert [said for name in graph for other in graph[name] for said in complaints_about(name, other, files)] == []
+    assert [
+        complaint for name in graph for other in graph[name] for complaint in complaints_about(name, other, files)
+    ] == []
     while graph:  # take away what imports nothing that is left; a circle stays
         ground = {name for name in graph if not (set(graph[name]) & graph.keys()) - {name}}
         assert ground, f"modules that import each other: {sorted(graph)}"
@@ -190,14 +192,14 @@ def committed() -> list[Path]:
 def blemishes(raw: bytes) -> list[str]:
     """What would hurt on another machine: line ends, encoding, paths of one machine, an unfinished merge."""
     text = raw.decode("utf-8", errors="replace")
-    found = ["not UTF-8"] if "\ufffd" in text else []
-    found += ["Windows line ends"] if b"\r" in raw else []
-    found += ["no newline at the end"] if raw and not raw.endswith(b"\n") else []
-    found += ["an unfinished merge"] if re.search(r"^(<{7}|>{7})( |$)", text, flags=re.M) else []
-    return found + re.findall(r"(?<![\w.:/*])/(?:home|root|work|Users|workspace)/[\w.-]+", text)
+    marks = ["not UTF-8"] if "\ufffd" in text else []
+    marks += ["Windows line ends"] if b"\r" in raw else []
+    marks += ["no newline at the end"] if raw and not raw.endswith(b"\n") else []
+    marks += ["an unfinished merge"] if re.search(r"^(<{7}|>{7})( |$)", text, flags=re.M) else []
+    return marks + re.findall(r"(?<![\w.:/*])/(?:home|root|work|Users|workspace)/[\w.-]+", text)
 
 
 def test_files_travel_well():
     files = committed()
     assert ROOT / "README.md" in files and ROOT / "Makefile" in files
-    assert {file: found for file in files if (found := blemishes(file.read_bytes()))} == {}
+    assert {file: marks for file in files if (marks := blemishes(file.read_bytes()))} == {}

@@ -267,9 +267,9 @@ def test_export_in_eval_mode_holds_for_other_lengths(model):
     other = pad([torch.randn(12_345), torch.randn(20_000), torch.randn(8000)])
     time_mask, negatives = sample_task(TINY, other.lengths)
     expected = model(other.waveforms, other.mask, time_mask, negatives)
-    found = program.module()(other.waveforms, other.mask, time_mask, negatives, None, False)
-    torch.testing.assert_close(found.loss, expected.loss)
-    torch.testing.assert_close(found.projected_states, expected.projected_states)
+    exported = program.module()(other.waveforms, other.mask, time_mask, negatives, None, False)
+    torch.testing.assert_close(exported.loss, expected.loss)
+    torch.testing.assert_close(exported.projected_states, expected.projected_states)
 
 
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])

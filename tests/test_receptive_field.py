@@ -67,7 +67,7 @@ def test_equal_measurements_are_equal(layer_norm_model):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error", "words"),
+    ("arguments", "error", "message"),
     [
         ({"frame": -1}, IndexError, "frame -1 does not exist"),
         ({"frame": 12}, IndexError, "4000 samples give 12 frames here, 0 to 11"),
@@ -75,6 +75,6 @@ def test_equal_measurements_are_equal(layer_norm_model):
         ({"samples": 399}, ValueError, "1 are missing"),
     ],
 )
-def test_bad_input_is_answered_in_words(layer_norm_model, arguments, error, words):
-    with pytest.raises(error, match=words):
+def test_bad_input_is_answered_in_words(layer_norm_model, arguments, error, message):
+    with pytest.raises(error, match=message):
         receptive_field(layer_norm_model, **arguments)

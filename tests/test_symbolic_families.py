@@ -11,13 +11,6 @@ from w2vlearn import trace
 from w2vlearn.symbolic import symbolic_trace
 
 
-def test_an_adapter_gets_letters_of_its_own():
-    s = symbolic_trace(family("wav2vec2 adapter"), edges=False)
-    assert [letter for letter in s.letters if letter.startswith("A")] == ["A1", "A2", "A3"]
-    assert s.formula("A1").chain == "(T - 1) // 2 + 1"
-    assert s[""].output.shape == ("B", "A3", 24)
-
-
 def test_a_model_that_export_specialises_says_so():
     """SEW halves T and pads it again: the proof covers even T only, and nothing else is claimed."""
     s = symbolic_trace(family("sew"), mask=False)

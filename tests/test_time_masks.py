@@ -41,15 +41,9 @@ def test_coverage_is_what_the_number_of_spans_implies(length, prob, span):
     high = min(low + 1, length // span)
     expected = (1 - share) * expected_coverage(length, low, span) + share * expected_coverage(length, high, span)
     mask = sample_time_mask(torch.full((rows,), length), length, prob, span, 0, seeded(1))
-    found = mask.float().mean(dim=1)
-    error = found.std() / rows**0.5
-    assert found.mean().item() == pytest.approx(expected, abs=4 * error.item() + 1e-9)
-
-
-def test_no_start_is_drawn_twice():
-    """As many spans of one frame as wanted, exactly: a start drawn twice would hide one frame less."""
-    mask = sample_time_mask(torch.tensor([60, 20]).repeat(200), 60, 0.5, 1, 0, seeded(3))
-    assert mask.sum(1).view(-1, 2).unique(dim=0).tolist() == [[30, 10]]
+    shares = mask.float().mean(dim=1)
+    error = shares.std() / rows**0.5
+    assert shares.mean().item() == pytest.approx(expected, abs=4 * error.item() + 1e-9)
 
 
 def test_spans_are_whole():

@@ -35,14 +35,14 @@ class Nested(nn.Module):
 
 def test_tensors_nested_in_containers_are_found_with_their_paths():
     x = torch.zeros(2, 5)
-    found = trace(Nested().eval(), Pair(x, x[:, :4]), x[:, :3], table={"x": x[:1], "skip": "text"})
-    assert [(t.path, t.shape) for t in found[""].inputs] == [
+    traced = trace(Nested().eval(), Pair(x, x[:, :4]), x[:, :3], table={"x": x[:1], "skip": "text"})
+    assert [(t.path, t.shape) for t in traced[""].inputs] == [
         ("pair.left", (2, 5)),
         ("pair.right", (2, 4)),
         ("args[1]", (2, 3)),
         ("table.x", (1, 5)),
     ]
-    assert [(t.path, t.shape) for t in found[""].outputs] == [
+    assert [(t.path, t.shape) for t in traced[""].outputs] == [
         ("output.first.one", (2, 5)),
         ("output.first.many.deep[0]", (2, 4)),
         ("output.first.many.deep[1][0]", (1, 5)),
@@ -65,18 +65,18 @@ class Twice(nn.Module):
 def test_repeated_calls_shared_modules_and_modules_never_called():
     model = Twice().eval()
     with untouched(model):
-        found = trace(model, torch.zeros(2, 3, 4))
-        records = found.records
+        traced = trace(model, torch.zeros(2, 3, 4))
+        records = traced.records
     assert [(r.name, r.call) for r in records] == [
         ("", 0), ("shared", 0), ("shared", 1), ("unused", 0), ("unused.0", 0), ("unused.1", 0), ("last", 0),
     ]  # fmt: skip
-    assert found["shared", 1].output.shape == (2, 1, 4) and found["again"] is found["shared"]
-    assert found["unused"].status == SKIPPED and found["unused"].depth == 1 and found["last"].status == CALLED
-    assert found["unused"].parameters == 20 and found["unused"].outputs == ()
+    assert traced["shared", 1].output.shape == (2, 1, 4) and traced["again"] is traced["shared"]
+    assert traced["unused"].status == SKIPPED and traced["unused"].depth == 1 and traced["last"].status == CALLED
+    assert traced["unused"].parameters == 20 and traced["unused"].outputs == ()
     with pytest.raises(KeyError, match=r"called 2 time"):
-        found["shared", 2]
+        traced["shared", 2]
     with pytest.raises(KeyError, match=r"did you mean 'shared'"):
-        found["shard"]
+        traced["shard"]
 
 
 class Breaks(nn.Module):
@@ -141,12 +141,12 @@ def test_hooks_of_the_user_stay_and_what_they_change_is_seen():
     x = torch.randn(2, 1, 20)
     with untouched(model):
         plain = model(x)
-        found = trace(model, x)
-        assert len(found) == 3
+        traced = trace(model, x)
+        assert len(traced) == 3
     assert (
-        torch.equal(found.output, plain)
-        and found["0"].input.shape == (2, 1, 19)
-        and found["0"].output.shape == (2, 2, 15)
+        torch.equal(traced.output, plain)
+        and traced["0"].input.shape == (2, 1, 19)
+        and traced["0"].output.shape == (2, 2, 15)
     )
     assert seen == [(2, 2, 15)] * 2, "the user's hooks ran once in each run"
 
@@ -165,8 +165,8 @@ def test_a_trace_inside_a_trace_is_its_own():
 
     model = Outer().eval()
     with untouched(model):
-        found = trace(model, torch.zeros(2, 3))
-    assert [r.name for r in found if r.status == CALLED] == ["", "inner", "inner.0"]
+        traced = trace(model, torch.zeros(2, 3))
+    assert [r.name for r in traced if r.status == CALLED] == ["", "inner", "inner.0"]
     assert [r.name for r in model.found[0]] == ["", "0"]
 
 
@@ -183,8 +183,8 @@ def test_two_threads_trace_the_same_model_without_mixing():
         [thread.start() for thread in threads]
         [thread.join() for thread in threads]
         for rows, traces in results.items():
-            for found in traces:
-                assert len(found) == 21 and {r.output.shape for r in found} == {(rows, 4)}
+            for traced in traces:
+                assert len(traced) == 21 and {r.output.shape for r in traced} == {(rows, 4)}
 
 
 def test_train_mode_warns_once_and_runs_as_without_a_trace():
@@ -195,11 +195,11 @@ def test_train_mode_warns_once_and_runs_as_without_a_trace():
     model[1].reset_running_stats()
     torch.manual_seed(3)
     with untouched(model), pytest.warns(UserWarning, match=r"train mode.*make runs differ"):
-        found = trace(model, x)
-        assert len(found) == 4
-    assert torch.equal(found.output, expected)
-    assert any("train mode" in note for note in found.notes)
-    assert found["1"].mixes_time, "in train mode batch norm averages over time"
+        traced = trace(model, x)
+        assert len(traced) == 4
+    assert torch.equal(traced.output, expected)
+    assert any("train mode" in note for note in traced.notes)
+    assert traced["1"].mixes_time, "in train mode batch norm averages over time"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         trace(model, x)
@@ -208,11 +208,11 @@ def test_train_mode_warns_once_and_runs_as_without_a_trace():
 def test_values_are_clones_taken_at_the_time():
     model = TorchaudioLike().eval()
     with torch.no_grad():
-        found = trace(model, torch.randn(2, 500), torch.tensor([200, 500]), values=True)
-    projected = found["projection"].value  # the model zeroes padded frames of this very tensor afterwards
-    assert (projected[0, 19:] != 0).any() and projected.shape == found["projection"].output.shape
-    assert not projected.requires_grad and set(found[""].values) == {"output[0]", "output[1]"}
-    assert torch.equal(found[""].value, found.output[0]) and found[""].value is not found.output[0]
+        traced = trace(model, torch.randn(2, 500), torch.tensor([200, 500]), values=True)
+    projected = traced["projection"].value  # the model zeroes padded frames of this very tensor afterwards
+    assert (projected[0, 19:] != 0).any() and projected.shape == traced["projection"].output.shape
+    assert not projected.requires_grad and set(traced[""].values) == {"output[0]", "output[1]"}
+    assert torch.equal(traced[""].value, traced.output[0]) and traced[""].value is not traced.output[0]
     assert not trace(model, torch.randn(1, 500))["projection"].values
 
 
@@ -220,10 +220,10 @@ def test_the_model_and_the_inputs_are_let_go_at_once():
     model, x = nn.Sequential(nn.Linear(3, 3)).eval(), torch.zeros(2, 3)
     gone = weakref.ref(model), weakref.ref(x)
     with torch.no_grad():
-        found = trace(model, x)
+        traced = trace(model, x)
     del model, x
     gc.collect()
-    assert [one() for one in gone] == [None, None] and len(found) == 2
+    assert [one() for one in gone] == [None, None] and len(traced) == 2
 
 
 def test_torch_s_fused_encoder_layer_stays_bit_identical():
@@ -231,10 +231,10 @@ def test_torch_s_fused_encoder_layer_stays_bit_identical():
     x, padding = torch.randn(2, 9, 16), torch.zeros(2, 9, dtype=torch.bool)
     padding[0, 5:] = True
     with torch.no_grad(), untouched(layer):
-        found = trace(layer, x, src_key_padding_mask=padding)
-        assert torch.equal(found.output, layer(x, src_key_padding_mask=padding))
-        assert found["linear1"].status == WEIGHTS_USED and any("fused" in note for note in found.notes)
-    assert found[""].mixes_time
+        traced = trace(layer, x, src_key_padding_mask=padding)
+        assert torch.equal(traced.output, layer(x, src_key_padding_mask=padding))
+        assert traced["linear1"].status == WEIGHTS_USED and any("fused" in note for note in traced.notes)
+    assert traced[""].mixes_time
     with untouched(layer):
         slow = trace(layer, x, src_key_padding_mask=padding)  # gradients on: torch takes the layer apart
         assert torch.equal(slow.output, layer(x, src_key_padding_mask=padding)) and slow["linear1"].status == CALLED
@@ -252,9 +252,9 @@ def test_torchscript_is_one_layer_whose_inside_cannot_be_seen():
             return self.last(self.scripted(x))
 
     model = Holder().eval()
-    found = trace(model, torch.zeros(2, 5, 8))
-    assert [r.name for r in found] == ["", "scripted", "last"] and all(r.status == CALLED for r in found)
-    assert any("TorchScript" in note for note in found.notes)
+    traced = trace(model, torch.zeros(2, 5, 8))
+    assert [r.name for r in traced] == ["", "scripted", "last"] and all(r.status == CALLED for r in traced)
+    assert any("TorchScript" in note for note in traced.notes)
     assert isinstance(model.scripted.forward, torch.ScriptMethod)
     alone = trace(model.scripted, torch.zeros(2, 5, 8))
     assert [r.name for r in alone] == [""] and alone[""].input.path == "input"

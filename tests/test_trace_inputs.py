@@ -84,10 +84,10 @@ CONTAINERS = {
 @pytest.mark.parametrize("kind", CONTAINERS)
 def test_clips_and_mask_inside_one_argument(short, kind):
     pack, find = CONTAINERS[kind]
-    found = trace(TakesOne(find).eval(), pack(short.waveforms, short.mask))
-    assert found["body"].valid == FRAMES and found["body"].output.letters[:2] == ("B", "T")
-    assert found.batch.lengths == LENGTHS and (
-        "of clips" in kind or "of a clip" in kind or found[""].mask.valid == LENGTHS
+    traced = trace(TakesOne(find).eval(), pack(short.waveforms, short.mask))
+    assert traced["body"].valid == FRAMES and traced["body"].output.letters[:2] == ("B", "T")
+    assert traced.batch.lengths == LENGTHS and (
+        "of clips" in kind or "of a clip" in kind or traced[""].mask.valid == LENGTHS
     )
 
 
@@ -104,7 +104,7 @@ class Ignores(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (
             {"attention_mask": torch.ones(3, 99, dtype=torch.bool)},
@@ -114,11 +114,13 @@ class Ignores(nn.Module):
         ({"lengths": torch.tensor([5, 7, 2000])}, "lengths.*does not fit.*2000 samples, the clips have 1000"),
     ],
 )
-def test_a_mask_that_does_not_fit_is_never_called_not_given(short, arguments, said):
-    found = trace(Ignores().eval(), short.waveforms, **arguments)
-    assert any(re.search(said, note) for note in found.notes), found.notes
-    assert found["body"].valid is None and not any("no lengths and no mask were given" in note for note in found.notes)
-    assert found["body"].output.letters[:2] == ("B", "T")
+def test_a_mask_that_does_not_fit_is_never_called_not_given(short, arguments, message):
+    traced = trace(Ignores().eval(), short.waveforms, **arguments)
+    assert any(re.search(message, note) for note in traced.notes), traced.notes
+    assert traced["body"].valid is None and not any(
+        "no lengths and no mask were given" in note for note in traced.notes
+    )
+    assert traced["body"].output.letters[:2] == ("B", "T")
 
 
 def test_numbers_by_position_that_are_not_understood_are_not_called_not_given(short):
@@ -163,9 +165,9 @@ def test_a_wrapper_hands_the_mask_through(wrap):
     model = wrap(inner).eval()
     clips = [torch.randn(n) for n in (3000, 1500)]
     with torch.no_grad():
-        found, plain = trace(model, pad(clips)), trace(inner, pad(clips))
-    assert found[""].mask is not None and found[""].mask.valid == (3000, 1500)
-    assert found[-1].valid == plain[-1].valid and found[-1].mask == plain[-1].mask
+        traced, plain = trace(model, pad(clips)), trace(inner, pad(clips))
+    assert traced[""].mask is not None and traced[""].mask.valid == (3000, 1500)
+    assert traced[-1].valid == plain[-1].valid and traced[-1].mask == plain[-1].mask
     report = padding_leak(model, clips)
     assert report.with_mask is not None and report.with_mask.entry is None
 
@@ -173,10 +175,10 @@ def test_a_wrapper_hands_the_mask_through(wrap):
 def test_a_wrapper_that_says_nothing_is_answered_with_the_keyword_to_pass(short):
     model = Opaque(TorchaudioLike()).eval()
     with torch.no_grad():
-        found = trace(model, short)
+        traced = trace(model, short)
         named = trace(model, short, lengths=short.lengths)
-    assert any("attention_mask=batch.mask" in note for note in found.notes)
-    assert found[""].mask is None and named["inside"].mask.valid == LENGTHS and named["other"].valid == FRAMES
+    assert any("attention_mask=batch.mask" in note for note in traced.notes)
+    assert traced[""].mask is None and named["inside"].mask.valid == LENGTHS and named["other"].valid == FRAMES
     report = padding_leak(model, short)
     assert report.with_mask is None and "takes no mask" not in report.note and "name it" in report.note
     assert padding_leak(model, short, lengths=short.lengths).with_mask is not None
@@ -185,8 +187,8 @@ def test_a_wrapper_that_says_nothing_is_answered_with_the_keyword_to_pass(short)
 # ---------------------------------------------------------------- taking part without being called
 
 
-def statuses(found):
-    return {record.name: record.status for record in found if record.status != "called"}
+def statuses(traced):
+    return {record.name: record.status for record in traced if record.status != "called"}
 
 
 class Uses(nn.Module):
@@ -209,8 +211,8 @@ class Uses(nn.Module):
 def test_one_word_for_each_way_of_not_being_called():
     model = Uses().eval()
     with untouched(model):
-        found = trace(model, torch.zeros(2, 5, 4))
-    assert statuses(found) == {
+        traced = trace(model, torch.zeros(2, 5, 4))
+    assert statuses(traced) == {
         "attention.out_proj": "weights used by another layer",
         "head": "weights used by another layer",
         "embedding": "weights used by another layer",
@@ -234,9 +236,9 @@ def test_layers_called_in_other_threads_are_said():
 
     model = Pool().eval()
     with untouched(model):
-        found = trace(model, torch.zeros(2, 5, 4))
-    assert statuses(found) == {f"parts.{i}": "called in another thread" for i in range(3)}
-    assert any("another thread" in note and "parts.0" in note for note in found.notes)
+        traced = trace(model, torch.zeros(2, 5, 4))
+    assert statuses(traced) == {f"parts.{i}": "called in another thread" for i in range(3)}
+    assert any("another thread" in note and "parts.0" in note for note in traced.notes)
 
 
 # ---------------------------------------------------------------- masks that are no tensors, quantised layers
@@ -269,9 +271,9 @@ def test_quantised_linear_layers_count_and_leak():
     plain = family("wav2vec2 layer norm")
     model = torch.ao.quantization.quantize_dynamic(plain, {nn.Linear}, dtype=torch.qint8)
     clips = [torch.randn(n) for n in (3000, 1500)]
-    found, name = trace(model, pad(clips)), "feature_projection.projection"
-    assert found[name].operation.kind == "linear" and found[name].parameters == 12 * 24 + 24
-    assert found[""].parameters == sum(p.numel() for p in plain.parameters())
+    traced, name = trace(model, pad(clips)), "feature_projection.projection"
+    assert traced[name].operation.kind == "linear" and traced[name].parameters == 12 * 24 + 24
+    assert traced[""].parameters == sum(p.numel() for p in plain.parameters())
     assert padding_leak(model, clips).with_mask.entry == name, "the range of the whole batch sets its scale"
 
 
@@ -280,9 +282,9 @@ def test_quantised_linear_layers_count_and_leak():
 
 def test_half_precision_models_get_clips_in_their_type(short):
     model = Convolutions().bfloat16().eval()
-    found = trace(model, short)
-    assert found.output.dtype is torch.bfloat16 and found[""].valid == FRAMES
-    assert any("bfloat16" in note for note in found.notes)
+    traced = trace(model, short)
+    assert traced.output.dtype is torch.bfloat16 and traced[""].valid == FRAMES
+    assert any("bfloat16" in note for note in traced.notes)
     assert padding_leak(model, short.clips()).without_mask.layers
     assert receptive_field(model, 2, samples=200).span == range(20, 40)
     with pytest.raises(TraceError, match=r"hand over input.to\(torch.bfloat16\)"):
@@ -301,7 +303,7 @@ def test_a_classifier_has_classes_not_a_vocabulary(short):
     model = Wav2Vec2ForSequenceClassification(Wav2Vec2Config.tiny()).eval()
     clips = [torch.full((n,), 0.1) for n in (3000, 2000, 1000)]
     with torch.no_grad():
-        found = trace(model, pad(clips))
-    assert found.letters["N"] == 2 and "V" not in found.letters and found[""].output.letters == ("B", "N")
+        traced = trace(model, pad(clips))
+    assert traced.letters["N"] == 2 and "V" not in traced.letters and traced[""].output.letters == ("B", "N")
     names, heat = padding_leak(model, clips).heat()
     assert heat.shape == (len(names), 2) and "wav2vec2.encoder.layers.1" in names

@@ -22,36 +22,36 @@ def short():
     return pad([torch.full((n,), 0.1) for n in LENGTHS])
 
 
-def steps(found):
-    return [(r.name, r.mask.form, r.mask.valid) for r in found if r.is_mask_step]
+def steps(traced):
+    return [(r.name, r.mask.form, r.mask.valid) for r in traced if r.is_mask_step]
 
 
 def test_torchaudio_s_lengths_become_an_additive_mask_by_position(short):
     model = TorchaudioLike().eval()
     with torch.no_grad(), untouched(model):
-        found = trace(model, short)
-        assert steps(found) == [("sample lengths -> attention mask", "additive", FRAMES)]
-    assert found[""].mask.form == "lengths" and found[""].mask.valid == LENGTHS
-    layer = found["layers.0"].mask
+        traced = trace(model, short)
+        assert steps(traced) == [("sample lengths -> attention mask", "additive", FRAMES)]
+    assert traced[""].mask.form == "lengths" and traced[""].mask.valid == LENGTHS
+    layer = traced["layers.0"].mask
     assert (
         layer.argument == "attention_mask"
         and layer.lowest == -10_000.0
         and convention(layer) == "0 = attend, -1.0e+4 = padding"
     )
-    assert any("'lengths' as (B,) counts" in note for note in found.notes)
-    assert found["layers.1"].valid == FRAMES and found["layers.0"].input.letters == ("B", "T", "D")
+    assert any("'lengths' as (B,) counts" in note for note in traced.notes)
+    assert traced["layers.1"].valid == FRAMES and traced["layers.0"].input.letters == ("B", "T", "D")
 
 
 def test_fairseq_s_padding_mask_is_turned_round_and_time_masks_are_off(short):
     model = FairseqLike().eval()
     with torch.no_grad(), untouched(model):
-        found = trace(model, short)
-        assert found[""].mask.true_means == "padding" and found[""].mask.valid == LENGTHS
-        assert steps(found) == [("sample mask -> frame mask", "bool", FRAMES)]
-    seen = found["layers.0"].mask
+        traced = trace(model, short)
+        assert traced[""].mask.true_means == "padding" and traced[""].mask.valid == LENGTHS
+        assert steps(traced) == [("sample mask -> frame mask", "bool", FRAMES)]
+    seen = traced["layers.0"].mask
     assert (seen.argument, seen.kind, seen.true_means) == ("key_padding_mask", "frame", "padding")
-    assert torch.equal(found.output["padding_mask"].sum(1), torch.tensor([50, 30, 0]))
-    notes = " ".join(found.notes)
+    assert torch.equal(traced.output["padding_mask"].sum(1), torch.tensor([50, 30, 0]))
+    notes = " ".join(traced.notes)
     assert (
         "'padding_mask' as (B, L) bool, True = padding" in notes
         and "mask=False" in notes
@@ -61,10 +61,10 @@ def test_fairseq_s_padding_mask_is_turned_round_and_time_masks_are_off(short):
 
 def test_an_all_true_mask_that_the_library_drops_is_named(short):
     model = FairseqLike().eval()
-    found = trace(model, pad([torch.full((700,), 0.1)] * 2))
-    seen = found["layers.0"].mask
+    traced = trace(model, pad([torch.full((700,), 0.1)] * 2))
+    seen = traced["layers.0"].mask
     assert seen.form == "none" and convention(seen).startswith("None: the library dropped") and seen.valid is None
-    assert steps(found) == [("sample mask -> frame mask", "none", None)]
+    assert steps(traced) == [("sample mask -> frame mask", "none", None)]
     unmasked = trace(model, short.waveforms, mask=False)
     assert unmasked["layers.0"].mask is None and steps(unmasked) == []
     assert any("every clip counts as valid over its whole length" in note for note in unmasked.notes)
@@ -82,21 +82,21 @@ class LosesIt(nn.Module):
 
 
 def test_a_mask_with_padding_that_never_arrives_is_not_called_dropped(short):
-    found = trace(LosesIt().eval(), short)
-    assert found[""].mask.valid == LENGTHS and found["layer"].mask is None and found["layer"].valid == FRAMES
+    traced = trace(LosesIt().eval(), short)
+    assert traced[""].mask.valid == LENGTHS and traced["layer"].mask is None and traced["layer"].valid == FRAMES
 
 
 @pytest.mark.parametrize("wrong", [1, -1])
 def test_a_model_whose_mask_arithmetic_is_off_is_told(short, wrong):
     with torch.no_grad():
-        found = trace(TorchaudioLike(wrong).eval(), short)
+        traced = trace(TorchaudioLike(wrong).eval(), short)
     marked = tuple(min(n - wrong, 99) for n in FRAMES)
-    assert found["layers.0"].valid == FRAMES and found["layers.0"].mask.valid == marked
-    said = [note for note in found.notes if "expected" in note]
-    assert len(said) == 1 and f"clip 0: expected 49, the model marks {49 - wrong}" in said[0]
-    assert f"the model marks {marked[0]}, " in describe(found["sample lengths -> attention mask"])
-    assert found["sample lengths -> attention mask"].valid == FRAMES
-    assert f"⚠ marks {', '.join(map(str, marked))}" in " ".join(str(found).split())
+    assert traced["layers.0"].valid == FRAMES and traced["layers.0"].mask.valid == marked
+    warned = [note for note in traced.notes if "expected" in note]
+    assert len(warned) == 1 and f"clip 0: expected 49, the model marks {49 - wrong}" in warned[0]
+    assert f"the model marks {marked[0]}, " in describe(traced["sample lengths -> attention mask"])
+    assert traced["sample lengths -> attention mask"].valid == FRAMES
+    assert f"⚠ marks {', '.join(map(str, marked))}" in " ".join(str(traced).split())
     assert "⚠ marks" not in str(trace(TorchaudioLike(0).eval(), short))
 
 
@@ -146,10 +146,10 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_of_mask_is_read(short, form):
     make, name, kind, written, meaning = FORMS[form]
-    found = trace(Hands(make, name).eval(), short)
-    seen = found["layer"].mask
+    traced = trace(Hands(make, name).eval(), short)
+    seen = traced["layer"].mask
     assert (seen.kind, seen.form, convention(seen), seen.valid) == (kind, written, meaning, FRAMES)
-    assert steps(found) == [(f"sample mask -> {kind} mask", written, FRAMES)]
+    assert steps(traced) == [(f"sample mask -> {kind} mask", written, FRAMES)]
 
 
 def test_a_bias_or_features_are_no_masks(short):
@@ -161,11 +161,11 @@ def test_a_bias_or_features_are_no_masks(short):
 
 def test_an_inverted_mask_given_by_the_user_is_pointed_out(tiny, batch):
     with torch.no_grad():
-        found = trace(
+        traced = trace(
             tiny.wav2vec2.encoder, torch.randn(2, 9, 48), attention_mask=torch.arange(9) >= torch.tensor([[4], [6]])
         )
-    assert found[""].mask.true_means == "valid" and found[""].mask.valid == (5, 3)
-    assert any("turned round" in note for note in found.notes)
+    assert traced[""].mask.true_means == "valid" and traced[""].mask.valid == (5, 3)
+    assert any("turned round" in note for note in traced.notes)
 
 
 def test_a_time_mask_is_another_kind(short):
@@ -183,11 +183,11 @@ def test_a_time_mask_is_another_kind(short):
         def forward(self, x, mask_time_indices, attention_mask=None):
             return x * ~mask_time_indices
 
-    found = trace(SpecAugment().eval(), short)
-    seen = {mask.kind: mask for mask in found["masker"].masks}
-    assert set(seen) == {"time", "sample"} and found["masker"].mask.kind == "sample"
+    traced = trace(SpecAugment().eval(), short)
+    seen = {mask.kind: mask for mask in traced["masker"].masks}
+    assert set(seen) == {"time", "sample"} and traced["masker"].mask.kind == "sample"
     assert seen["time"].valid == (40, 40, 40) and seen["time"].true_means == "masked"
-    assert steps(found) == []
+    assert steps(traced) == []
 
 
 def test_a_clip_too_short_to_pass_alone_has_nothing_valid():
@@ -199,10 +199,10 @@ def test_a_clip_too_short_to_pass_alone_has_nothing_valid():
         def forward(self, x, attention_mask=None):
             return self.body(x)
 
-    found = trace(
+    traced = trace(
         Anything().eval(), torch.zeros(2, 400), attention_mask=torch.arange(400) < torch.tensor([[18], [400]])
     )
-    assert found["body.first"].valid == (2, 79) and found["body"].valid == (0, 39)
+    assert traced["body.first"].valid == (2, 79) and traced["body"].valid == (0, 39)
 
 
 @given(
@@ -224,13 +224,13 @@ def test_reading_recovers_the_lengths(lengths, form):
 class TestAdapters:
     def test_what_the_caller_passes_beside_a_batch_wins(self, tiny, batch):
         with torch.no_grad():
-            found = trace(tiny, batch, attention_mask=None)
-        assert found[""].mask is None and any("passed by the caller" in note for note in found.notes)
-        assert found["lm_head"].valid == (49, 73, 124), "the batch still says what is valid"
+            traced = trace(tiny, batch, attention_mask=None)
+        assert traced[""].mask is None and any("passed by the caller" in note for note in traced.notes)
+        assert traced["lm_head"].valid == (49, 73, 124), "the batch still says what is valid"
 
     def test_models_of_one_argument(self, short):
-        found = trace(nn.Sequential(nn.Unflatten(1, (1, -1)), nn.Conv1d(1, 4, 5, 2)).eval(), short)
-        assert found["1"].valid == (248, 348, 498) and any("takes no mask" in note for note in found.notes)
+        traced = trace(nn.Sequential(nn.Unflatten(1, (1, -1)), nn.Conv1d(1, 4, 5, 2)).eval(), short)
+        assert traced["1"].valid == (248, 348, 498) and any("takes no mask" in note for note in traced.notes)
 
     def test_speechbrain_s_relative_lengths(self, short):
         class SpeechBrainLike(TorchaudioLike):
@@ -238,9 +238,9 @@ class TestAdapters:
                 return super().forward(wav, (wav_lens * wav.shape[1]).round().long())
 
         with torch.no_grad():
-            found = trace(SpeechBrainLike().eval(), short)
-        assert found[""].mask.valid == LENGTHS and found[""].mask.form == "shares"
-        assert found["layers.0"].mask.valid == FRAMES
+            traced = trace(SpeechBrainLike().eval(), short)
+        assert traced[""].mask.valid == LENGTHS and traced[""].mask.form == "shares"
+        assert traced["layers.0"].mask.valid == FRAMES
 
     @pytest.mark.parametrize(
         ("parameters", "why"),

@@ -12,18 +12,18 @@ from w2vlearn.tracing.store import VERSION
 
 
 @pytest.fixture(scope="module")
-def found(tiny, batch):
+def traced(tiny, batch):
     with torch.no_grad():
         return trace(tiny, batch)
 
 
-def test_a_saved_trace_comes_back_equal(found, tmp_path):
+def test_a_saved_trace_comes_back_equal(traced, tmp_path):
     path = tmp_path / "trace.json"
-    found.save(path)
+    traced.save(path)
     again = Trace.load(path)
-    assert again.data == found.data and again.model_name == "Wav2Vec2ForCTC" and again.output is None
-    assert again["wav2vec2.encoder.layers.0"].mask == found["wav2vec2.encoder.layers.0"].mask
-    assert str(again) == str(found)
+    assert again.data == traced.data and again.model_name == "Wav2Vec2ForCTC" and again.output is None
+    assert again["wav2vec2.encoder.layers.0"].mask == traced["wav2vec2.encoder.layers.0"].mask
+    assert str(again) == str(traced)
     assert [p.name for p in tmp_path.iterdir()] == ["trace.json"]
 
 
@@ -43,9 +43,9 @@ def test_a_saved_trace_comes_back_equal(found, tmp_path):
         (lambda text: text.replace('"depth"', '"death"', 1), "incomplete.*'depth' is missing"),
     ],
 )
-def test_files_that_cannot_be_loaded_say_why(found, tmp_path, change, message):
+def test_files_that_cannot_be_loaded_say_why(traced, tmp_path, change, message):
     path = tmp_path / "trace.json"
-    path.write_text(change(json.dumps(found.to_dict())), encoding="utf-8")
+    path.write_text(change(json.dumps(traced.to_dict())), encoding="utf-8")
     with pytest.raises(ValueError, match=f"trace.json.*{message}"):
         Trace.load(path)
 
@@ -60,10 +60,10 @@ def test_missing_and_binary_files(tmp_path):
         Trace.load(tmp_path / "binary")
 
 
-def test_saving_that_fails_leaves_the_old_file(found, tmp_path, monkeypatch):
+def test_saving_that_fails_leaves_the_old_file(traced, tmp_path, monkeypatch):
     path = tmp_path / "trace.json"
     path.write_text("old")
     monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
-        found.save(path)
+        traced.save(path)
     assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["trace.json"]

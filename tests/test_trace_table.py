@@ -97,12 +97,12 @@ def test_parameters_of_every_row_are_the_modules_own_and_add_up(model, tiny, bas
 def test_every_form_shows_the_same_cells(either):
     lines = rows(either)
     page, text = trace_table.html(either), trace_table.text(either, width=400)
-    words = PageReader(page).text()
+    wording = PageReader(page).text()
     table = trace_table.layer_table(lines)
     markdown = trace_table.markdown(either)
     for row in table.rows:
         for line in "\n".join(map(str, row)).replace("\u200b", "").replace("\u00a0", " ").split("\n"):
-            assert line.strip() in words and line.strip() in text and line.strip() in markdown
+            assert line.strip() in wording and line.strip() in text and line.strip() in markdown
     frame = render(either, "pandas")
     assert list(frame["name"]) == [record.name for record in either.records]
     assert frame.set_index("name").loc["lm_head", "output"][:2] == (3, 124)
@@ -194,11 +194,11 @@ def test_the_warning_stands_only_where_time_is_mixed_unmasked(base):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_mask_is_shown_as_what_it_is(tiny, mask, words):
+def test_a_mask_is_shown_as_what_it_is(tiny, mask, wording):
     other = changed(tiny, "wav2vec2.encoder", mask=MaskSeen("attention_mask", *mask))
     row = next(row for row in rows(other) if row.name == "wav2vec2.encoder")
-    assert row.mask.replace("\n", " ").endswith(words) and "mixes time" not in row.mask
-    assert words in re.sub(r"\s+", " ", PageReader(trace_table.html(other)).text())
+    assert row.mask.replace("\n", " ").endswith(wording) and "mixes time" not in row.mask
+    assert wording in re.sub(r"\s+", " ", PageReader(trace_table.html(other)).text())
 
 
 @pytest.mark.parametrize("status", [SKIPPED, WEIGHTS_USED])

@@ -7,10 +7,13 @@ computes with is Python, ``lesson_02.py``. The package ``w2vlearn`` knows nothin
 from importlib import import_module
 
 _MODULES = {
+    "again": "logbook",
     "check": "checker",
     "compare": "predictions",
     "lesson_map": "model_map",
     "listen": "player",
+    "print_error": "prose",
+    "progress": "logbook",
     "slide": "w2vlearn.widgets.slider",
 }
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import FunctionType, GeneratorType
 from typing import Any
 
-from course import contents
+from course import contents, logbook
 from course.differences import describe, difference, show
 from course.exercise import Case, Exercise, Wrong
 from course.prose import fill, wrapped
@@ -45,7 +47,7 @@ class Verdict:
 
 
 def check(identifier: str, answer: Any) -> None:
-    """Print what the answer to exercise ``identifier`` shows; nothing that the answer does can raise here.
+    """Print what the answer to exercise ``identifier`` shows, and the solution once it is right; never raises.
 
     Parameters
     ----------
@@ -54,7 +56,19 @@ def check(identifier: str, answer: Any) -> None:
     answer : object
         The function, or the value, that the cell above defines.
     """
-    print(verdict(identifier, answer))
+    result = verdict(identifier, answer)
+    print(result)
+    if result.correct:
+        print(_solution_text(contents.exercise(identifier)))
+    if result.reason not in ("stub", "kit"):
+        with contextlib.suppress(Exception):  # a logbook that cannot be kept is no reason to stop
+            logbook.note_try(result.id, result.correct)
+
+
+def _solution_text(exercise: Exercise) -> str:
+    """Shown after one's own success: the course's solution to compare with, and the reason."""
+    parts = ["The course's solution, to compare yours with:", textwrap.indent(exercise.solution, "    ")]
+    return "\n\n".join(parts + [wrapped(_filled(exercise, exercise.why))] * bool(exercise.why))
 
 
 def verdict(identifier: str, answer: Any) -> Verdict:

@@ -1,4 +1,4 @@
-"""The twelve lessons: number, file, title, minutes, and which stages of the map each one is about."""
+"""The lessons: number, file, title, minutes, and which stages of the map each one is about."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Lesson:
     Attributes
     ----------
     number : int
-        0 to 11.
+        Its place in `COURSE`, from 0.
     file : str
         Name of the notebook in ``notebooks/``, without its ending.
     title : str
@@ -61,6 +61,8 @@ COURSE: tuple[Lesson, ...] = (
     Lesson(9, "09_long_audio", "Long audio", 35),
     Lesson(10, "10_your_own_model", "Your own model", 35),
     Lesson(11, "11_error_gallery", "Error gallery", 20),
+    Lesson(12, "12_other_clocks", "Other clocks", 45, ("transformer",)),
+    Lesson(13, "13_train_with_the_lengths_right", "Train with the lengths right", 45, ("sample_mask", "head")),
 )
 
 

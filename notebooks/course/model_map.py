@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from html import escape
 
 from course.contents import COURSE
+from course.logbook import asked_again
 from w2vlearn.show import palette
 
 __all__ = ["STAGES", "LessonMap", "lesson_map"]
@@ -49,6 +50,7 @@ class LessonMap:
             raise KeyError(f"there is no lesson {lesson}; lessons are numbered 0 to {len(COURSE) - 1}")
         self.lesson = COURSE[lesson]
         self.marked = self.lesson.stages
+        self.asked_again = asked_again(lesson)
 
     @property
     def position(self) -> str:
@@ -62,7 +64,15 @@ class LessonMap:
     def __repr__(self) -> str:
         """Three lines: where we are, the path of the data from samples to the head, the path of the masks."""
         paths = [" -> ".join(self._word(key) for key in stages) for stages in (DATA_PATH, MASKS)]
-        return f"{SIGN} {self.position}\n  data  {paths[0]}\n  masks {paths[1]}"
+        asked = "".join(f"\n\n{text}\n\n{question}" for text, question in self._questions())
+        return f"{SIGN} {self.position}\n  data  {paths[0]}\n  masks {paths[1]}{asked}"
+
+    def _questions(self) -> list[tuple[str, str]]:
+        """The predictions that were missed earlier: how to answer, and the question as plain text."""
+        return [
+            (f'Asked again, because you missed it. Answer in a cell of your own: again("{name}", …)', question)
+            for name, question in self.asked_again
+        ]
 
     def _word(self, key: str) -> str:
         stage = STAGES[key]
@@ -80,6 +90,10 @@ class LessonMap:
             f'<div style="font-weight:bold;margin:2px 0 6px">{SIGN} {escape(self.position)}</div>'
             f'<table role="presentation" style="border-collapse:separate;border-spacing:0;margin:0;width:100%;table-layout:auto">'
             f"{rows}</table></div>"
+            + "".join(
+                f'<p><b>{escape(text)}</b></p><pre style="white-space:pre-wrap">{escape(question)}</pre>'
+                for text, question in self._questions()
+            )
         )
 
     def _box(self, key: str) -> str:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from numbers import Real
 from typing import Any
 
-from course import contents
+from course import contents, logbook
 from course.differences import difference, show
 from course.exercise import Prediction, Rule
 from course.prose import fill, wrapped
 from course.sandbox import attempt, describe_error
 
-__all__ = ["compare", "explain"]
+__all__ = ["compare", "explain", "told"]
 
 
 def compare(identifier: str, prediction: Any, actual: Any) -> None:
-    """Print whether the prediction met what happened, and which rule explains the gap. Never raises.
+    """Print whether the prediction met what happened, and which rule explains the gap; keep it. Never raises.
 
     Parameters
     ----------
@@ -28,11 +29,23 @@ def compare(identifier: str, prediction: Any, actual: Any) -> None:
     actual : object
         What happened.
     """
+    met, text = told(identifier, prediction, actual)
+    print(wrapped(text))
+    if met is not None:
+        with contextlib.suppress(Exception):  # whatever was predicted: the notebook runs on
+            logbook.note_prediction(identifier, prediction, actual, met)
+
+
+def told(identifier: str, prediction: Any, actual: Any) -> tuple[bool | None, str]:
+    """Whether the prediction was met (None: there was none), and what `compare` prints."""
     try:
-        text = explain(contents.prediction(identifier), prediction, actual)
+        question = contents.prediction(identifier)
+        text = explain(question, prediction, actual)
+        none = prediction is None or prediction is Ellipsis
+        met = None if none else _met(_normalised(prediction, isinstance(actual, str)), actual, question.tolerance)
     except Exception as error:
-        text = f"this could not be compared ({describe_error(error)})."
-    print(wrapped(f"{identifier} {text}"))
+        met, text = None, f"this could not be compared ({describe_error(error)})."
+    return met, f"{identifier} {text}"
 
 
 def explain(question: Prediction, prediction: Any, actual: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from course import contents
 from tools.lesson_cells import KEY
 from tools.lessons import LESSONS
 
+WORDS_A_MINUTE, MINUTES_A_CELL, MINUTES_A_QUESTION = 150, 0.5, 1.0  # of a text with code, read to be understood
 NUMBERS = range(len(contents.COURSE))
 PREDICTIONS = [prediction for number in NUMBERS for prediction in contents.texts(number)[0]]
 EXERCISES = [exercise for number in NUMBERS for exercise in contents.texts(number)[1]]
@@ -31,6 +33,25 @@ def own_prose(notebook: nbformat.NotebookNode) -> Iterator[tuple[int, nbformat.N
     for position, cell in enumerate(notebook.cells):
         if cell.cell_type == "markdown" and "part" not in cell.metadata.get(KEY, {}):
             yield position, cell
+
+
+def minutes_of(number: int) -> float:
+    """What a lesson takes: its prose read, its cells run and looked at, its questions answered, its exercises done.
+
+    The exercises count with their own minutes, hints and solutions included, those for further practice ("stretch") not
+    at all; whatever is folded is read by few.
+    """
+    words, cells = 0, 0
+    for cell in notebook_of(number).cells:
+        part = cell.metadata.get(KEY, {}).get("part")
+        if cell.cell_type == "markdown" and part not in ("task", "solution"):
+            unfolded = re.sub(r"<details>.*?</details>|^```.*?^```", "", cell.source, flags=re.S | re.M)
+            words += len(re.findall(r"\w+", unfolded))
+        cells += cell.cell_type == "code" and part is None
+    predictions, exercises, recalls, opening = contents.texts(number)
+    questions = len(predictions) + len(recalls) + len(opening)
+    practice = sum(exercise.minutes for exercise in exercises if exercise.level != "stretch")
+    return words / WORDS_A_MINUTE + cells * MINUTES_A_CELL + questions * MINUTES_A_QUESTION + practice
 
 
 def texts(number: int) -> Iterator[tuple[str, str]]:

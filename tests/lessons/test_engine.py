@@ -193,7 +193,7 @@ And why?
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "words"),
+    ("old", "new", "wording"),
     [
         ("**Correct:**", "Correct:", "is missing"),
         ("1. One.\n", "", "two graded hints"),
@@ -205,14 +205,14 @@ And why?
         ("0.1, 0.2", "0.1 and 0.2", "lesson.md, Opens with 0.1 and 0.2"),
     ],
 )
-def test_a_lesson_that_cannot_be_read_says_where(tmp_path, old, new, words):
+def test_a_lesson_that_cannot_be_read_says_where(tmp_path, old, new, wording):
     path = tmp_path / "lesson.md"
     path.write_text(TEXT, encoding="utf-8")
     (exercise,) = read(path, contents)[1]
     bodies = [[code.split("\n", 1)[1].strip() for code in wrong.codes] for wrong in exercise.wrongs]
     assert bodies == [["return max(0, x - 1)"], ["return (x)", "return max(0, 2)"], ["y = x\n    return y"]]
     path.write_text(TEXT.replace(old, new), encoding="utf-8")
-    with pytest.raises(ValueError, match=re.escape(words)):
+    with pytest.raises(ValueError, match=re.escape(wording)):
         read(path, contents)
 
 
@@ -236,7 +236,7 @@ def test_recall_questions_become_two_cells(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("answer", "expected", "words"),
+    ("answer", "expected", "wording"),
     [
         (np.int32(49), 49, None),
         (torch.tensor(49), 49, None),
@@ -265,9 +265,9 @@ def test_recall_questions_become_two_cells(tmp_path, monkeypatch):
         (1, True, "the number 1 (int), expected True"),
     ],
 )
-def test_difference(answer, expected, words):
+def test_difference(answer, expected, wording):
     told = difference(answer, expected)
-    assert told is None if words is None else words in told
+    assert told is None if wording is None else wording in told
 
 
 # ---------------------------------------------------------------- compare

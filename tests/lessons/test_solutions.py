@@ -15,6 +15,7 @@ from course.checker import answer_of
 from course.differences import difference
 from course.lesson_05 import evidence
 from course.lesson_07 import ways
+from course.lesson_12 import by_centres
 from w2vlearn import FrameGeometry, Wav2Vec2Config, pad, padding_masks
 
 BASE = Wav2Vec2Config.base()
@@ -76,6 +77,18 @@ def my_plan(samples, keep, context):
     return chunks
 
 
+def in_pools(order, lengths, size, pool):
+    pools = torch.tensor(order).split(size * pool)
+    ranked = [part[torch.tensor(lengths)[part].argsort()] for part in pools]
+    return [batch.tolist() for part in ranked for batch in part.split(size)]
+
+
+def shares(counts):
+    means = torch.zeros(len(counts), requires_grad=True)
+    torch.cat([mean.expand(count) for mean, count in zip(means, counts, strict=True)]).mean().backward()
+    return means.grad.tolist()
+
+
 INDEPENDENT = {
     "1.2": lambda recording: torch.from_numpy(recording.numpy().astype("float32").mean(1) / 2**15),
     "1.3": lambda clips: (lambda batch: (batch.waveforms, batch.mask))(pad(clips, minimum_samples=1)),
@@ -124,6 +137,18 @@ INDEPENDENT = {
     "9.4": my_plan,
     "10.2": lambda frames, layers: -(-frames // 2**layers),
     "10.3": lambda g, v: torch._weight_norm(v, g, 2),
+    "12.1": lambda samples, window, hop, pad: (
+        nn.AvgPool1d(window, hop)(torch.zeros(1, 1, padded)).shape[2] if (padded := samples + 2 * pad) >= window else 0,
+        window / 2 - pad,
+    ),
+    "12.2": by_centres,
+    "12.3": lambda seconds, samples: min(range(T(samples)), key=lambda t: abs(GEOMETRY.centre_ms(t) - 1000 * seconds)),
+    "12.4": lambda pieces: [
+        sum(pieces[:i]) / 16 + GEOMETRY.centre_ms(t) for i, samples in enumerate(pieces) for t in range(T(samples))
+    ],
+    "13.1": lambda labels, span: next(n for n in itertools.count(400) if T(n) >= span and ways(labels, T(n))),
+    "13.2": in_pools,
+    "13.3": shares,
 }  # fmt: skip
 
 

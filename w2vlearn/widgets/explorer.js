@@ -21,6 +21,7 @@ function render({ model, el }) {
   const shows = (part) => all || focus.includes(part);
   const sections = new Set(Object.entries(SECTIONS).filter(([part]) => shows(part)).flatMap(([, names]) => names));
   const updates = []; // what each part does at a drawing: (state, formulas, stale)
+  const longest = () => Math.max(...get("lengths"));
   const modelKey = () => ["preset", "norm", "kernels", "strides"].map(get);
   const isModel = (key) => (formulas) => formulas.model.every((part, index) => part === key[index]);
 
@@ -173,7 +174,7 @@ function render({ model, el }) {
       const slider = range(`slider-${index}`, `clip ${index}: length in samples`);
       slider.addEventListener("input", () => changeLength(index, Number(slider.value)));
       slider.addEventListener("pointerdown", () => { local.dragging = true; });
-      for (const end of ["pointerup", "pointercancel", "change"]) slider.addEventListener(end, () => { local.dragging = false; draw(); });
+      for (const end of ["pointerup", "pointercancel"]) slider.addEventListener(end, () => { local.dragging = false; if (!reachFits()) draw(); });
       slider.addEventListener("keydown", (event) => {
         const up = ["ArrowRight", "ArrowUp", "PageUp"].includes(event.key), down = ["ArrowLeft", "ArrowDown", "PageDown"].includes(event.key);
         event.stopPropagation();
@@ -224,9 +225,7 @@ function render({ model, el }) {
     svg.addEventListener("click", (event) => { if (event.target.closest("[data-action=mask]")) set({ mask: !get("mask"), leak: true }); });
 
     updates.push((state, formulas) => {
-      const longest = Math.max(...get("lengths"));
-      if (local.fixed) local.reach = Math.max(local.fixed, longest);
-      else if (longest > local.reach || (!local.dragging && local.reach > 3 * Math.max(longest, 700))) local.reach = roundReach(longest);
+      if (!reachFits()) local.reach = local.fixed ? Math.max(local.fixed, longest()) : roundReach(longest());
       placeLens(state, formulas);
       const picture = drawPicture({ formulas, state, parts: sections, width: local.width, reach: local.reach, lens: local.lens, id, mask: get("mask"), leak: get("leak"),
         convention: get("convention"), envelopes: get("envelopes"), spread: local.spread, known: local.known });
@@ -239,6 +238,13 @@ function render({ model, el }) {
       svg.innerHTML = picture.svg;
       placeControls(state, formulas, picture);
     });
+
+    // Whether the axis is neither too short nor far too long; while a hand holds a handle, it only must not be too short.
+    function reachFits() {
+      const wanted = longest(), { reach } = local;
+      if (local.fixed) return reach === Math.max(local.fixed, wanted);
+      return wanted <= reach && (local.dragging || (wanted <= 0.95 * reach && reach <= 3 * Math.max(wanted, 700)));
+    }
 
     function placeControls(state, formulas, { left, track, places }) {
       const lay = (slider, middle, from, width) => { slider.style.cssText = `left:${from}px;width:${width + THUMB}px;top:${middle}px`; };
@@ -371,7 +377,7 @@ function render({ model, el }) {
     shows("frames") || shows("batch") ? pointingPart() : null, shows("batch") || shows("costs") ? leakPart() : null, ...tables.map((table) => table.node), live);
   el.append(root);
   const sight = new ResizeObserver(() => {
-    const width = Math.max(280, Math.floor((root.querySelector(".w2v-stage") || root).clientWidth));
+    const width = Math.max(220, Math.floor((root.querySelector(".w2v-stage") || root).clientWidth));
     if (width !== local.width) { local.width = width; draw(); }
   });
   sight.observe(root);

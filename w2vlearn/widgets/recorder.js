@@ -103,14 +103,14 @@ function render({ model, el }) {
     if (!navigator.mediaDevices?.getUserMedia)
       return problem("this page may not use a microphone: browsers allow it on localhost or https only. Upload a file instead");
     opening = true;
-    let stream = null, context = null, module = null;
+    let stream = null, context = null;
     try {
       stream = await navigator.mediaDevices.getUserMedia({
         audio: { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false },
       });
       context = new AudioContext();
-      module = URL.createObjectURL(new Blob([WORKLET], { type: "text/javascript" }));
-      await context.audioWorklet.addModule(module);
+      // As data and not as a blob: a page opened from a folder (file://) may not load modules from blobs.
+      await context.audioWorklet.addModule(`data:text/javascript,${encodeURIComponent(WORKLET)}`);
       const tap = new AudioWorkletNode(context, "w2v-tap", { numberOfOutputs: 1 });
       const pieces = [];
       tap.port.onmessage = ({ data }) => {
@@ -127,7 +127,6 @@ function render({ model, el }) {
       context?.close();
       problem(why(error));
     } finally {
-      if (module) URL.revokeObjectURL(module);
       opening = false;
     }
   }
@@ -152,7 +151,7 @@ function render({ model, el }) {
   function stop() {
     const heard = release();
     if (!heard) return;
-    tell("sending to the kernel …");
+    tell("reading what was recorded …");
     play(toWav(heard.samples, heard.rate));
     send(model, "pcm", heard.samples.buffer, { rate: heard.rate });
   }
