@@ -27,7 +27,7 @@ SEARCHES = {
     "truncation": (1, "Cut or filled"), "zero mean": (1, "Normalise what?"), "49 frames": (2, "One second"),
     "shortest clip": (2, "The edges"), "which samples": (2, "Which samples"),
     "time in seconds": (2, "When was frame t?"), "other toolkits": (12, "Why others count"),
-    "98 frames": (12, "Why others count"), "receptive field": (2, "Which samples"), "465": (12, "Why others count"),
+    "wav2vec 1.0": (12, "Why others count"), "receptive field": (2, "Which samples"), "465": (12, "Why others count"),
     "s3prl": (12, "Why others count"), "frame grid": (2, "The unread tail"),
     "frame mask": (4, "From samples to frames"), "reshape": (4, "A wrong turn"),
     "padding_mask": (4, "Four conventions"), "key_padding_mask": (4, "Four conventions"),
@@ -52,7 +52,7 @@ SEARCHES = {
     "FeatureExtractor": (10, "Two things"), "x-vector": (11, "The x-vector head"), "video": (12, "Two grids"),
     "pitch": (12, "A click"), "freezing": (13, "Freeze"), "accumulation": (13, "Unequal parts"),
     "too short": (13, "Every length"), "interpolate": (12, "Two for one?"),
-    "label in seconds": (12, "Labels and units"), "lips": (12, "Two grids"), "spectrogram": (12, "A click"),
+    "label in seconds": (12, "Labels and units"), "talking heads": (12, "Two grids"), "spectrogram": (12, "A click"),
 }  # fmt: skip
 
 
