@@ -64,7 +64,7 @@ function render({ model, el }) {
   player.setAttribute("aria-label", "what you recorded or uploaded");
   const status = make("p", {});
   status.setAttribute("role", "status");
-  const picture = make("div", {});
+  const picture = make("div", { className: "w2v-drawn" });
 
   const labelled = (words, ...controls) => make("label", {}, words, ...controls);
   const group = make("div", { className: "w2v-row" }, button, labelled("loudness", level), labelled("or a sound file", file, pick),
