@@ -253,7 +253,8 @@ async function showNow() {
     alone.draw(clip, clip.length, plain);
     $("frame").value = plain.pieces[0]?.start ?? 0;
   }
-  const valid = { on: clip.length, off: null, inverted: total - clip.length }[mask];
+  const padding = total - clip.length;
+  const valid = { on: padding ? clip.length : null, off: null, inverted: padding }[mask]; // without padding a mask says nothing
   const answer = await ask(norm, clip, total, valid);
   if (state.clip !== clip) return;
   if (!$("outcome").hidden) { showCompany(plain, answer); guess = null; }
@@ -272,7 +273,12 @@ addEventListener("resize", () => { // letters are placed in pixels
 $("source").textContent = source.trim();
 attempt(SITE.first, async () => {
   await take(await storedClip(SITE.first), recorderModel.values.clip);
-  const explorer = await load("explorer");
-  $("explorer-here").replaceChildren();
-  explorerWidget.mount($("explorer-here"), explorer);
+  const near = new IntersectionObserver(async ([entry]) => { // its formulas are read when a reader comes near
+    if (!entry.isIntersecting) return;
+    near.disconnect();
+    const explorer = await load("explorer");
+    $("explorer-here").replaceChildren();
+    explorerWidget.mount($("explorer-here"), explorer);
+  }, { rootMargin: "1500px" });
+  near.observe($("explorer-here"));
 });

@@ -138,6 +138,7 @@ def test_the_page_opens_with_everything_in_place(chromium, built, server, models
     sizes = {url: (built / unquote(urlsplit(url).path.split(built.name + "/")[-1].lstrip("/"))).stat().st_size
              for url in before if "data:" not in url}  # fmt: skip
     assert 2_000_000 < sum(sizes.values()) <= AT_ONCE, sizes
+    visit.page.locator("#explorer").scroll_into_view_if_needed()
     visit.page.locator("#explorer-here .w2v-explorer").wait_for()
     visit.close()
 
@@ -319,6 +320,7 @@ def test_a_microphone_that_speaks_a_stored_clip(chromium, chromium_path, built, 
 def test_axe_finds_nothing_and_nothing_sticks_out(chromium, built, options):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core comes with the tests' pins")
     visit = Visit(chromium.new_page(**options), f"file://{built}/index.html")
+    visit.page.locator("#explorer").scroll_into_view_if_needed()
     visit.page.locator("#explorer-here .w2v-explorer").wait_for()
     assert visit.page.evaluate("document.documentElement.scrollWidth") <= options["viewport"]["width"]
     report = axe.Axe().run(visit.page, options=NOTHING_FETCHED).response
