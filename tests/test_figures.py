@@ -1,6 +1,7 @@
 """Figures: described, theme-following, the same bytes on every run and machine, and true to their data."""
 
 import base64
+import math
 import re
 from xml.etree import ElementTree
 
@@ -11,7 +12,17 @@ from hypothesis import strategies as st
 from page_reader import SVG, PageReader, check_svg, svg_of, visible
 
 from w2vlearn import FrameGeometry, Wav2Vec2Config
-from w2vlearn.show import bar_figure, heat_map, line_figure, mask_figure, waveform_figure
+from w2vlearn.show import (
+    bar_figure,
+    boundary_figure,
+    clips_figure,
+    heat_map,
+    line_figure,
+    mask_figure,
+    matrix_figure,
+    strips_figure,
+    waveform_figure,
+)
 from w2vlearn.show.canvas import INK
 from w2vlearn.show.journey import journey_of, journey_text
 from w2vlearn.show.journey_figure import journey
@@ -47,6 +58,10 @@ def figures(error=0.0):
         "log line": line_figure([1, 2, 3], shares, x_label="L", y_label="%", log_y=True, steps=True),
         "bar": bar_figure(["a", "b"], [94_396_320, 0.25 * e], value_label="parameters", title="Size"),
         "log bar": bar_figure(["a", "b"], [94_396_320, 31 * e], value_label="parameters", log=True),
+        "boundary": boundary_figure(8_000, 16_000, GEOMETRY),
+        "clips": clips_figure({"loud": [2 * e, -e, 0], "quiet": [0.52, 0.31 * e]}, lengths={"loud": 2}, extent=4),
+        "matrix": matrix_figure({"scores": [[1.234 * e, -math.inf]], "weights": [[math.nan, 0.5 * e]]}, ["query 0"]),
+        "strips": strips_figure({"formula": frame[0], "shortcut": [True] * 4 + [False] * 4}),
         "mask": mask_figure({"frame mask": frame, "attention mask": frame[:, None, None].expand(2, 1, 8, 8)}),
     }
 
@@ -93,6 +108,10 @@ def test_alt_text_and_words_hold_the_numbers(drawn):
     )
     assert "a goes from < 0.0001 to 6.1, lowest < 0.0001, highest 37" in drawn["log line"].alt
     assert drawn["bar"].alt == "Size: parameters: a 94,396,320, b 0.25." and "94,396,320" in str(drawn["bar"])
+    assert "the shortcut keeps 25 frames, the formula 24" in drawn["boundary"].alt
+    assert "loud: 2 samples, largest value 2, then 1 of padding; quiet: 2 samples" in drawn["clips"].alt
+    assert drawn["matrix"].alt == "query 0: scores 1.23 -inf, weights NaN 0.50."
+    assert "formula: 0 to 2 valid, 3 to 7 padding (3 of 8)." in drawn["strips"].alt
     assert "attention mask (2, 1, 8, 8), keys looked at per clip: 3 of 8, 8 of 8." in drawn["mask"].alt
     for picture in drawn.values():
         assert picture._repr_mimebundle_() == {"text/plain": str(picture), "text/html": picture.html}
@@ -162,7 +181,7 @@ def test_a_waveform_says_what_geometry_says(total, data):
     figure = waveform_figure([0.1] * total, GEOMETRY, length=length)
     picture = check_svg(figure.html)
     frames, valid, unread = GEOMETRY.frame_count(total), GEOMETRY.frame_count(length), len(GEOMETRY.unread(length))
-    assert f"{frames} frames of 400" in figure.alt and f"{unread} samples at the end" in figure.alt
+    assert f"{frames} frame{'s' * (frames != 1)} of 400" in figure.alt and f"{unread} samples at the end" in figure.alt
     assert (f"{valid} frames valid, {frames - valid} padding" in figure.alt) == (valid != frames)
     assert ("diagonal lines: padding" in visible(picture)) == (length < total)
     assert (HATCHES["unread"] in visible(picture)) == (unread > 0)
@@ -181,6 +200,20 @@ def test_a_mask_in_every_form_counts_what_is_valid(lengths):
         for clip, length in enumerate(lengths):
             assert f"{length} of {frames} valid" in labels and f"clip {clip}: {length} of {frames}" in labels
         assert ("/" in str(figure)) == (set(lengths) != {frames})
+
+
+@pytest.mark.parametrize(
+    ("mask", "key"),
+    [
+        ([[True, True], [True, False]], "True = valid, False = padding"),
+        ([[1, 1], [1, 0]], "1 = valid, 0 = padding"),
+        ([[0.0, 0.0], [0.0, -10_000.0]], "0 = valid, -1e+04 = padding"),
+        ([[True, True]], "True = valid"),
+    ],
+)
+def test_a_mask_says_how_it_is_written(mask, key):
+    """Squares of every form look alike; what stands in them is said beside the title."""
+    assert f"({len(mask)}, 2) {key}" in " ".join(visible(svg_of(mask_figure({"frame mask": torch.tensor(mask)}).html)))
 
 
 @pytest.mark.parametrize(

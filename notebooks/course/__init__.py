@@ -12,6 +12,7 @@ _MODULES = {
     "compare": "predictions",
     "lesson_map": "model_map",
     "listen": "player",
+    "print_error": "prose",
     "progress": "logbook",
     "slide": "w2vlearn.widgets.slider",
 }

@@ -1,4 +1,4 @@
-"""The twelve lessons: number, file, title, minutes, and which stages of the map each one is about."""
+"""The lessons: number, file, title, minutes, and which stages of the map each one is about."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Lesson:
     Attributes
     ----------
     number : int
-        0 to 11.
+        Its place in `COURSE`, from 0.
     file : str
         Name of the notebook in ``notebooks/``, without its ending.
     title : str
@@ -49,18 +49,20 @@ class Lesson:
 
 
 COURSE: tuple[Lesson, ...] = (
-    Lesson(0, "00_the_question", "The question", 5),
-    Lesson(1, "01_waveforms_and_batches", "Waveforms and batches", 30, ("samples", "sample_mask")),
+    Lesson(0, "00_the_question", "The question", 10),
+    Lesson(1, "01_waveforms_and_batches", "Waveforms and batches", 35, ("samples", "sample_mask")),
     Lesson(2, "02_feature_encoder", "From samples to frames", 45, ("feature_encoder",)),
-    Lesson(3, "03_feature_projection", f"{BASE.conv_dim[-1]} becomes {BASE.hidden_size}", 25, ("projection",)),
-    Lesson(4, "04_masks", "Masks", 40, ("sample_mask", "frame_mask", "attention_mask")),
+    Lesson(3, "03_feature_projection", f"{BASE.conv_dim[-1]} becomes {BASE.hidden_size}", 35, ("projection",)),
+    Lesson(4, "04_masks", "Masks", 45, ("sample_mask", "frame_mask", "attention_mask")),
     Lesson(5, "05_alone_or_in_a_batch", "Alone or in a batch", 40, ("samples", "feature_encoder", "frame_mask")),
     Lesson(6, "06_positions_and_attention", "Positions and attention", 40, ("positions", "transformer")),
     Lesson(7, "07_ctc", "From frames to text", 45, ("head",)),
     Lesson(8, "08_pretraining", "Pre-training", 45, ("feature_encoder", "head")),
     Lesson(9, "09_long_audio", "Long audio", 35),
     Lesson(10, "10_your_own_model", "Your own model", 35),
-    Lesson(11, "11_error_gallery", "Error gallery", 30),
+    Lesson(11, "11_error_gallery", "Error gallery", 20),
+    Lesson(12, "12_other_clocks", "Other clocks", 45, ("transformer",)),
+    Lesson(13, "13_train_with_the_lengths_right", "Train with the lengths right", 45, ("sample_mask", "head")),
 )
 
 

@@ -20,8 +20,7 @@ config = Wav2Vec2Config.base()
 tiny = Wav2Vec2Config.tiny()
 geometry = FrameGeometry.from_config(config)
 T, SECOND = geometry.frame_count, geometry.sample_rate
-HOP, FIELD = geometry.hop, geometry.receptive_field
-KILO = 1000
+HOP, C, D = geometry.hop, config.conv_dim[-1], config.hidden_size
 
 YES, DIGITS, QUESTION = (len(example(name)) for name in ("yes", "digits", "question"))  # samples
 WRONG_RATE, PHONE, STUDIO = 22_050, 8_000, 48_000  # Hz: librosa's default, a telephone, a studio
@@ -40,17 +39,6 @@ import torch
 from w2vlearn import FrameGeometry, Wav2Vec2Config, pad
 geometry = FrameGeometry.from_config(Wav2Vec2Config.tiny())
 """
-
-
-@cache
-def refusal(shape: tuple[int, ...], dtype: str = "float32") -> str:
-    """What PyTorch itself says when a tensor of this shape reaches BASE's first convolution (Hugging Face, fairseq)."""
-    convolution = torch.nn.Conv1d(1, config.conv_dim[0], config.conv_kernel[0], config.conv_stride[0], bias=False)
-    try:
-        convolution(torch.zeros(shape, dtype=getattr(torch, dtype))[:, None])
-    except (RuntimeError, ValueError) as error:
-        return str(error)
-    return "nothing: it runs"
 
 
 @cache

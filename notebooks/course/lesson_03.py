@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from course.contents import COURSE
 from course.exercise import Case
 from w2vlearn import FrameGeometry, Wav2Vec2Config
+from w2vlearn.show import palette
 
 LESSON = COURSE[3]
 
@@ -37,6 +38,14 @@ SHAPES_TEXT = "\n".join(f"* `{shape}`" for shape in SHAPES)
 SQUARE_SAMPLES = geometry.samples_for(C)  # clips with as many frames as a frame has channels
 SQUARE_SECONDS = SQUARE_SAMPLES[0] / SECOND
 EPSILON = "1e-5"
+UNREAD = geometry.unread(4 * SECOND)[-1] + 1 - HOP // 4  # a sample that no frame of four seconds reads
+STAGES = {
+    "convolutions": palette.FEATURE_ENCODER,
+    "LayerNorm": palette.PROJECTION,
+    "Linear": palette.PROJECTION,
+    "positions": palette.POSITIONS,
+    "Transformer": palette.TRANSFORMER,
+}
 
 SETUP = """
 import torch

@@ -43,7 +43,7 @@ def shortcut(length: int, samples: int) -> int:
 
 
 def hugging_face(lengths: tuple[int, ...], frames: int) -> list[int]:
-    """How many frames Hugging Face's code takes for real if these are the sums of the mask's rows."""
+    """How many frames Hugging Face's code takes for valid if these are the sums of the mask's rows."""
     counts = []
     for length in lengths:
         for kernel, stride in zip(geometry.kernels, geometry.strides, strict=True):
@@ -52,28 +52,9 @@ def hugging_face(lengths: tuple[int, ...], frames: int) -> list[int]:
     return counts
 
 
-def refusal_of_one_row() -> str:
-    """PyTorch's words when the mask of one clip meets a batch of two: Hugging Face zeroes padding by indexing."""
-    base = Wav2Vec2Config.base()
-    try:
-        torch.zeros(2, T(SECOND), base.hidden_size)[torch.zeros(1, T(SECOND), base.hidden_size, dtype=torch.bool)]
-    except IndexError as error:
-        return f"IndexError: {error}"
-    return "nothing: it runs"
-
-
-def refusal_in_half() -> str:
-    """PyTorch's words when -1e9 is to be filled into float16."""
-    try:
-        torch.zeros(1, dtype=torch.float16).masked_fill(torch.tensor([True]), float(BILLION))
-    except RuntimeError as error:
-        return f"RuntimeError: {error}"
-    return "nothing: it runs"
-
-
 @cache
 def models() -> dict[str, tuple[Callable[[Tensor, Tensor | None], Tensor], str]]:
-    """What exercise 4.4 is tried on: functions (waveforms, sample mask or None) -> (B, T, D), and why each is right or not."""
+    """What exercise 4.5 is tried on: functions (waveforms, sample mask or None) -> (B, T, D), and why each is right or not."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = Wav2Vec2Model(config).eval()
@@ -149,6 +130,30 @@ def weight_of_padding() -> float:
     return float(torch.cat(weights).abs().max())
 
 
+def same_shortcut() -> bool:
+    """Whether "all of the piece is padding", turned round, and "some sample of the piece is valid" are the same."""
+    frames, width = T(SECOND), SECOND // T(SECOND)
+    mask = padding_masks.sample_mask(torch.arange(1, SECOND + 1, 7), SECOND)[:, : frames * width]  # (B, T * width)
+    pieces = mask.reshape(len(mask), frames, width)
+    return torch.equal(pieces.any(2), ~(~pieces).all(2))
+
+
+def _masks() -> list[Case]:
+    """Right-padded masks, right and inverted."""
+
+    def mask(*lengths: int) -> Tensor:
+        return torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+
+    return [
+        Case(mask(8, 5), because="A mask in Hugging Face's convention."),
+        Case(~mask(8, 5), because="The same batch, True = padding."),
+        Case(mask(9, 2, 1), because="Mostly padding, and right."),
+        Case(mask(4, 4), because="No padding at all."),
+        Case(~mask(4, 4), because="No padding, True = padding: all False."),
+        Case(~mask(9, 8, 8), because="Hardly any padding, True = padding."),
+    ]
+
+
 # ---------------------------------------------------------------- exercises
 
 CASES = {
@@ -181,7 +186,8 @@ CASES = {
         ),
         Case(torch.tensor([5, 2, 0]), "lengths", 5, label="lengths 5, 2 and 0 of 5"),
     ],
-    "4.4": _cases_of_alone,
+    "4.4": _masks,
+    "4.5": _cases_of_alone,
 }
 
 
@@ -189,5 +195,8 @@ CASES = {
 
 CLAIMS = {
     "padded keys weigh exactly 0": lambda: weight_of_padding() == 0,
-    "is never below": lambda: all(shortcut(n, LONG) >= T(n) for n in range(FIELD, LONG + 1)),
+    "exactly the same frames": same_shortcut,
+    "is never below": lambda: all(
+        shortcut(n, longest) >= T(n) for longest in (SECOND, SECOND + 79, 91_000, LONG) for n in range(FIELD, longest)
+    ),
 }

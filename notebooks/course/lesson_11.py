@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 
+import torch
+
 from course.contents import COURSE
-from course.exercise import Case
+from course.traps import moved_by_traps
 from w2vlearn import FrameGeometry, Wav2Vec2Config
 
 LESSON = COURSE[11]
@@ -20,9 +22,11 @@ SPAN = config.mask_time_length  # frames of one time mask
 SPAN_SAMPLES = geometry.samples_for(SPAN).start  # the shortest clip that holds one
 HALF_RANGE = 65_504  # largest finite number of float16
 BASE = Wav2Vec2Config.base()
-CHANNELS = 2  # left and right
-PHONE = 8_000  # samples per second of a telephone
+BILLION, PHONE = "-1e9", 8_000  # a tutorial's minus infinity; samples per second of a telephone
 LOUDEST = 32_768  # of 16-bit samples
+XVECTOR = 1 + sum((kernel - 1) * dilation for kernel, dilation in ((5, 1), (3, 2), (3, 3)))  # frames the TDNN needs
+XVECTOR_RUNS, XVECTOR_WORKS = (geometry.samples_for(frames)[0] for frames in (XVECTOR, XVECTOR + 1))  # samples
+MINUS_ONE = FIELD - HOP  # samples; shorter clips are counted as -1 frames by an unclamped formula
 
 # The text that torch and transformers print: a search for the message must find this page.
 MESSAGES = {
@@ -55,6 +59,11 @@ MESSAGES = {
     "max_length": (
         "When setting ``padding=PaddingStrategy.MAX_LENGTH``, make sure that max_length is defined"
     ),
+    "feature span": (
+        "`mask_length` has to be smaller than `sequence_length`, but got `mask_length`: 100 and `sequence_length`: 48`"
+    ),
+    "negatives": "high <= 0",
+    "ctc": "Expected input_lengths to have value at least 0, but got value -1",
     "50 columns": (
         "The shape of the mask [1, 50] at index 1 does not match the shape of the indexed tensor [1, 49, 48] at index 1"
     ),
@@ -70,60 +79,11 @@ MESSAGES = {
 }  # fmt: skip
 
 
-def reshape_and_all(samples: int, longest: int) -> int:
-    """Frames that the old shortcut leaves valid: T equal parts, and only a part that is all padding counts as padding."""
-    frames = T(longest)
-    part = (longest - longest % frames) // frames
-    return min(frames, -(-samples // part))
-
-
 @functools.cache
-def batch_leaks() -> dict[str, float]:
+def batch_leaks(samples: int) -> dict[str, float]:
     """How far each silent trap moves the short clip's frames, relative to the clip alone; TINY, random weights."""
-    import torch
-
-    from course.traps import moved_by_traps
-
     with torch.random.fork_rng():
-        return moved_by_traps()
-
-
-SETUP = """
-import torch
-from w2vlearn import FrameGeometry, Wav2Vec2Config
-geometry = FrameGeometry.from_config(Wav2Vec2Config.tiny())
-"""
-
-# ---------------------------------------------------------------- exercises
-
-CASES = {
-    "11.1": (Case(399), Case(400), Case(9), Case(100), Case(16_000), Case(0), Case(200)),
-    "11.2": lambda: _mask_cases(),
-    "11.3": (
-        Case(75_400, 91_000),
-        Case(91_000, 91_000),
-        Case(650, 16_000),
-        Case(400, 16_000),
-        Case(1306, 16_000),
-        Case(8_000, 160_000),
-    ),
-}
-
-
-def _mask_cases():
-    import torch
-
-    def mask(*lengths):
-        return torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
-
-    return [
-        Case(mask(8, 5), because="A mask in Hugging Face's convention."),
-        Case(~mask(8, 5), because="The same batch, True = padding."),
-        Case(mask(9, 2, 1), because="Mostly padding, and right."),
-        Case(mask(4, 4), because="No padding at all."),
-        Case(~mask(4, 4), because="No padding, True = padding: all False."),
-        Case(~mask(9, 8, 8), because="Hardly any padding, True = padding."),
-    ]
+        return moved_by_traps(samples)
 
 
 # ---------------------------------------------------------------- sentences with "exactly", "never" or "always"

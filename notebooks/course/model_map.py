@@ -1,6 +1,6 @@
 """The same small map of the model at the head of every lesson: samples to frames to heads, the masks below.
 
-The lesson's own stages carry a sign (▶), a double border and bold type; colour only helps.
+The lesson's own stages carry a sign (▶), a double border, bold type and a ground of their colour; the others step back.
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ class LessonMap:
         return (
             f'<div role="figure" aria-label="{escape(f"Map of the model. You are at {self.position}.")}">'
             f'<div style="font-weight:bold;margin:2px 0 6px">{SIGN} {escape(self.position)}</div>'
-            f'<table role="presentation" style="border-collapse:separate;border-spacing:0;margin:0">'
+            '<table role="presentation" style="border-collapse:separate;border-spacing:0;margin:0;width:100%;'
+            'table-layout:auto">'
             f"{rows}</table></div>"
             + "".join(
                 f'<p><b>{escape(text)}</b></p><pre style="white-space:pre-wrap">{escape(question)}</pre>'
@@ -98,17 +99,23 @@ class LessonMap:
 
     def _box(self, key: str) -> str:
         stage, marked = STAGES[key], key in self.marked
-        style = (
-            f"text-align:center;padding:4px 8px;white-space:nowrap;border-radius:6px;border:1px solid {stage.colour}"
-        )
+        style = "text-align:center;padding:6px 4px;white-space:nowrap;border-radius:6px;width:14%"
         if marked:
-            style += f";border:4px double {stage.colour};font-weight:bold"
+            style += f";border:4px double {stage.colour};font-weight:bold;background-color:{_tint(stage.colour)}"
+        else:
+            style += f";border:1px solid {stage.colour}" + (";opacity:0.65" if self.marked else "")
         name = f"{SIGN} {stage.name}" if marked else stage.name
         return f'<td style="{style}">{name}<br>{stage.shape}</td>'
 
 
+def _tint(colour: str) -> str:
+    """A pale ground of a colour, for light and dark pages."""
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return f"rgba({red}, {green}, {blue}, 0.22)"
+
+
 def _arrow(columns: int) -> str:
-    return _cell("→" if columns == 1 else "───────→", columns)
+    return _cell("→" if columns == 1 else "─────────→", columns)
 
 
 def _cell(text: str, columns: int) -> str:
@@ -122,6 +129,6 @@ def lesson_map(lesson: int) -> LessonMap:
     Parameters
     ----------
     lesson : int
-        Number of the lesson, 0 to 11; its own stages are marked.
+        Number of the lesson; its own stages are marked.
     """
     return LessonMap(lesson)

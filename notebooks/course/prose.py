@@ -9,14 +9,15 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
 
-__all__ = ["claims_in", "compute", "expressions", "fill", "numbers", "sentences", "wrapped"]
+__all__ = ["compute", "expressions", "fill", "numbers", "print_error", "wrapped"]
 
 WIDTH = 100  # of a printed line
 NO_BREAK = "\u00a0"
+KEPT_BLANK, KEPT_HYPHEN = "\ue000", "\ue001"  # private characters: where a line must not end
 PLACE = re.compile(r"\{\{(.+?)\}\}", re.S)
 SPEC = re.compile(r":(_|\.\d+[efg%]|[defg])$")
 NUMBER = re.compile(r"(?<![\w.])(?:\d{1,3}(?:[\u00a0\u202f_]\d{3})+|\d+)(?:\.\d+)?(?:e[+-]?\d+)?")
@@ -83,25 +84,29 @@ def numbers(text: str) -> list[re.Match]:
     return [match for match in NUMBER.finditer(blanked) if match[0] not in SMALLEST]
 
 
-def sentences(markdown: str) -> list[str]:
-    """Sentences of a Markdown text, blanks made single; code blocks left out."""
-    text = re.sub(r"^ *(```|~~~).*?^ *\1", "", markdown, flags=re.M | re.S)
-    text = re.sub(r"^\s*(?:[-*|]|\d+\.|#+)\s", "\n\n", text, flags=re.M)  # list items, rows and headings stand alone
-    parts = re.split(r"(?<=[.!?:;])\s+|\n\s*\n", text)
-    return [" ".join(part.split()) for part in parts if part.strip()]
-
-
-def claims_in(texts: Iterable[str]) -> list[str]:
-    """Sentences that say "exactly", "never" or "always"."""
-    claim = re.compile(r"\b(exactly|never|always)\b", re.I)
-    return [sentence for text in texts for sentence in sentences(text) if claim.search(sentence)]
-
-
 def wrapped(text: str) -> str:
-    """The text in lines of at most 100 characters; line breaks in it stay, following lines are indented by two."""
-    return "\n".join(
-        textwrap.fill(
-            paragraph, WIDTH, initial_indent="  " * (place > 0), subsequent_indent="  ", break_long_words=False
-        )
-        for place, paragraph in enumerate(text.split("\n"))
-    )
+    """Markdown as printed text, in lines of at most 100 characters; line breaks stay, what follows one is indented.
+
+    Emphasis loses its asterisks, and no line ends within `code`.
+    """
+    code = re.compile(r"(`[^`\n]*`)")
+    parts = code.split(text)
+    parts[::2] = [re.sub(r"(?<![\w*])(\*{1,2})(?=\S)([^*\n]+?)(?<=\S)\1(?![\w*])", r"\2", part) for part in parts[::2]]
+    parts[1::2] = [part.replace(" ", KEPT_BLANK).replace("-", KEPT_HYPHEN) for part in parts[1::2]]
+    lines = [
+        textwrap.fill(line, WIDTH, initial_indent="  " * (place > 0), subsequent_indent="  ", break_long_words=False)
+        for place, line in enumerate("".join(parts).split("\n"))
+    ]
+    return "\n".join(lines).replace(KEPT_BLANK, " ").replace(KEPT_HYPHEN, "-")
+
+
+def print_error(error: BaseException, name: str = "") -> None:
+    """Print an error's text so that its lines end between words; a notebook breaks long lines within them.
+
+    Parameters
+    ----------
+    error : exception
+    name : str
+        What was tried, printed before it: ``print_error(error, "one entry per frame")``.
+    """
+    print(wrapped(f"{name}: {error}" if name else f"{type(error).__name__}: {error}"))

@@ -6,13 +6,16 @@ import dataclasses
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from w2vlearn import padding_masks
+from w2vlearn import FrameGeometry, padding_masks
 from w2vlearn.batch import pad
 from w2vlearn.config import Wav2Vec2Config
 from w2vlearn.model import Wav2Vec2Model
 
 __all__ = ["moved_by_traps", "trap_model"]
+
+LONGEST = 16_000  # samples
 
 
 def trap_model() -> Wav2Vec2Model:
@@ -32,29 +35,44 @@ def frames_of(model: Wav2Vec2Model, waveforms: Tensor, frame_mask: Tensor | None
 
 
 @torch.no_grad()
-def moved_by_traps() -> dict[str, float]:
-    """Relative distance of the short clip's valid frames from the same clip alone, for each trap.
+def moved_by_traps(samples: int) -> dict[str, float]:
+    """Relative distance of a short clip's valid frames from the same clip alone, for each trap.
+
+    Parameters
+    ----------
+    samples : int
+        Length of the short clip; the long one has 16 000. Their difference is a whole number of hops, so that padding
+        at the left leaves the clip on the frame grid.
 
     Returns
     -------
     dict
-        "none" (everything right), "no mask", "inverted", "left padding", "normalised over padding".
+        "everything right" first, then the traps, by name.
     """
-    model = trap_model()
-    clips = [torch.randn(16_000) * 0.1 + 0.05, torch.randn(6_000) * 0.1 + 0.05]
+    model, geometry = trap_model(), FrameGeometry.from_config(Wav2Vec2Config.tiny())
+    if (LONGEST - samples) % geometry.hop:
+        raise ValueError(f"wanted a whole number of hops less than {LONGEST} samples, found {samples}")
+    clips = [torch.randn(length) * 0.1 + 0.05 for length in (LONGEST, samples)]
     alone = model(clips[1][None]).last_hidden_state[0]  # (T, D)
     valid, batch = len(alone), pad(clips)
     right = model(batch.waveforms, batch.mask).frame_mask  # (B, T)
-    left = torch.stack([torch.nn.functional.pad(clip, (16_000 - len(clip), 0)) for clip in clips])
-    left_mask = right.flip(1)
+
+    inverted = padding_masks.frame_mask(geometry.frame_counts((~batch.mask).sum(1)), right.shape[1])
+    left = torch.stack([functional.pad(clip, (LONGEST - len(clip), 0)) for clip in clips])
     mean, spread = batch.waveforms.mean(1, keepdim=True), batch.waveforms.std(1, keepdim=True)
-    whole = (batch.waveforms - mean) / spread
-    normal = model(pad(clips, normalize=True).waveforms[1:, :6_000]).last_hidden_state[0]
-    states = {
-        "none": (frames_of(model, batch.waveforms, right)[1, :valid], alone),
-        "no mask": (frames_of(model, batch.waveforms, None)[1, :valid], alone),
-        "inverted": (frames_of(model, batch.waveforms, padding_masks.padding_mask(right))[1, :valid], alone),
-        "left padding": (frames_of(model, left, left_mask)[1, -valid:], alone),
-        "normalised over padding": (frames_of(model, whole, right)[1, :valid], normal),
+    normal = model(pad(clips, normalize=True).waveforms[1:, :samples]).last_hidden_state[0]
+    runs = {
+        "everything right": (batch.waveforms, right, alone),
+        "no mask": (batch.waveforms, None, alone),
+        "inverted sample mask": (batch.waveforms, inverted, alone),
+        "inverted frame mask": (batch.waveforms, ~right, alone),
+        "left padding": (left, right, alone),
+        "left padding, mask turned": (left, right.flip(1), alone),
+        "normalised over padding": ((batch.waveforms - mean) / spread, right, normal),
     }
-    return {name: float((state - wanted).norm() / wanted.norm()) for name, (state, wanted) in states.items()}
+    moved = {}
+    for name, (waveforms, frame_mask, wanted) in runs.items():
+        states = frames_of(model, waveforms, frame_mask)[1]  # (T, D)
+        states = states[-valid:] if name.startswith("left") else states[:valid]
+        moved[name] = float((states - wanted).norm() / wanted.norm())
+    return moved

@@ -72,10 +72,10 @@ OTHER_OPERATORS = {
 
 # Slips that change nothing: another spelling of the same function.
 EQUIVALENT = {
-    "range of -1 is as empty as range of 0": ("2.5", "max(-1,"),
+    "range of -1 is as empty as range of 0": ("2.6", "max(-1,"),
     "any other number will do": ("3.3", "-= torch.randn"),
-    "the only clip is also the last": ("4.4", ":samples])[-1]"),
-    "a second clip changes nothing in the first": ("4.4", "b + 2"),
+    "the only clip is also the last": ("4.5", ":samples])[-1]"),
+    "a second clip changes nothing in the first": ("4.5", "b + 2"),
     "one axis: the first is the last": ("8.5", "dim=-1"),
     "all convolutions have the same channels": ("9.1", "conv_dim["),
     "the last axis broadcasts by itself": ("10.3", "keepdim=False"),

@@ -15,6 +15,7 @@ from course.checker import answer_of
 from course.differences import difference
 from course.lesson_05 import evidence
 from course.lesson_07 import ways
+from course.lesson_12 import by_centres
 from w2vlearn import FrameGeometry, Wav2Vec2Config, pad, padding_masks
 
 BASE = Wav2Vec2Config.base()
@@ -76,11 +77,16 @@ def my_plan(samples, keep, context):
     return chunks
 
 
-def surplus(samples, longest):
-    padding = (torch.arange(longest) >= samples)[None]
-    frames = T(longest)
-    cut = padding[:, : longest - longest % frames].view(1, frames, -1).all(-1)
-    return int((~cut).sum()) - T(samples)
+def in_pools(order, lengths, size, pool):
+    pools = torch.tensor(order).split(size * pool)
+    ranked = [part[torch.tensor(lengths)[part].argsort()] for part in pools]
+    return [batch.tolist() for part in ranked for batch in part.split(size)]
+
+
+def shares(counts):
+    means = torch.zeros(len(counts), requires_grad=True)
+    torch.cat([mean.expand(count) for mean, count in zip(means, counts, strict=True)]).mean().backward()
+    return means.grad.tolist()
 
 
 INDEPENDENT = {
@@ -89,8 +95,9 @@ INDEPENDENT = {
     "1.4": lambda x, mask: rows(x, mask, lambda part: F.layer_norm(part, part.shape, eps=1e-7)),
     "2.2": T,
     "2.3": lambda frames: (GEOMETRY.samples_for(frames)[0], GEOMETRY.samples_for(frames)[-1]),
-    "2.4": lambda t, samples: (GEOMETRY.start_ms(t), GEOMETRY.centre_ms(t), GEOMETRY.span(t).stop / 16),
-    "2.5": lambda n, samples: [t for t in GEOMETRY.frames_at(n) if t < T(samples)],
+    "2.4": failing_layer,
+    "2.5": lambda t, samples: (GEOMETRY.start_ms(t), GEOMETRY.centre_ms(t), GEOMETRY.span(t).stop / 16),
+    "2.6": lambda n, samples: [t for t in GEOMETRY.frames_at(n) if t < T(samples)],
     "3.1": lambda c, d: sum(p.numel() for p in nn.Sequential(nn.LayerNorm(c), nn.Linear(c, d)).parameters()),
     "3.2": F.linear,
     "3.3": mixes_time,
@@ -98,6 +105,7 @@ INDEPENDENT = {
     "4.1": lambda lengths, frames: torch.tensor([[t < T(n) for t in range(frames)] for n in lengths.tolist()]),
     "4.2": padding_masks.attention_mask,
     "4.3": to_valid,
+    "4.4": lambda mask: bool((mask.int().diff(dim=1) > 0).any() or not mask.any()),
     "5.1": lambda hidden, mask: torch.stack([h[m].mean(0) for h, m in zip(hidden, mask, strict=True)]),
     "5.3": masked_group_norm,
     "6.1": lambda frames, kernel: nn.Conv1d(1, 1, kernel, padding=kernel // 2)(torch.zeros(1, 1, frames)).shape[2],
@@ -129,9 +137,18 @@ INDEPENDENT = {
     "9.4": my_plan,
     "10.2": lambda frames, layers: -(-frames // 2**layers),
     "10.3": lambda g, v: torch._weight_norm(v, g, 2),
-    "11.1": failing_layer,
-    "11.2": lambda mask: bool((mask.int().diff(dim=1) > 0).any() or not mask.any()),
-    "11.3": surplus,
+    "12.1": lambda samples, window, hop, pad: (
+        nn.AvgPool1d(window, hop)(torch.zeros(1, 1, padded)).shape[2] if (padded := samples + 2 * pad) >= window else 0,
+        window / 2 - pad,
+    ),
+    "12.2": by_centres,
+    "12.3": lambda seconds, samples: min(range(T(samples)), key=lambda t: abs(GEOMETRY.centre_ms(t) - 1000 * seconds)),
+    "12.4": lambda pieces: [
+        sum(pieces[:i]) / 16 + GEOMETRY.centre_ms(t) for i, samples in enumerate(pieces) for t in range(T(samples))
+    ],
+    "13.1": lambda labels, span: next(n for n in itertools.count(400) if T(n) >= span and ways(labels, T(n))),
+    "13.2": in_pools,
+    "13.3": shares,
 }  # fmt: skip
 
 
@@ -179,11 +196,11 @@ def test_value_is_what_an_independent_count_gives(identifier):
     assert told is None, told
 
 
-def test_the_models_of_4_4_are_what_their_names_say():
-    exercise = contents.exercise("4.4")
+def test_the_models_of_4_5_are_what_their_names_say():
+    exercise = contents.exercise("4.5")
     solution = answer_of(exercise, exercise.solution)
     assert [solution(*case.arguments) for case in exercise.cases()] == [True, False, False, False, False, True, True]
 
 
 def test_no_solution_is_its_own_reference():
-    assert {*INDEPENDENT, *VALUES, "4.4"} == {exercise.id for exercise in EXERCISES}
+    assert {*INDEPENDENT, *VALUES, "4.5"} == {exercise.id for exercise in EXERCISES}

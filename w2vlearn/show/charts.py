@@ -108,8 +108,12 @@ def line_figure(
     title: str = "",
     x_label: str,
     y_label: str,
+    log_x: bool = False,
     log_y: bool = False,
+    limits: tuple[float, float] | None = None,
     steps: bool = False,
+    seams: Mapping[str, float] | None = None,
+    measured: bool = False,
     alt: str | None = None,
     format: str = "svg",
 ) -> Picture:
@@ -121,10 +125,17 @@ def line_figure(
     series : mapping of str to sequence of float
         Name of each line -> its values, one per x.
     title, x_label, y_label : str
-    log_y : bool
-        A logarithmic scale, at most six powers of ten; what lies below is drawn on the lower edge.
+    log_x, log_y : bool
+        A logarithmic scale; up, at most six powers of ten: what lies below is drawn on the lower edge.
+    limits : (lowest, highest), optional
+        Ends of the vertical axis; by default round numbers around the values.
     steps : bool
         Each value holds until the next x.
+    seams : mapping of str to float, optional
+        Dashed vertical lines: what is written at each -> where it stands. An empty name is not written.
+    measured : bool
+        The lines come from a run whose last digits differ between processors: they stand in a group of class
+        "measured", which the comparison of stored lessons leaves out. Wants ``limits`` and ``alt``.
     alt : str, optional
         Made from the data unless given.
     format : {"svg", "image"}
@@ -137,15 +148,22 @@ def line_figure(
     for name, values in data.items():
         if len(values) != len(x):
             raise ValueError(f"wanted {len(x)} values in {name!r}, one per x, found {len(values)}")
+    if measured and (alt is None or limits is None):
+        raise ValueError("a measured figure needs alt= and limits=: what is made from its numbers differs elsewhere")
     left, right, top, height = 76, WIDTH - 24, 30, 190
     canvas = Canvas(WIDTH)
     canvas.text(left, 18, title, 15, bold=True)
-    across = linear(min(x), max(x), left, right)
+    across = _scale(x, left, right, True) if log_x else linear(min(x), max(x), left, right)
     legend_rows = -(-sum(60 + CHARACTER * len(name) for name in data) // (right - left)) if len(data) > 1 else 0
     top += 24 * legend_rows
     finite = [value for values in data.values() for value in values if math.isfinite(value)]
-    up = _scale(finite or [0.0], top + height, top, log_y)
+    up = _scale(list(limits or finite) or [0.0], top + height, top, log_y)
     _axes(canvas, across, up, x_label, y_label)
+    for name, place in (seams or {}).items():
+        at = round(across(place))
+        canvas.add("path", d=f"M{at},{top}V{top + height}", stroke="currentColor", stroke_dasharray="5 4")
+        canvas.text(at + 6, top + 14, name, 13) if name.strip() else None
+    start = len(canvas.parts)
     at, row = left, 44
     for index, (name, values) in enumerate(data.items()):
         colour, marker = COLOURS[index % len(COLOURS)], _MARKERS[index % len(_MARKERS)]
@@ -165,6 +183,8 @@ def line_figure(
             canvas.path(f"M{number(at + 12)},{row - 5}{marker}", fill=colour)
             canvas.text(at + 30, row, name)
             at += wide
+    if measured:
+        canvas.parts[start:] = ['<g class="measured">', *canvas.parts[start:], "</g>"]
     smallest = up.low if log_y else 0.0
     if alt is None:
         heading = f"{title}: " if title else ""
@@ -177,7 +197,7 @@ def line_figure(
     body = [
         [short_number(value), *(short_number(line[i], smallest) for line in data.values())] for i, value in enumerate(x)
     ]
-    text = Table((x_label, *data), body).text() if len(x) <= 40 else alt
+    text = Table((x_label, *data), body).text() if len(x) <= 40 and not measured else alt
     return canvas.picture(top + height + 44, alt, text, format)
 
 
@@ -215,10 +235,11 @@ def bar_figure(
     title: str = "",
     value_label: str,
     log: bool = False,
+    limits: tuple[float, float] | None = None,
     alt: str | None = None,
     format: str = "svg",
 ) -> Picture:
-    """Horizontal bars, one per name, each with its number beside it."""
+    """Horizontal bars, one per name, each with its number beside it; ``limits`` keep the axis still under a slider."""
     values = _steady(values)
     if len(names) != len(values) or not names:
         raise ValueError(f"wanted one value per name, found {len(names)} names and {len(values)} values")
@@ -227,7 +248,7 @@ def bar_figure(
     right = WIDTH - 24 - round(8 * max(map(len, words)))
     canvas = Canvas(WIDTH)
     canvas.text(left, 18, title, 15, bold=True)
-    across = _scale([*values, *([] if log else [0.0])], left, right, log)
+    across = _scale([*(limits or values), *([] if log else [0.0])], left, right, log)
     pitch, top = 30, 30
     zero = across.start if log else across(0.0)
     for index, (name, value, word) in enumerate(zip(names, values, words, strict=True)):

@@ -20,6 +20,7 @@ def waveform_figure(
     length: int | None = None,
     time_mask: Sequence[bool] | None = None,
     highlight: Sequence[int] = (),
+    extent: int | None = None,
     sample_rate: int = 16_000,
     title: str = "",
     alt: str | None = None,
@@ -39,6 +40,8 @@ def waveform_figure(
         One per frame, True where the frame is masked.
     highlight : sequence of int
         Frames whose window of samples is shaded.
+    extent : int, optional
+        Samples that the axis covers; those of the waveform unless given. A slider over lengths keeps it fixed.
     sample_rate : int
         Samples per second, for the duration in the alt text.
     title : str
@@ -61,7 +64,8 @@ def waveform_figure(
 
     canvas, top, height = Canvas(WIDTH), 30, 130
     canvas.text(_LEFT, 18, title, 15, bold=True)
-    across = linear(0, total, _LEFT, _RIGHT)
+    across = linear(0, max(total, extent or 0), _LEFT, _RIGHT)
+    right = across(total)
     legend = [("waveform", WAVEFORM.colour, None)]
     loudest = max((abs(value) for value in values), default=0) or 1.0
     for t, span in spans.items():
@@ -69,16 +73,16 @@ def waveform_figure(
         canvas.rect(start, top, stop - start, height, fill=FEATURE_ENCODER.colour, opacity=0.25)
         legend.append((f"frame {t}", FEATURE_ENCODER.colour, 0.25))
     if values:
-        path = envelope(values, _LEFT, _RIGHT - _LEFT, top + height / 2, height / 2 - 6, loudest)
+        path = envelope(values, _LEFT, right - _LEFT, top + height / 2, height / 2 - 6, loudest)
         canvas.path(path, fill=WAVEFORM.colour)
     for kind, start, stop in (("padding", length, total), ("unread", unread.start, unread.stop)):
         if stop > start:
             wide = max(across(stop) - across(start), 2)
             canvas.rect(across(start), top, wide, height, fill=canvas.hatch(kind), stroke="currentColor")
             legend.append(canvas.hatch_entry(kind))
-    canvas.rect(_LEFT, top, _RIGHT - _LEFT, height, stroke="currentColor")
+    canvas.rect(_LEFT, top, right - _LEFT, height, stroke="currentColor")
     bottom = top + height
-    if frames:
+    if frames or (geometry is not None and extent):
         canvas.text(_LEFT, bottom + 20, "frames", 13)
         for t in range(frames):
             span = geometry.span(t)
@@ -96,7 +100,7 @@ def waveform_figure(
     if length < total:
         parts.append(f"{length} of them valid, {total - length} padding")
     if geometry is not None:
-        parts.append(f"{frames} frames of {geometry.receptive_field} samples every {geometry.hop}")
+        parts.append(f"{frames} frame{'s' * (frames != 1)} of {geometry.receptive_field} samples every {geometry.hop}")
         if valid != frames:
             parts.append(f"{valid} frames valid, {frames - valid} padding")
         parts.append(f"{len(unread)} samples at the end read by no frame")

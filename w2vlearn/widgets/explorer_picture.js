@@ -21,6 +21,14 @@ function roundReach(longest) {
   return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].map((factor) => factor * power).find((reach) => reach >= wanted);
 }
 
+// Words in lines of at most so many characters.
+function wrapped(text, most) {
+  return text.split(" ").reduce((lines, word) => {
+    const last = lines[lines.length - 1];
+    return last !== undefined && last.length + word.length < most ? [...lines.slice(0, -1), `${last} ${word}`] : [...lines, word];
+  }, []);
+}
+
 function hatches(id) {
   const pattern = (name, side, drawing) => tag("pattern", { id: `${id}-${name}`, width: side, height: side, patternUnits: "userSpaceOnUse" }, drawing);
   return tag("defs", {},
@@ -78,7 +86,7 @@ class Drawing {
     this.add("rect", { x: MARGIN, y: this.y - 11, width: 12, height: 12, fill: this.colour(stage), stroke: "currentColor" });
     const rest = this.narrow ? "" : `<tspan dx="12" font-size="13.5" font-weight="400">${escaped(shape)}</tspan>`;
     this.add("text", { x: MARGIN + 20, y: this.y, "font-size": 15, "font-weight": 700 }, escaped(name) + rest);
-    if (this.narrow) this.text(MARGIN, this.y += 19, shape, { size: 13.5 });
+    if (this.narrow) for (const line of wrapped(shape, this.width / 7)) this.text(MARGIN, this.y += 18, line, { size: 13 });
     const ownLine = this.width < room;
     if (control) this.places[control] = this.y + (ownLine ? 7 : -18);
     this.y += control && ownLine ? 12 + 31 * lines : 12;
@@ -88,12 +96,13 @@ class Drawing {
   words(left, right, height, options = {}) {
     if (this.narrow) {
       this.text(MARGIN, this.y + 13, left, { size: 13, bold: options.bold });
+      if (7 * (left.length + right.length + 3) > this.width) this.y += 16;
       this.text(this.width - HANDLE, this.y + 13, right, { anchor: "end", size: 13, key: options.key });
       this.y += 18;
     } else {
       const middle = this.y + height / 2 + 5;
       this.text(this.left - 12, middle, left, { anchor: "end", size: options.bold === undefined ? 13 : 14, bold: options.bold });
-      this.text(this.right, options.below ? middle - 8 : middle, right, { key: options.key, size: right.length > 25 ? 13 : 14 });
+      this.text(this.right, options.below ? middle - 8 : middle, right, { key: options.key, size: right.length > 28 ? 12.5 : 13.5 });
       if (options.below) this.text(this.right, middle + 9, options.below, { size: 13, key: `${options.key} below` });
     }
     return this.y;
@@ -246,7 +255,7 @@ class Drawing {
       ["positions", D, "D", ["+ positions"]], ["transformer", D, "D", ["Transformer", `× ${formulas.depth}`]]];
     if (V) blocks.push(["head", V, "V", ["head"]]);
     const base = this.y + full + 6, begin = this.narrow ? MARGIN : this.left, pitch = (this.width - MARGIN - begin) / blocks.length;
-    const wide = this.narrow ? 16 : 30, gap = this.narrow ? 5 : 9;
+    const wide = this.narrow ? 16 : 30, gap = this.narrow ? 5 : 9, cramped = pitch < 72;
     blocks.forEach(([stage, number, letter, name], index) => {
       const x = begin + index * pitch, height = Math.max(5, number / Math.max(C, D) * full), beside = x + wide + gap;
       this.rect(x, base - height, wide, height, this.colour(stage), { "fill-opacity": 0.85, stroke: "currentColor", "stroke-width": 0.8 });
@@ -255,10 +264,11 @@ class Drawing {
       this.out.push(lockPath(beside + (this.narrow ? 1 : 11 * String(number).length + 6), base - (this.narrow ? 60 : 43)));
       this.text(beside, base - 24, letter);
       if (this.entry === stage && stage !== "feature_encoder") this.out.push(warningPath(beside, base - 76));
-      name.forEach((line, row) => this.text(x, base + 17 + row * 16, line, { size: this.narrow ? 12 : 13 }));
+      const lower = cramped && index % 2 ? 32 : 0;
+      name.forEach((line, row) => this.text(x, base + 17 + lower + row * 16, line, { size: this.narrow ? 12 : 13 }));
       if (index && !this.narrow) this.add("path", { d: `M${rounded(x - 34)},${base - 12}h24m-6,-4l6,4l-6,4`, fill: "none", stroke: "currentColor", "stroke-width": 1.4 });
     });
-    this.y = base + 36;
+    this.y = base + (cramped ? 68 : 36);
   }
 
   attention() {
