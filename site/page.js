@@ -246,7 +246,8 @@ async function showNow() {
   const plain = await ask(norm, clip, clip.length, null);
   if (plain.error) return $("heard").replaceChildren(make("span", { class: "quiet" }, `⚠ ${plain.error}`));
   if ($("heard").textContent !== plain.text) $("heard").textContent = plain.text || "… no letter heard";
-  $("time").textContent = `${spaced(clip.length)} samples → ${plain.frames} frames → ${plain.text.length} characters, in ${plain.milliseconds.toFixed(0)} ms`;
+  $("time").textContent = `${spaced(clip.length)} samples → ${plain.frames} frames → ${plain.text.length} characters, in ${plain.milliseconds.toFixed(0)} ms.` +
+    (plain.unsure ? ` ⚠ The model is unsure (mean confidence ${plain.confidence.toFixed(2)}): it knows digits only, and not every voice.` : "");
   if (alone.shown !== plain) {
     alone.shown = plain;
     $("frame").max = plain.frames - 1;
