@@ -44,7 +44,6 @@ build = _module(ROOT / "site" / "build.py")
 def built(tmp_path_factory):
     """The whole site, built once as ``make site`` does it. Its folder."""
 
-    if os.environ.get("SITE"):
     out = tmp_path_factory.mktemp("site") / "site"
     subprocess.run([sys.executable, ROOT / "site" / "build.py", "--out", out], check=True)
     return out
