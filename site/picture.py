@@ -11,7 +11,8 @@ from playwright.sync_api import sync_playwright
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = "notebooks/images/live.png"
 TEXT_AND_JOURNEY = """
-    h1, header, footer, #company, #explorer, #yours, #see > :not(#alone), #say > :not(#heard) { display: none !important }
+    header, footer, #company, #explorer, #yours { display: none }
+    h2, #see > :not(#alone), #say > :not(#heard) { display: none !important }
     .journey { margin: 0 }
     main { padding: 12px 16px }"""
 FACTS = """() => ({

@@ -43,7 +43,6 @@ build = _module(ROOT / "site" / "build.py")
 @pytest.fixture(scope="session")
 def built(tmp_path_factory):
     """The whole site, built once as ``make site`` does it. Its folder."""
-
     out = tmp_path_factory.mktemp("site") / "site"
     subprocess.run([sys.executable, ROOT / "site" / "build.py", "--out", out], check=True)
     return out
