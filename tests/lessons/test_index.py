@@ -110,6 +110,13 @@ def test_messages_lead_to_sections_that_hold_them():
     assert [piece for piece in pieces if piece not in known] == ["Kernel size: (5)"]
 
 
+def test_lesson_11_provokes_each_message():
+    cells = nbformat.read(ROOT / "notebooks" / f"{COURSE[11].file}.ipynb", 4).cells
+    printed = [output.text for cell in cells for output in cell.get("outputs", ()) if output.output_type == "stream"]
+    one_line = " ".join("".join(printed).split())
+    assert [message for message in MESSAGES.values() if " ".join(message.split()) not in one_line] == []
+
+
 def test_glossary_links_each_term_to_a_lesson():
     glossary = (ROOT / "notebooks" / "glossary.md").read_text(encoding="utf-8")
     rows = [row for row in glossary.split("## Terms")[1].splitlines() if row.startswith("| ") and "term" not in row[:8]]
