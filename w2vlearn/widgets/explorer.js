@@ -136,7 +136,7 @@ function render({ model, el }) {
       sliders.forEach((slider, index) => {
         slider.max = local.reach;
         slider.value = state.clips[index].length;
-        slider.setAttribute("aria-valuetext", `${state.clips[index].length} samples, ${state.clips[index].T} frames`);
+        slider.setAttribute("aria-valuetext", `${plural(state.clips[index].length, "sample")}, ${plural(state.clips[index].T, "frame")}`);
         lay(slider, places.waves[index], left, track);
       });
       if (places.frames) {

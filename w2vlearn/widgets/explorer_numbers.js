@@ -90,8 +90,8 @@ function derive(formulas, { lengths, clip, frame, sample, rate }) {
 
 function clipSentence({ geometry }, values, unread, empty, rate) {
   const { L, T } = values;
-  const text = `${spaced(L)} samples = ${(L / rate).toFixed(3)} s → ${plural(T, "frame")}`;
-  if (T) return text + (unread ? `, the last ${spaced(unread)} samples unread` : ", every sample read");
+  const text = `${plural(L, "sample")} = ${(L / rate).toFixed(3)} s → ${plural(T, "frame")}`;
+  if (T) return text + (unread ? `, the last ${plural(unread, "sample")} unread` : ", every sample read");
   const missing = geometry.receptive_field - L;
   return `${text}: it runs out at ${empty.name}, which gets ${plural(size(empty.before, values), "position")} and needs ${empty.kernel}; `
     + `${plural(missing, "sample")} ${missing === 1 ? "is" : "are"} missing`;

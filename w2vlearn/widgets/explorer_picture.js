@@ -163,7 +163,7 @@ class Drawing {
     this.places.waves = [];
     for (const clip of state.clips) {
       const isOwn = clip === state.own, peaks = this.envelopes[clip.index] || [];
-      const number = `${spaced(clip.length)} samples, ${(clip.length / state.rate).toFixed(3)} s`;
+      const number = `${plural(clip.length, "sample")}, ${(clip.length / state.rate).toFixed(3)} s`;
       const top = this.words(this.name(clip), number, height, { bold: isOwn, below: unreadText(clip), key: `length ${clip.index}` });
       const end = this.x(clip.length), inner = [top + 2, height - 4], grey = this.colour("waveform");
       this.laneRect(this.left, end, ...inner, grey, { "fill-opacity": peaks.length ? 0.18 : 0.4 });
