@@ -40,15 +40,17 @@ SEARCHES = {
     "flash": (6, "What it costs"), "hidden_states": (6, "Hidden states"), "infinite": (7, "The price"),
     "blank": (7, "Three rules"), "-100": (7, "-100 is another mask"), "forced alignment": (7, "Back to time"),
     "labels, 103": (7, "Labels for frames"), "0.065": (8, "What 0.065 means"),
-    "short clips": (8, "Clips that are too short"), "feature mask": (11, "Time masks and feature masks"),
+    "short clips": (8, "Clips that are too short"), "feature mask": (13, "Time masks and feature masks"),
     "quantizer": (8, "The quantizer"), "negatives": (8, "Negatives"), "masks on padding": (8, "Negatives"),
     "collapses": (8, "The contrastive loss"), "cropping": (8, "What others do"),
-    "cut into pieces": (8, "What others do"), "bucket": (1, "Batches"), "batch by length": (1, "Batches"),
-    "fine-tune": (1, "Batches"), "out of memory": (9, "An hour"), "chunk": (9, "A wrong turn"),
+    "cut into pieces": (8, "What others do"), "bucket": (13, "Batches by length"),
+    "batch by length": (13, "Batches by length"), "freezing": (13, "Freeze"), "evaluation": (13, "Measure"),
+    "fine-tune": (13, "A folder"), "accumulation": (13, "Unequal parts"), "too short": (13, "Every length"),
+    "own recordings": (13, "Your own voice"), "out of memory": (9, "An hour"), "chunk": (9, "A wrong turn"),
     "split": (9, "A wrong turn"), "stream": (9, "Why it does not stream"), "ONNX": (9, "A fixed length"),
     "fixed length": (9, "A fixed length"), "HuBERT, WavLM": (10, "Cousins"), "Data2Vec": (10, "Cousins"),
     "w2v-BERT": (10, "Where it ends"), "adapter": (10, "Adapters"), "FeatureExtractor": (10, "Two things"),
-    "x-vector": (11, "The x-vector head"), "video": (2, "When was frame t?"), "pitch": (2, "When was frame t?"),
+    "x-vector": (11, "The x-vector head"), "video": (12, "Two grids"), "pitch": (12, "A click"),
 }  # fmt: skip
 
 
