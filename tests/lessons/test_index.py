@@ -50,7 +50,8 @@ SEARCHES = {
     "Data2Vec": (10, "Cousins"), "w2v-BERT": (10, "Where it ends"), "adapter": (10, "Adapters"),
     "FeatureExtractor": (10, "Two things"), "x-vector": (11, "The x-vector head"), "video": (12, "Two grids"),
     "pitch": (12, "A click"), "freezing": (13, "Freeze"), "accumulation": (13, "Unequal parts"),
-    "too short": (13, "Every length"), "interpolate": (12, "Two for one?"),
+    "too short": (13, "Every length"), "evaluation": (13, "Measure"),
+    "own recordings": (13, "Your own voice"), "interpolate": (12, "Two for one?"),
     "label in seconds": (12, "Labels and units"), "talking heads": (12, "Two grids"), "spectrogram": (12, "A click"),
 }  # fmt: skip
 

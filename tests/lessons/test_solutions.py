@@ -83,6 +83,16 @@ def in_pools(order, lengths, size, pool):
     return [batch.tolist() for part in ranked for batch in part.split(size)]
 
 
+def capped(order, lengths, most):
+    batches = []
+    while order:
+        fit = [n for n in range(1, len(order) + 1) if n * max(lengths[i] for i in order[:n]) <= most]
+        size = max(fit, default=1)
+        batches.append(order[:size])
+        order = order[size:]
+    return batches
+
+
 def shares(counts):
     means = torch.zeros(len(counts), requires_grad=True)
     torch.cat([mean.expand(count) for mean, count in zip(means, counts, strict=True)]).mean().backward()
@@ -148,7 +158,8 @@ INDEPENDENT = {
     ],
     "13.1": lambda labels, span: next(n for n in itertools.count(400) if T(n) >= span and ways(labels, T(n))),
     "13.2": in_pools,
-    "13.3": shares,
+    "13.3": capped,
+    "13.4": shares,
 }  # fmt: skip
 
 
