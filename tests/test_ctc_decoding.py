@@ -190,7 +190,7 @@ def test_collapse_keeps_every_frame_that_is_no_blank(ids):
 
 
 @pytest.mark.parametrize(
-    "ids, words",
+    "ids, message",
     [
         ([0, 4], "id 4 has no token"),
         (torch.zeros(2, 3, dtype=torch.long), "clip by clip"),
@@ -244,7 +244,7 @@ def test_the_class_may_stand_in_the_models_config_and_the_language_in_the_tokeni
 
 
 @pytest.mark.parametrize(
-    "tokens, size, words",
+    "tokens, size, message",
     [
         (FINE_TUNED, 9, "Ids without a token: 7, 8"),
         (FINE_TUNED, 5, r"Tokens beyond the head: '\[PAD\]', '\[UNK\]'"),

@@ -221,6 +221,15 @@ def test_a_page_without_a_kernel_gets_all_that_it_needs_as_json():
     assert "export { mount }" in explorer_module.front_end()
 
 
+def test_where_it_is_only_read_the_explorer_is_a_still_picture():
+    explorer = explore(16_000, 8000, norm="layer", focus="clips")
+    still = explorer.still_html()
+    assert still.startswith("<svg") and "T7 = T = 49" in still and "group norm" not in still
+    explorer.lengths = [399, 300]
+    assert "it runs out at T7" in explorer.still_html() and "<svg" not in explorer.still_html()
+    assert "<svg" not in explore(16_000, focus="costs").still_html()
+
+
 def test_focus_shows_only_what_is_asked_for():
     whole = explore(5000).text
     assert all(words in whole for words in TEXT_PARTS.values())

@@ -111,7 +111,7 @@ def test_alt_text_and_words_hold_the_numbers(drawn):
     assert "the shortcut keeps 25 frames, the formula 24" in drawn["boundary"].alt
     assert "loud: 2 samples, largest value 2, then 1 of padding; quiet: 2 samples" in drawn["clips"].alt
     assert drawn["matrix"].alt == "query 0: scores 1.23 -inf, weights NaN 0.50."
-    assert drawn["strips"].alt == "formula: 3 of 8 valid, 0 to 2; shortcut: 4 of 8 valid, 0 to 3"
+    assert "formula: 0 to 2 valid, 3 to 7 padding (3 of 8)." in drawn["strips"].alt
     assert "attention mask (2, 1, 8, 8), keys looked at per clip: 3 of 8, 8 of 8." in drawn["mask"].alt
     for picture in drawn.values():
         assert picture._repr_mimebundle_() == {"text/plain": str(picture), "text/html": picture.html}
@@ -200,6 +200,20 @@ def test_a_mask_in_every_form_counts_what_is_valid(lengths):
         for clip, length in enumerate(lengths):
             assert f"{length} of {frames} valid" in labels and f"clip {clip}: {length} of {frames}" in labels
         assert ("/" in str(figure)) == (set(lengths) != {frames})
+
+
+@pytest.mark.parametrize(
+    ("mask", "key"),
+    [
+        ([[True, True], [True, False]], "True = valid, False = padding"),
+        ([[1, 1], [1, 0]], "1 = valid, 0 = padding"),
+        ([[0.0, 0.0], [0.0, -10_000.0]], "0 = valid, -1e+04 = padding"),
+        ([[True, True]], "True = valid"),
+    ],
+)
+def test_a_mask_says_how_it_is_written(mask, key):
+    """Squares of every form look alike; what stands in them is said beside the title."""
+    assert f"({len(mask)}, 2) {key}" in " ".join(visible(svg_of(mask_figure({"frame mask": torch.tensor(mask)}).html)))
 
 
 @pytest.mark.parametrize(

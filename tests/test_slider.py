@@ -82,6 +82,12 @@ def test_decimals_and_names():
     assert not slide("norm", ["group", "layer"], str).numeric
 
 
+def test_an_hour_of_samples_moves_at_once():
+    slider = slide("L", range(0, 57_600_001, 5), str)
+    slider._handle_custom_msg({"typed": "57,599,994"}, [])
+    assert slider.value == 57_599_995 and slider.message.endswith("the nearest is 57599995")
+
+
 def test_an_error_of_the_drawing_is_said_and_the_next_value_drawn():
     slider = slide("x", [1, 0, 2], lambda value: f"{1 / value}")
     slider.place = 1

@@ -183,7 +183,7 @@ def test_the_warning_stands_only_where_time_is_mixed_unmasked(base):
 
 
 @pytest.mark.parametrize(
-    "mask, words",
+    "mask, wording",
     [
         (("frame", "bool", (3, 124), "bool", "valid", None, (48, 73, 124)), "3×124 bool ⚠ marks 48, 73, 124"),
         (("frame", "bool", (3, 124), "bool", "padding", None, (49, 73, 124)), "3×124 bool True = padding"),

@@ -39,12 +39,12 @@ SQUARE_SAMPLES = geometry.samples_for(C)  # clips with as many frames as a frame
 SQUARE_SECONDS = SQUARE_SAMPLES[0] / SECOND
 EPSILON = "1e-5"
 UNREAD = geometry.unread(4 * SECOND)[-1] + 1 - HOP // 4  # a sample that no frame of four seconds reads
-COLOURS = {
-    "convolutions": palette.FEATURE_ENCODER.colour,
-    "LayerNorm": palette.PROJECTION.colour,
-    "Linear": palette.PROJECTION.colour,
-    "positions": palette.POSITIONS.colour,
-    "Transformer": palette.TRANSFORMER.colour,
+STAGES = {
+    "convolutions": palette.FEATURE_ENCODER,
+    "LayerNorm": palette.PROJECTION,
+    "Linear": palette.PROJECTION,
+    "positions": palette.POSITIONS,
+    "Transformer": palette.TRANSFORMER,
 }
 
 SETUP = """

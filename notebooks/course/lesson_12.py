@@ -14,9 +14,9 @@ from course.contents import COURSE
 from course.exercise import Case
 from w2vlearn import FrameGeometry, Wav2Vec2Config
 from w2vlearn.show import line_figure
-from w2vlearn.show.canvas import Canvas, Picture
-from w2vlearn.show.charts import linear, x_axis
-from w2vlearn.show.palette import STAGES
+from w2vlearn.show.canvas import Picture
+from w2vlearn.show.palette import FEATURE_ENCODER, WAVEFORM
+from w2vlearn.show.track_figure import Track, track_figure
 
 LESSON = COURSE[12]
 
@@ -131,7 +131,7 @@ def short_by(samples: int) -> float:
 
 
 def grid_figure(grids: Sequence[tuple[str, float, float, float]], until_ms: float = 120) -> Picture:
-    """Some grids on one time axis: a dot for each centre, a box in two lanes for each window.
+    """Some grids on one time axis; dashed lines lead from the centres of the first through all of them.
 
     Parameters
     ----------
@@ -140,25 +140,21 @@ def grid_figure(grids: Sequence[tuple[str, float, float, float]], until_ms: floa
     until_ms : float
         Where the axis ends.
     """
-    left, right, top, lane = 230, 736, 30, 46
-    canvas = Canvas(760)
-    canvas.text(24, 18, f"The first {until_ms:g} ms", 15, bold=True)
-    across = linear(0, until_ms, left, right)
-    bottom, told = top + lane * len(grids), []
+    tracks = []
     for place, (name, first, step, width) in enumerate(grids):
-        y, colour = top + place * lane, STAGES[1 + place % (len(STAGES) - 1)].colour
-        canvas.text(left - 12, y + 23, name, 13, "end")
-        moments = [first + k * step for k in range(int((until_ms - first) / step + 1e-9) + 1)]
-        for k, centre in enumerate(moments):
-            x, start, stop = across(centre), across(centre - width / 2), across(centre + width / 2)
-            canvas.rect(start, y + 6 + 13 * (k % 2), stop - start, 11, fill=colour, opacity=0.4) if width else None
-            canvas.line(x, y + 3, x, y + 33, 0.8)
-            canvas.line(x, y + 33, x, bottom, 0.8, 0.35) if not place else None
-            canvas.path(f"M{x:.1f},{y + 18}m-4,0a4,4 0 1 0 8,0a4,4 0 1 0 -8,0z", fill=colour)
-        told.append(f"{name}: {', '.join(f'{moment:.4g}' for moment in moments[:4])} …")
-    x_axis(canvas, across, bottom, "time in ms; a dot is a centre, a box what it stands for")
-    alt = f"{len(grids)} grids on one time axis, 0 to {until_ms:g} ms. Centres in ms: {'; '.join(told)}."
-    return canvas.picture(bottom + 44, alt)
+        centres_ms = [round(first + k * step, 2) for k in range(int((until_ms - first) / step + 1e-9) + 1)]
+        ends = [(max(0.0, centre - width / 2), min(until_ms, centre + width / 2)) for centre in centres_ms if width]
+        boxes = [(float(round(start)), float(round(stop)), "valid") for start, stop in ends]
+        tracks.append(Track(name, boxes, marks=centres_ms, stage=WAVEFORM if place else FEATURE_ENCODER))
+    return track_figure(
+        tracks,
+        title=f"The first {until_ms:g} ms",
+        x_label="time in ms",
+        limits=(0, until_ms),
+        seams=tracks[0].marks,
+        words={"valid": "boxes: windows"},
+        mark="centre",
+    )
 
 
 def shortcut_figure(pictures: int) -> Picture:

@@ -27,13 +27,13 @@ SPAN, PROB, LEAST = base.mask_time_length, base.mask_time_prob, base.mask_time_m
 SPAN_SAMPLES = geometry.samples_for(SPAN)[0]  # the shortest clip that a span of hidden frames fits in
 WORD, WORD_FRAMES = "THREE", 6  # five letters, and a blank between its two Es
 WORD_SAMPLES = geometry.samples_for(WORD_FRAMES)[0]
-XVECTOR_SAMPLES = geometry.samples_for(15)[0]  # the x-vector head's five layers look over 15 frames
 
 SHORTEST, LONGEST, USUAL = 0.5, 16, 3  # seconds of the corpus: from, to, most frequent
 CLIPS, SIZE, EPOCHS = 1000, 8, 10
 BATCHES = CLIPS // SIZE
 POOL = 16  # batches, with which less than a tenth is padding
 HF_POOL = 50  # transformers' LengthGroupedSampler, for a large corpus
+SIX, TWO = 6, 2  # clips in the two parts of a batch
 IGNORED = 100  # -100 fills rows of labels up
 RECORDINGS = read_folder(BUILT_IN)
 FEWEST = min(T(len(recording.clip)) for recording in RECORDINGS)  # frames
@@ -70,7 +70,6 @@ def corpus_waste(pool: int) -> float:
 
 MEDIAN = sorted(corpus())[CLIPS // 2] / SECOND  # seconds
 ENCODER, BEHIND = multiplications(base, SECOND)
-ENCODER_SHARE = ENCODER / (ENCODER + BEHIND)
 SAVED = 2 * ENCODER / (3 * (ENCODER + BEHIND))  # forward once, backward twice
 
 

@@ -88,7 +88,8 @@ class LessonMap:
         return (
             f'<div role="figure" aria-label="{escape(f"Map of the model. You are at {self.position}.")}">'
             f'<div style="font-weight:bold;margin:2px 0 6px">{SIGN} {escape(self.position)}</div>'
-            f'<table role="presentation" style="border-collapse:separate;border-spacing:0;margin:0;width:100%;table-layout:auto">'
+            '<table role="presentation" style="border-collapse:separate;border-spacing:0;margin:0;width:100%;'
+            'table-layout:auto">'
             f"{rows}</table></div>"
             + "".join(
                 f'<p><b>{escape(text)}</b></p><pre style="white-space:pre-wrap">{escape(question)}</pre>'

@@ -379,9 +379,12 @@ SMALL = [
 def test_a_narrow_page_keeps_its_text_readable_and_its_buttons_small(alone):
     page, _ = alone
     unfold_all(page)
-    wide, smallest = page.evaluate("""() => [document.documentElement.scrollWidth - innerWidth, Math.min(
-        ...[...document.querySelectorAll('.w2v-picture text')].map(
-            (text) => parseFloat(getComputedStyle(text).fontSize) * Math.hypot(text.getScreenCTM().a, text.getScreenCTM().b)))]""")
+    wide, smallest = page.evaluate("""() => {
+        const sizes = [...document.querySelectorAll('.w2v-picture text')].map((text) => {
+            const { a, b } = text.getScreenCTM();
+            return parseFloat(getComputedStyle(text).fontSize) * Math.hypot(a, b);
+        });
+        return [document.documentElement.scrollWidth - innerWidth, Math.min(...sizes)]; }""")
     assert wide <= 0 and smallest >= 12
     assert page.get_by_label("remove clip 0").bounding_box()["width"] < 40
     right = page.locator(".w2v-picture").bounding_box()

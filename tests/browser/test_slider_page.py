@@ -12,6 +12,7 @@ CELLS = (
     "slide('samples L', range(400, 1_700), draw, start=719, unit='samples', "
     "ask='At how many samples does frame 1 begin?', answer='At 720: 320 + 400.', marks=(719, 720))",
     "slide('norm', ['group', 'layer'], lambda norm: f'norm: {norm}', ask='Which norm?', choices=['group', 'layer'])",
+    "from course import compare, progress\ncompare('2.1', 50, 49)\nprogress()",
 )
 
 
@@ -59,6 +60,10 @@ def test_keys_buttons_and_a_typed_number_move_the_picture(page, lab):
     assert field.input_value() == "400"
     group.get_by_text("The picture in words").click()
     assert group.locator("pre").inner_text().startswith("Waveform of 400 samples")
+
+    # a person's kernel keeps its predictions in a file beside the notebooks
+    page.page.get_by_text("Kept in progress.json beside the notebooks").wait_for()
+    assert '"said": 50' in (lab.notebooks / "progress.json").read_text()
 
     # a slider over names, moved without a prediction
     norms = page.page.get_by_role("group", name="norm", exact=True)

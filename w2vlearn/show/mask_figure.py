@@ -48,7 +48,7 @@ def mask_figure(named: Mapping[str, Any], *, title: str = "Masks", alt: str | No
     canvas, y, hatches = Canvas(WIDTH), 26.0, set()
     for name, clips in parsed.items():
         stage = next((stage for word, stage in _KINDS.items() if word in name), TRANSFORMER)
-        canvas.heading(_LEFT, y, name, _shape(named[name]), stage.colour)
+        canvas.heading(_LEFT, y, name, f"{_shape(named[name])} {_key(name, named[name], clips)}".strip(), stage.colour)
         hatch = "time_mask" if "time" in name else "padding"
         hatches.add(hatch)
         draw = _squares if isinstance(clips[0][0], list) else _strips
@@ -74,10 +74,28 @@ def _parse(name: str, values: Any) -> list[list]:
         )
     if table.ndim == 4:  # (B, 1, T, T): the axis of heads is one wide, or all heads see the same
         table = table[:, 0]
-    # A mask of floats of which none is above 0 is added to scores; without padding it holds nothing but zeros.
-    additive = table.max() <= 0 and (table.min() < 0 or table.dtype.kind == "f")
-    flags = table == 0 if additive else table.astype(bool)
+    flags = table == 0 if _is_additive(table) else table.astype(bool)
     return np.atleast_2d(~flags if "time" in name else flags).tolist()
+
+
+def _is_additive(table: np.ndarray) -> bool:
+    """A mask of floats of which none is above 0 is added to scores; without padding it holds nothing but zeros."""
+    return bool(table.max() <= 0 and (table.min() < 0 or table.dtype.kind == "f"))
+
+
+def _key(name: str, values: Any, clips: list[list]) -> str:
+    """``"True = valid, False = padding"``: what stands in the solid and in the hatched parts, as it is written."""
+    table = np.array(as_list(values))
+    if _is_additive(table):
+        on, off = "0", f"{float(table.min()):.2g}"
+    else:
+        on, off = ("True", "False") if table.dtype.kind == "b" else ("1", "0")
+    if "time" in name:
+        on, off = off, on
+    words = ("seen", "masked") if "time" in name else ("valid", "padding")
+    flags = np.array(clips)
+    parts = [f"{on} = {words[0]}"] * bool(flags.any()) + [f"{off} = {words[1]}"] * (not flags.all())
+    return ", ".join(parts)
 
 
 def _strips(canvas: Canvas, clips: list[list], stage: Stage, hatch: str, y: float) -> float:

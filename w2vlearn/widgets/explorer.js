@@ -1,12 +1,9 @@
 // The shape explorer's front end: state, controls, and the picture as a control. State lives in the widget's traits;
 // every change is drawn here at once and told to the kernel, if there is one, a little later.
 
-const HOUR = 57600000; // samples in an hour at 16 kHz: the longest clip
 const SPEAK_AFTER = 500; // ms of rest before a screen reader is told
 const THUMB = 12; // px, width of a handle: its left edge is the clip's end
 const WAIT = 120; // ms before the page says that it waits for the kernel
-const REACHES = [[0, "as the clips need"], [80000, "5 s"], [480000, "30 s"], [9600000, "10 min"], [HOUR, "1 h"]];
-const EDGES = [[399, 400], [719, 720], [16000, 16080]];
 const SECTIONS = { clips: ["waveforms"], batch: ["waveforms", "encoder", "frames", "frame", "attention"], encoder: ["waveforms", "encoder"],
   frames: ["waveforms", "encoder", "frames"], masks: ["waveforms", "frames", "attention"] };
 const WATCHED = ["lengths", "frame", "sample", "clip", "preset", "norm", "mask", "convention", "formulas", "envelopes", "sources",
@@ -16,11 +13,11 @@ let widgets = 0;
 
 function render({ model, el }) {
   const id = `w2v${(widgets += 1)}`, get = (name) => model.get(name);
-  const local = { known: new Map(), fixed: 0, reach: 0, lens: { first: 0, count: LENS }, width: 860, guess: null, asked: "" };
+  const local = { known: new Map(), fixed: 0, reach: 0, lens: { first: 0, count: LENS }, width: 860 };
   const all = get("focus") === "all", focus = get("focus").split(" ");
   const shows = (part) => all || focus.includes(part);
   const sections = new Set(Object.entries(SECTIONS).filter(([part]) => shows(part)).flatMap(([, names]) => names));
-  const updates = []; // what each part does at a drawing: (state, formulas, stale)
+  const updates = []; // what each part does at a drawing: (state, formulas)
   const longest = () => Math.max(...get("lengths"));
   const modelKey = () => ["preset", "norm", "kernels", "strides"].map(get);
   const isModel = (key) => (formulas) => formulas.model.every((part, index) => part === key[index]);
@@ -38,130 +35,6 @@ function render({ model, el }) {
     lengths[index] = samples;
     set({ lengths });
   };
-
-  // ---- model: preset, custom convolutions
-  function modelPart() {
-    const preset = html("select", { "data-name": "preset", onchange: () => {
-      const known = [get("formulas"), ...get("models")].find((formulas) => formulas.own && formulas.model[0] === preset.value);
-      const [, norm, kernels, strides] = known ? known.model : [];
-      local.typed = false;
-      set({ preset: preset.value, message: "", ...(known && { norm, kernels, strides }) });
-    } }, ...["base", "large", "large_lv60", "tiny"].map((name) => option(name, name.toUpperCase())));
-    const problem = html("span", { id: `${id}-convolutions`, class: "w2v-wrong", "aria-live": "polite" });
-    const fields = ["kernels", "strides"].map((name) => html("input", { type: "text", "data-name": name, size: 18, "aria-describedby": `${id}-convolutions` }));
-    const check = () => {
-      problem.textContent = convolutionsProblem(...fields.map((field) => field.value));
-      for (const field of fields) field.toggleAttribute("aria-invalid", Boolean(problem.textContent));
-      return !problem.textContent;
-    };
-    const apply = () => { if (check()) { local.typed = false; set({ kernels: fields[0].value, strides: fields[1].value, message: "" }); } };
-    for (const field of fields) {
-      field.addEventListener("input", () => { local.typed = true; check(); });
-      field.addEventListener("keydown", (event) => { event.stopPropagation(); if (event.key === "Enter") apply(); });
-    }
-    updates.push(() => {
-      preset.value = get("preset");
-      if (!local.typed) { fields[0].value = get("kernels"); fields[1].value = get("strides"); check(); }
-    });
-    return html("div", { class: "w2v-bar" }, labelled("preset", preset), html("details", {}, html("summary", {}, "custom kernels and strides"),
-      html("div", { class: "w2v-bar" }, labelled("kernels", fields[0]), labelled("strides", fields[1]),
-        html("button", { type: "button", onclick: apply }, "apply"), problem,
-        html("span", { class: "w2v-help" }, "one number for each convolution; the kernel derives the formulas anew, which takes seconds"))));
-  }
-
-  // ---- a question before anything is moved; answered by moving
-  function questionPart() {
-    const text = html("p", { class: "w2v-line" }), buttons = html("div", { class: "w2v-bar" });
-    const box = html("div", { class: "w2v-question", role: "group", "aria-label": "a prediction" }, text, buttons);
-    const key = () => JSON.stringify([get("lengths"), get("mask"), get("norm")]);
-    updates.push(() => {
-      const question = get("question");
-      box.hidden = !question.text;
-      if (box.hidden) return;
-      if (local.asked !== question.text) {
-        local.asked = question.text;
-        local.guess = null;
-        text.textContent = question.text;
-        buttons.replaceChildren(...question.options.map((words, index) => html("button", { type: "button", "data-guess": index, onclick: () => {
-          local.guess = index;
-          local.before = key();
-          buttons.replaceChildren();
-          text.textContent = `${question.text} You say: ${words}. Now move it and see.`;
-        } }, words)));
-      } else if (local.guess !== null && local.before !== undefined && local.before !== key()) {
-        local.before = undefined;
-        const right = local.guess === question.answer, [said, answer] = [local.guess, question.answer].map((index) => question.options[index]);
-        text.textContent = `${question.text} You said ${said}: ${right ? "right" : `it is ${answer}`}. ${question.reason[0].toUpperCase()}${question.reason.slice(1)}.`.replace(/\.\.$/, ".");
-      }
-    });
-    return box;
-  }
-
-  // ---- clips: an exact length, a sound, a file, and away with it
-  function clipRow(index) {
-    const name = `clip ${index}`;
-    const field = html("input", { type: "text", inputmode: "numeric", size: 11, "aria-label": `${name}: samples, typed`, "data-name": `field-${index}`,
-      "aria-describedby": `${id}-field-${index}` });
-    const wrong = html("span", { id: `${id}-field-${index}`, class: "w2v-wrong", "aria-live": "polite" });
-    const accept = () => {
-      const samples = typedLength(field.value), good = samples <= HOUR;
-      wrong.textContent = good ? "" : `wanted a whole number of samples, 0 to ${spaced(HOUR)} (one hour); kept ${spaced(get("lengths")[index])}`;
-      if (good) { field.removeAttribute("aria-invalid"); changeLength(index, samples); } else field.setAttribute("aria-invalid", "true");
-    };
-    field.addEventListener("change", accept);
-    field.addEventListener("keydown", (event) => { event.stopPropagation(); if (event.key === "Enter") accept(); });
-    const source = html("select", { "aria-label": `${name}: sound`, "data-name": `source-${index}`, onchange: () => {
-      set({ sources: get("sources").map((other, place) => (place === index ? source.value : other)) });
-    } });
-    const upload = html("input", { type: "file", accept: "audio/*,.wav,.flac,.ogg,.mp3", "aria-label": `${name}: a sound file`, "data-name": `upload-${index}`,
-      onchange: async () => {
-        const file = upload.files[0];
-        if (!file) return;
-        model.send({ kind: "upload", name: file.name, clip: index }, undefined, [await file.arrayBuffer()]);
-        upload.value = "";
-      } });
-    const remove = html("button", { type: "button", class: "w2v-remove", "aria-label": `remove ${name}`, onclick: () => {
-      const keep = (list) => list.filter((_, other) => other !== index);
-      set({ lengths: keep(get("lengths")), sources: keep(get("sources")), envelopes: keep(get("envelopes")), clip: 0 });
-    } }, "×");
-    const sound = model.send ? [source, html("label", { class: "w2v-file" }, html("span", {}, "open a file"), upload)] : []; // read by the kernel
-    const box = html("div", { class: "w2v-clip", role: "group", "aria-label": name }, html("b", {}, name), labelled("samples", field), ...sound, remove, wrong);
-    const update = (lengths) => {
-      if (document.activeElement !== field || !field.hasAttribute("aria-invalid")) {
-        field.value = spaced(lengths[index]);
-        if (document.activeElement !== field) { wrong.textContent = ""; field.removeAttribute("aria-invalid"); }
-      }
-      const chosen = get("sources")[index] || "", other = chosen && !get("examples").includes(chosen) ? [chosen] : [];
-      const names = ["", ...other, ...get("examples")];
-      if (source.dataset.names !== names.join()) {
-        source.dataset.names = names.join();
-        source.replaceChildren(...names.map((value) => option(value, value ? (other.includes(value) ? value : `speech: ${value}`) : "length only")));
-      }
-      source.value = chosen;
-      remove.disabled = lengths.length === 1;
-    };
-    return { box, update };
-  }
-
-  function clipsPart() {
-    const list = html("div"), rows = [];
-    const reach = html("select", { "data-name": "reach", onchange: () => { local.fixed = Number(reach.value); draw(); } },
-      ...REACHES.map(([samples, text]) => option(samples, text)));
-    const add = html("button", { type: "button", "data-name": "add", onclick: () => set({
-      lengths: [...get("lengths"), 16000], sources: [...get("sources"), ""], envelopes: [...get("envelopes"), []] }) }, "add a clip");
-    const edges = html("span", { class: "w2v-edges", role: "group", "aria-label": "lengths at an edge, for clip 0" }, "clip 0 at an edge: ",
-      ...EDGES.flat().map((samples) => html("button", { type: "button", "data-edge": samples, onclick: () => changeLength(0, samples) }, spaced(samples))));
-    updates.push(() => {
-      const lengths = get("lengths");
-      while (rows.length > lengths.length) rows.pop().box.remove();
-      while (rows.length < lengths.length) { rows.push(clipRow(rows.length)); list.append(rows[rows.length - 1].box); }
-      rows.forEach((row) => row.update(lengths));
-      reach.value = String(local.fixed);
-      add.disabled = lengths.length >= 6;
-    });
-    return html("section", { "aria-label": "clips", "data-part": "clips" }, list, html("div", { class: "w2v-bar" }, add, edges, labelled("the axis reaches", reach)),
-      html("div", { class: "w2v-help" }, "Drag a clip's end, or focus it and use the arrow keys: 1 sample; with Shift, or Page keys: one hop; with Alt, or Shift and Page keys: one second."));
-  }
 
   // ---- the picture, with the controls that stand in it
   function picturePart() {
@@ -288,42 +161,6 @@ function render({ model, el }) {
     lens.first = Math.max(0, Math.min(frameAt(own.length) - lens.count + 2, lens.first));
   }
 
-  // ---- below the picture: what is pointed at, and where padding gets in
-  function pointingPart() {
-    const number = (name) => {
-      const field = html("input", { type: "number", min: 0, step: 1, "data-name": name, "data-lm-suppress-shortcuts": "true" });
-      field.addEventListener("keydown", (event) => event.stopPropagation());
-      field.addEventListener("input", () => {
-        const value = Number(field.value);
-        if (field.value === "" || !Number.isInteger(value) || value < 0) return;
-        set({ frame: -1, sample: -1, [name]: value });
-      });
-      updates.push(() => { if (document.activeElement !== field) field.value = get(name) >= 0 ? get(name) : ""; });
-      return field;
-    };
-    const clip = html("select", { "data-name": "clip", onchange: () => set({ clip: Number(clip.value) }) });
-    const sentence = html("p", { class: "w2v-line", "data-name": "pointed" });
-    updates.push((state) => {
-      if (clip.children.length !== state.clips.length) clip.replaceChildren(...state.clips.map((one) => option(one.index, `clip ${one.index}`)));
-      clip.value = String(get("clip"));
-      write(sentence, state.pointed, true);
-    });
-    return html("div", {}, html("div", { class: "w2v-bar" }, labelled("point at", clip), labelled("frame t", number("frame")), labelled("sample n", number("sample"))), sentence);
-  }
-
-  function leakPart() {
-    const sentence = html("p", { class: "w2v-line", "data-name": "leak" });
-    updates.push((state, formulas) => write(sentence, `Padding gets in ${leakSentence(formulas, state.padded)}`, true));
-    return sentence;
-  }
-
-  function legend() {
-    const entries = [["valid", "#808080", 0.4], ["padding", `url(#${id}-padding)`, 1], ["read by no frame", `url(#${id}-unread)`, 1], ["valid, but changed by padding", `url(#${id}-stain)`, 1]];
-    return html("div", { class: "w2v-legend" }, ...entries.map(([name, fill, opacity]) => html("span", {},
-      drawn(26, 14, `<rect x="1" y="1" width="24" height="12" fill="${fill}" fill-opacity="${opacity}" stroke="currentColor"/>`), name)),
-    html("span", {}, drawn(16, 14, warningPath(1, 13)), "padding gets in here"), html("span", {}, drawn(12, 14, lockPath(0.5, 13.5)), "no length moves it"));
-  }
-
   // ---- drawing
   const live = html("div", { class: "w2v-live", role: "status", "aria-live": "polite" });
   const message = html("div", { class: "w2v-message", role: "alert" });
@@ -366,15 +203,16 @@ function render({ model, el }) {
     else local.wait = local.wait || setTimeout(tell, WAIT);
   }
 
+  const page = { id, get, set, changeLength, updates, local, model, draw };
   const formula = html("p", { class: "w2v-formula", "data-name": "formula" });
   updates.push((_, formulas) => write(formula, `${formulas.formula} — derived from the model's own operations`));
   const tables = [
     sections.size && sentencesPart(`${id}-text`, false), shows("encoder") && lengthsPart(!all && !sections.has("frames") && focus.length < 2),
     shows("masks") && masksPart(!all, get), shows("costs") && costsPart(!all), shows("table") && layersPart(!all, get, set, id)].filter(Boolean);
   for (const table of tables) updates.push(table.update);
-  const root = html("div", { class: "w2v-explorer", "data-focus": get("focus") }, formula, shows("model") ? modelPart() : null, questionPart(), message, busy,
-    shows("clips") ? clipsPart() : null, sections.size ? picturePart() : null, sections.size ? legend() : null,
-    shows("frames") || shows("batch") ? pointingPart() : null, shows("batch") || shows("costs") ? leakPart() : null, ...tables.map((table) => table.node), live);
+  const root = html("div", { class: "w2v-explorer", "data-focus": get("focus") }, formula, shows("model") ? modelPart(page) : null, questionPart(page), message, busy,
+    shows("clips") ? clipsPart(page) : null, sections.size ? picturePart() : null, sections.size ? legend(page) : null,
+    shows("frames") || shows("batch") ? pointingPart(page) : null, shows("batch") || shows("costs") ? leakPart(page) : null, ...tables.map((table) => table.node), live);
   el.append(root);
   const sight = new ResizeObserver(() => {
     const width = Math.max(220, Math.floor((root.querySelector(".w2v-stage") || root).clientWidth));

@@ -1,6 +1,6 @@
 """The shape explorer: a picture of a batch on its way through the model, to be moved. Open one with `explore`.
 
-The front end is plain JavaScript in four files, joined into one module (`front_end`). It needs no kernel: a page calls
+The front end is plain JavaScript in five files, joined into one module (`front_end`). It needs no kernel: a page calls
 ``mount(element, state)``, which the module exports, with the state that `Explorer.page_state` gives.
 """
 
@@ -19,10 +19,12 @@ from torch import Tensor
 
 from w2vlearn.audio import SAMPLE_RATE, example, example_clips
 from w2vlearn.config import PRESETS, Wav2Vec2Config
+from w2vlearn.show.journey_figure import journey
 from w2vlearn.symbolic import SymbolicTrace, symbolic_trace
 from w2vlearn.widgets.explorer_data import model_data
 from w2vlearn.widgets.explorer_text import explorer_text, question_of
 from w2vlearn.widgets.recorder import read_upload
+from w2vlearn.widgets.still import StillPicture, as_html
 
 __all__ = ["Explorer", "explore"]
 
@@ -33,16 +35,16 @@ PARTS = ("model", "clips", "batch", "encoder", "frames", "masks", "costs", "tabl
 CONVENTIONS = ("valid", "padding", "additive", "lengths")
 QUESTIONS = ("frame", "padding", "costs", "")
 _MODEL = ("preset", "norm", "kernels", "strides")  # what the formulas depend on
-_JAVASCRIPT = ("explorer_numbers.js", "explorer_picture.js", "explorer_tables.js", "explorer.js")  # in this order
+_JAVASCRIPT = ("explorer_numbers", "explorer_picture", "explorer_tables", "explorer_controls", "explorer")
 
 
 def front_end() -> str:
     """The explorer's front end, one JavaScript module that exports ``mount`` and, for anywidget, ``render``."""
     folder = resources.files("w2vlearn") / "widgets"
-    return "\n".join((folder / name).read_text(encoding="utf-8") for name in _JAVASCRIPT)
+    return "\n".join((folder / f"{name}.js").read_text(encoding="utf-8") for name in _JAVASCRIPT)
 
 
-class Explorer(anywidget.AnyWidget):
+class Explorer(StillPicture, anywidget.AnyWidget):
     """One picture of a batch and the model; all of its state can be read and set from Python.
 
     Attributes
@@ -161,6 +163,17 @@ class Explorer(anywidget.AnyWidget):
 
     def __repr__(self) -> str:
         return self.text
+
+    def still_html(self) -> str:
+        """The batch's journey as a still picture; the text where no picture is shown or there is none to draw."""
+        preset, norm, *convolutions = self.formulas["model"]
+        if tuple(convolutions) != _usual(preset)[2:] or self.focus in ("model", "costs", "table"):
+            return as_html(self.text)
+        try:
+            formulas = SymbolicTrace.preset(preset, self.mask, norm)
+            return journey(formulas.at(len(self.lengths), max(self.lengths), self.lengths))
+        except ValueError:  # no clip has a frame
+            return as_html(self.text)
 
     @traitlets.validate("lengths")
     def _check_lengths(self, proposal):

@@ -195,12 +195,13 @@ def question_of(kind: str, data: dict[str, Any], lengths: list[int]) -> dict[str
         )
         frames = geometry.frame_count(first)
         right = geometry.samples_for(frames).stop - first
-        reason = f"from {_spaced(first + right)} samples on there are {_spaced(frames + 1)} frames"
+        reason = f"From {_spaced(first + right)} samples on there are {_spaced(frames + 1)} frames"
         if frames:
             reason += (
                 f": {_spaced(len(geometry.unread(first)))} samples at the end lie ready, and each further frame needs "
                 f"{geometry.hop} new ones"
             )
+        reason += "."
         choices = sorted({1, geometry.hop, geometry.receptive_field, right})
         return _asked(text, [_spaced(choice) for choice in choices], choices.index(right), reason)
     if kind == "padding":
@@ -212,10 +213,10 @@ def question_of(kind: str, data: dict[str, Any], lengths: list[int]) -> dict[str
         }
         options = [*places.values(), "nowhere"]
         right = places.get(data["leak"]["entry_stage"], "nowhere")
-        return _asked(text, options, options.index(right), leak_sentence(data, lengths))
+        return _asked(text, options, options.index(right), f"Padding gets in {leak_sentence(data, lengths)}")
     if kind == "costs":
         text = "Before you move anything: every clip becomes twice as long. What happens to the attention weights?"
-        reason = "T doubles, and there is one weight for each pair of frames: T × T"
+        reason = "T doubles, and there is one weight for each pair of frames: T × T."
         return _asked(text, ["the same size", "2 times", "4 times", "8 times"], 2, reason)
     return {}
 

@@ -58,7 +58,7 @@ class Slider(StillPicture, anywidget.AnyWidget):
         self, values: Sequence[Any], draw: Callable[[Any], Any], place: int, marks: Sequence[Any], **fixed: Any
     ):
         self._values, self._draw = values, draw
-        numeric = all(isinstance(value, Real) for value in values)
+        numeric = isinstance(values, range) or all(isinstance(value, Real) for value in values)
         back, forward = "previous", "next"
         if len(values) > 1 and numeric and isinstance(values, range):
             step = values[1] - values[0]
@@ -111,7 +111,7 @@ class Slider(StillPicture, anywidget.AnyWidget):
         if number is None:
             self.message = f"wanted a number from {self._values[0]} to {self._values[-1]}, found {typed!r}"
             return
-        self.place = min(range(len(self._values)), key=lambda place: abs(self._values[place] - number))
+        self.place = _nearest(self._values, number)
         self.message = (
             "" if self.value == number else f"{typed} is none of the slider's values; the nearest is {self.value}"
         )
@@ -188,6 +188,12 @@ def _place(values: Sequence[Any], value: Any) -> int:
     if value not in values:
         raise ValueError(f"{value!r} is none of the slider's values; it goes from {values[0]} to {values[-1]}")
     return values.index(value)
+
+
+def _nearest(values: Sequence[Any], number: float) -> int:
+    if isinstance(values, range):  # an hour of samples has 57 million values
+        return max(0, min(len(values) - 1, round((number - values.start) / values.step)))
+    return min(range(len(values)), key=lambda place: abs(values[place] - number))
 
 
 def _number(text: str) -> float | None:
