@@ -222,7 +222,7 @@ def trained_figure() -> Picture:
         title="What padding does to two trained models",
         x_label="length of the row, in lengths of the clip",
         y_label="words right, %",
-        limits=(0, 100),
+        limits=(50, 100),
     )
 
 

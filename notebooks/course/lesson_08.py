@@ -163,7 +163,7 @@ def loss_figure(record: PretrainingRecord) -> Picture:
         title="Contrastive loss",
         x_label="step",
         y_label="loss per hidden frame",
-        limits=(0, 6),
+        limits=(0, 4),
         measured=True,
         alt=f"The loss falls in {len(record)} steps from above a guess, {record.guess:.1f}, to about {end}.",
     )
