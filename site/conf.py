@@ -9,6 +9,7 @@ exclude_patterns = ["_build"]
 nb_execution_mode = "off"  # what is stored is what was tested; nothing runs here
 nb_ipywidgets_js = {}  # the widget manager would come from elsewhere
 myst_heading_anchors = 3
+myst_heading_slug_func = "lessons.anchor"
 suppress_warnings = ["mystnb.unknown_mime_type", "myst.header"]
 smartquotes = False  # the prose is the notebooks' own, to the letter
 
@@ -20,3 +21,4 @@ templates_path = ["templates"]
 html_copy_source = False
 html_show_sourcelink = False
 html_show_sphinx = False
+html_show_search_summary = False  # it fetches pages, which file:// forbids

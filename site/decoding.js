@@ -13,16 +13,22 @@ function prepare(clip, total, doNormalize) {
   return waveform;
 }
 
-/** Greedy CTC: each frame's best letter; equal neighbours count once; the blank (id 0) goes. (T, V) -> text. */
+/** Greedy CTC: each frame's best letter; equal neighbours count once; the blank (id 0) goes. (T, V) -> text.
+ *
+ * confidence: mean over the letters of their probability, itself a mean over their frames; NaN if there are none. */
 function decode(logits, frames, vocabulary, blank) {
   const size = vocabulary.length, pieces = [];
   let previous = blank;
   for (let t = 0; t < frames; t++) {
-    let best = 0;
-    for (let v = 1; v < size; v++) if (logits[t * size + v] > logits[t * size + best]) best = v;
-    if (best === previous && best !== blank) pieces.at(-1).end = t + 1;
-    else if (best !== blank) pieces.push({ letter: vocabulary[best] === "|" ? " " : vocabulary[best], start: t, end: t + 1 });
+    const row = logits.subarray(t * size, (t + 1) * size);
+    const best = row.indexOf(Math.max(...row));
+    const probability = 1 / row.reduce((sum, value) => sum + Math.exp(value - row[best]), 0); // softmax, of the best alone
+    if (best !== blank && best !== previous)
+      pieces.push({ letter: vocabulary[best] === "|" ? " " : vocabulary[best], start: t, probabilities: [] });
+    if (best !== blank) pieces.at(-1).probabilities.push(probability);
     previous = best;
   }
-  return { pieces, text: pieces.map((piece) => piece.letter).join("").replace(/ +/g, " ").trim() };
+  const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  const confidence = mean(pieces.filter(({ letter }) => letter !== " ").map(({ probabilities }) => mean(probabilities)));
+  return { pieces, confidence, text: pieces.map(({ letter }) => letter).join("").replace(/ +/g, " ").trim() };
 }

@@ -151,12 +151,11 @@ function lens(place, clip, t, { kernels, strides, hop, receptive_field: field })
   const part = clip.subarray(t * hop, t * hop + field), loudest = part.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-6);
   const wave = [...part].map((value, i) => `${i},${(16 - (14 * value) / loudest).toFixed(2)}`).join("L");
   const boxes = [];
-  let left = part.length, step = 1, seen = 1; // positions, samples from one to the next, samples that one reads
+  let left = part.length; // positions that are left of these samples
   kernels.forEach((kernel, i) => {
     left = Math.floor((left - kernel) / strides[i]) + 1;
-    seen += (kernel - 1) * step;
-    step *= strides[i];
-    for (let j = 0; j < left; j++) boxes.push(`M${j * step + (seen - step) / 2},${36 + 11 * i}h${0.82 * step}v8h${-0.82 * step}z`);
+    const wide = field / left, gap = Math.min(0.2 * wide, 2);
+    for (let j = 0; j < left; j++) boxes.push(`M${j * wide + gap / 2},${36 + 11 * i}h${wide - gap}v8h${gap - wide}z`);
   });
   const picture = make("svg", { viewBox: `0 0 ${field} ${36 + 11 * kernels.length}`, preserveAspectRatio: "none", "aria-hidden": "true" },
     make("path", { d: `M${wave}`, fill: "none", stroke: "var(--wave)", "stroke-width": 1.5, "vector-effect": "non-scaling-stroke" }),

@@ -45,6 +45,11 @@ A picture that moves when the lesson runs; here it stands still.
 ```"""
 
 
+def anchor(title: str) -> str:
+    """A heading's anchor as JupyterLab makes it, so that the notebooks' links lead to it here as well."""
+    return title.replace(" ", "-")
+
+
 def index() -> str:
     """README's section on the lessons, links as this site has them."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")

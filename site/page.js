@@ -246,14 +246,16 @@ async function showNow() {
   const plain = await ask(norm, clip, clip.length, null);
   if (plain.error) return $("heard").replaceChildren(make("span", { class: "quiet" }, `⚠ ${plain.error}`));
   if ($("heard").textContent !== plain.text) $("heard").textContent = plain.text || "… no letter heard";
-  $("time").textContent = `${spaced(clip.length)} samples → ${plain.frames} frames → ${plain.text.length} characters, in ${plain.milliseconds.toFixed(0)} ms`;
+  $("time").textContent = `${spaced(clip.length)} samples → ${plain.frames} frames → ${plain.text.length} characters, in ${plain.milliseconds.toFixed(0)} ms.` +
+    (plain.unsure ? ` ⚠ The model is unsure (mean confidence ${plain.confidence.toFixed(2)}): it knows digits only, and not every voice.` : "");
   if (alone.shown !== plain) {
     alone.shown = plain;
     $("frame").max = plain.frames - 1;
     alone.draw(clip, clip.length, plain);
     $("frame").value = plain.pieces[0]?.start ?? 0;
   }
-  const valid = { on: clip.length, off: null, inverted: total - clip.length }[mask];
+  const padding = total - clip.length;
+  const valid = { on: padding ? clip.length : null, off: null, inverted: padding }[mask]; // without padding a mask says nothing
   const answer = await ask(norm, clip, total, valid);
   if (state.clip !== clip) return;
   if (!$("outcome").hidden) { showCompany(plain, answer); guess = null; }
@@ -272,7 +274,12 @@ addEventListener("resize", () => { // letters are placed in pixels
 $("source").textContent = source.trim();
 attempt(SITE.first, async () => {
   await take(await storedClip(SITE.first), recorderModel.values.clip);
-  const explorer = await load("explorer");
-  $("explorer-here").replaceChildren();
-  explorerWidget.mount($("explorer-here"), explorer);
+  const near = new IntersectionObserver(async ([entry]) => { // its formulas are read when a reader comes near
+    if (!entry.isIntersecting) return;
+    near.disconnect();
+    const explorer = await load("explorer");
+    $("explorer-here").replaceChildren();
+    explorerWidget.mount($("explorer-here"), explorer);
+  }, { rootMargin: "1500px" });
+  near.observe($("explorer-here"));
 });

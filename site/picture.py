@@ -1,4 +1,4 @@
-"""Take README's picture of the live page, and write what it shows beside it: ``python site/picture.py`` after `make site`."""
+"""After ``make site``: take README's picture of the live page, and write into README what it shows."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = "notebooks/images/live.png"
+TEXT_AND_JOURNEY = """
+    header, footer, #company, #explorer, #yours { display: none }
+    h2, #see > :not(#alone), #say > :not(#heard) { display: none !important }
+    .journey { margin: 0 }
+    main { padding: 12px 16px }"""
 FACTS = """() => ({
     text: document.getElementById("heard").textContent, samples: state.clip.length,
     lengths: alone.shown.lengths, features: alone.shown.hiddenStates.length / alone.shown.frames })"""
@@ -23,8 +28,7 @@ def main() -> None:
         page.wait_for_function("Number(document.body.dataset.turn) > 0", timeout=120_000)
         facts = page.evaluate(FACTS)
         # text and journey, without what lies between them
-        page.add_style_tag(content="#see > :not(#alone), #say > :not(#heard) { display: none } .journey { margin: 0 } main { padding: 12px 16px }"
-                           "h1, header, #company, #explorer, #yours, footer { display: none !important }")  # fmt: skip
+        page.add_style_tag(content=TEXT_AND_JOURNEY)
         page.locator("main").screenshot(path=ROOT / PICTURE)
         browser.close()
     lengths = ", ".join(map(str, facts["lengths"]))

@@ -18,13 +18,12 @@ async function readSound(bytes, name) {
     throw new NotAClip(`${name} is not a sound that this browser can read. WAV, FLAC, OGG and MP3 usually work.`);
   }
   const channels = Array.from({ length: sound.numberOfChannels }, (_, i) => sound.getChannelData(i));
-  let samples = channels[0].map((_, i) => channels.reduce((sum, channel) => sum + channel[i], 0) / channels.length);
+  const used = Math.min(sound.length, LONGEST_S * RATE), samples = new Float32Array(used);
+  for (const channel of channels) for (let i = 0; i < used; i++) samples[i] += channel[i] / channels.length;
   if (channels.length > 1) notes.push(`Its ${channels.length} channels were averaged into one.`);
   if (rate < RATE) notes.push(`It has ${rate} samples per second and was brought to ${RATE}: above ${rate / 2} Hz it stays empty.`);
-  if (samples.length > LONGEST_S * RATE) {
-    notes.push(`It lasts ${(samples.length / RATE).toFixed(0)} s; the page takes the first ${LONGEST_S}. Lesson 9 is about long audio.`);
-    samples = samples.slice(0, LONGEST_S * RATE);
-  }
+  if (sound.length > used)
+    notes.push(`It lasts ${sound.duration.toFixed(0)} s; the page takes the first ${LONGEST_S}. Lesson 9 is about long audio.`);
   const loudest = samples.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
   if (loudest < QUIET) throw new NotAClip(`${name} is silent: its loudest sample is ${loudest.toFixed(5)} of 1. Is the microphone muted?`);
   return { samples, notes };

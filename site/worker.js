@@ -18,7 +18,8 @@ self.onmessage = ({ data: message }) => {
     const milliseconds = performance.now() - began;
     const own = model.lengths(clip.length).at(-1); // only the clip's own frames are read, not those of its padding
     const decoded = decode(output.logits, own, vocabulary, model.config.pad_token_id);
-    self.postMessage({ id, ...output, ...decoded, own, milliseconds, lengths: model.lengths(total) });
+    const unsure = decoded.confidence < processing.unsure_below;
+    self.postMessage({ id, ...output, ...decoded, unsure, own, milliseconds, lengths: model.lengths(total) });
   } catch (error) {
     self.postMessage({ id, error: error.message });
   }

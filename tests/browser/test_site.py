@@ -43,10 +43,6 @@ build = _module(ROOT / "site" / "build.py")
 @pytest.fixture(scope="session")
 def built(tmp_path_factory):
     """The whole site, built once as ``make site`` does it. Its folder."""
-    import os  # TEMP
-
-    if os.environ.get("SITE"):
-        return Path(os.environ["SITE"])  # TEMP
     out = tmp_path_factory.mktemp("site") / "site"
     subprocess.run([sys.executable, ROOT / "site" / "build.py", "--out", out], check=True)
     return out
@@ -138,6 +134,7 @@ def test_the_page_opens_with_everything_in_place(chromium, built, server, models
     sizes = {url: (built / unquote(urlsplit(url).path.split(built.name + "/")[-1].lstrip("/"))).stat().st_size
              for url in before if "data:" not in url}  # fmt: skip
     assert 2_000_000 < sum(sizes.values()) <= AT_ONCE, sizes
+    visit.page.locator("#explorer").scroll_into_view_if_needed()
     visit.page.locator("#explorer-here .w2v-explorer").wait_for()
     visit.close()
 
@@ -319,6 +316,7 @@ def test_a_microphone_that_speaks_a_stored_clip(chromium, chromium_path, built, 
 def test_axe_finds_nothing_and_nothing_sticks_out(chromium, built, options):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core comes with the tests' pins")
     visit = Visit(chromium.new_page(**options), f"file://{built}/index.html")
+    visit.page.locator("#explorer").scroll_into_view_if_needed()
     visit.page.locator("#explorer-here .w2v-explorer").wait_for()
     assert visit.page.evaluate("document.documentElement.scrollWidth") <= options["viewport"]["width"]
     report = axe.Axe().run(visit.page, options=NOTHING_FETCHED).response
