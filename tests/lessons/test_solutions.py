@@ -131,10 +131,10 @@ INDEPENDENT = {
     "8.2": lambda starts, lengths, frames, span: torch.tensor(
         [[any(s <= t < s + span <= n for s in begun) for t in range(frames)] for begun, n in zip(starts, lengths)]  # noqa: B905
     ),
-    "8.4": lambda mask, clip, frame: [
+    "8.3": lambda mask, clip, frame: [
         b * mask.shape[1] + t for b, t in mask.nonzero().tolist() if b == clip and t != frame
     ],
-    "8.5": lambda predicted, target, negatives, temperature: F.cross_entropy(
+    "8.4": lambda predicted, target, negatives, temperature: F.cross_entropy(
         F.normalize(torch.stack([target, *(n for n in negatives if not torch.equal(n, target))]), dim=1)
         @ F.normalize(predicted, dim=0) / temperature,
         torch.tensor(0),
@@ -190,7 +190,6 @@ VALUES = {
     "2.1": lambda: (GEOMETRY.hop, GEOMETRY.receptive_field),
     "5.2": lambda: ({name: LEAKS[first_moved(places)] for name, places in evidence().items()}, ["A"]),
     "8.1": lambda: (0.48, hidden_share()),
-    "8.3": lambda: tuple((3, T(32_000), size) for size in (2, 256, 100, 101)),
     "10.1": lambda: (
         2 * 80,
         nn.Sequential(*(nn.Conv1d(1, 1, k, s) for k, s in zip((10, 3, 3, 3, 3, 2), (5, *[2] * 5), strict=True)))(
