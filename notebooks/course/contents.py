@@ -49,10 +49,10 @@ class Lesson:
 
 
 COURSE: tuple[Lesson, ...] = (
-    Lesson(0, "00_the_question", "The question", 10),
-    Lesson(1, "01_waveforms_and_batches", "Waveforms and batches", 35, ("samples", "sample_mask")),
+    Lesson(0, "00_the_question", "The question", 15),
+    Lesson(1, "01_waveforms_and_batches", "Waveforms and batches", 40, ("samples", "sample_mask")),
     Lesson(2, "02_feature_encoder", "From samples to frames", 45, ("feature_encoder",)),
-    Lesson(3, "03_feature_projection", f"{BASE.conv_dim[-1]} becomes {BASE.hidden_size}", 35, ("projection",)),
+    Lesson(3, "03_feature_projection", f"{BASE.conv_dim[-1]} becomes {BASE.hidden_size}", 40, ("projection",)),
     Lesson(4, "04_masks", "Masks", 45, ("sample_mask", "frame_mask", "attention_mask")),
     Lesson(5, "05_alone_or_in_a_batch", "Alone or in a batch", 40, ("samples", "feature_encoder", "frame_mask")),
     Lesson(6, "06_positions_and_attention", "Positions and attention", 40, ("positions", "transformer")),

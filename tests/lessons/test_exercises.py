@@ -308,6 +308,6 @@ def test_lesson_has_what_a_lesson_needs(number):
     tables = contents.texts(number)
     for table in tables[:3]:
         assert [item.id for item in table] == [f"{number}.{place}" for place in range(1, len(table) + 1)]
-    if number:
+    if number not in (0, 11):  # the question, and the page for looking things up
         assert {exercise.level for exercise in tables[1]} == {"warm-up", "core", "stretch"}
         assert 2 <= len(tables[0]) <= 4

@@ -13,7 +13,7 @@ let widgets = 0;
 
 function render({ model, el }) {
   const id = `w2v${(widgets += 1)}`, get = (name) => model.get(name);
-  const local = { known: new Map(), fixed: 0, reach: 0, lens: { first: 0, count: LENS }, width: 860 };
+  const local = { known: new Map(), reach: 0, lens: { first: 0, count: LENS }, width: 860 };
   const all = get("focus") === "all", focus = get("focus").split(" ");
   const shows = (part) => all || focus.includes(part);
   const sections = new Set(Object.entries(SECTIONS).filter(([part]) => shows(part)).flatMap(([, names]) => names));
@@ -98,7 +98,7 @@ function render({ model, el }) {
     svg.addEventListener("click", (event) => { if (event.target.closest("[data-action=mask]")) set({ mask: !get("mask"), leak: true }); });
 
     updates.push((state, formulas) => {
-      if (!reachFits()) local.reach = local.fixed ? Math.max(local.fixed, longest()) : roundReach(longest());
+      if (!reachFits()) local.reach = roundReach(longest());
       placeLens(state, formulas);
       const picture = drawPicture({ formulas, state, parts: sections, width: local.width, reach: local.reach, lens: local.lens, id, mask: get("mask"), leak: get("leak"),
         convention: get("convention"), envelopes: get("envelopes"), spread: local.spread, known: local.known });
@@ -115,7 +115,6 @@ function render({ model, el }) {
     // Whether the axis is neither too short nor far too long; while a hand holds a handle, it only must not be too short.
     function reachFits() {
       const wanted = longest(), { reach } = local;
-      if (local.fixed) return reach === Math.max(local.fixed, wanted);
       return wanted <= reach && (local.dragging || (wanted <= 0.95 * reach && reach <= 3 * Math.max(wanted, 700)));
     }
 
@@ -203,7 +202,7 @@ function render({ model, el }) {
     else local.wait = local.wait || setTimeout(tell, WAIT);
   }
 
-  const page = { id, get, set, changeLength, updates, local, model, draw };
+  const page = { id, get, set, changeLength, updates, local, model };
   const formula = html("p", { class: "w2v-formula", "data-name": "formula" });
   updates.push((_, formulas) => write(formula, `${formulas.formula} — derived from the model's own operations`));
   const tables = [

@@ -1,8 +1,7 @@
-// The shape explorer's controls around the picture. Each part takes the page, {id, get, set, changeLength, updates, local, model,
-// draw}, adds to `updates` what it does at a drawing, (state, formulas) => …, and returns its node.
+// The shape explorer's controls around the picture. Each part takes the page, {id, get, set, changeLength, updates, local, model},
+// adds to `updates` what it does at a drawing, (state, formulas) => …, and returns its node.
 
 const HOUR = 57600000; // samples in an hour at 16 kHz: the longest clip
-const REACHES = [[0, "as the clips need"], [80000, "5 s"], [480000, "30 s"], [9600000, "10 min"], [HOUR, "1 h"]];
 const EDGES = [[399, 400], [719, 720], [16000, 16080]];
 
 // ---- model: preset, custom convolutions
@@ -114,10 +113,8 @@ function clipRow({ id, get, set, changeLength, model }, index) {
 }
 
 function clipsPart(page) {
-  const { get, set, changeLength, updates, local, draw } = page;
+  const { get, set, changeLength, updates } = page;
   const list = html("div"), rows = [];
-  const reach = html("select", { "data-name": "reach", onchange: () => { local.fixed = Number(reach.value); draw(); } },
-    ...REACHES.map(([samples, text]) => option(samples, text)));
   const add = html("button", { type: "button", "data-name": "add", onclick: () => set({
     lengths: [...get("lengths"), 16000], sources: [...get("sources"), ""], envelopes: [...get("envelopes"), []] }) }, "add a clip");
   const edges = html("span", { class: "w2v-edges", role: "group", "aria-label": "lengths at an edge, for clip 0" }, "clip 0 at an edge: ",
@@ -127,10 +124,9 @@ function clipsPart(page) {
     while (rows.length > lengths.length) rows.pop().box.remove();
     while (rows.length < lengths.length) { rows.push(clipRow(page, rows.length)); list.append(rows[rows.length - 1].box); }
     rows.forEach((row) => row.update(lengths));
-    reach.value = String(local.fixed);
     add.disabled = lengths.length >= 6;
   });
-  return html("section", { "aria-label": "clips", "data-part": "clips" }, list, html("div", { class: "w2v-bar" }, add, edges, labelled("the axis reaches", reach)),
+  return html("section", { "aria-label": "clips", "data-part": "clips" }, list, html("div", { class: "w2v-bar" }, add, edges),
     html("div", { class: "w2v-help" }, "Drag a clip's end, or focus it and use the arrow keys: 1 sample; with Shift, or Page keys: one hop; with Alt, or Shift and Page keys: one second."));
 }
 

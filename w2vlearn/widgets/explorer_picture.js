@@ -17,7 +17,7 @@ function tag(name, attributes, content = "") {
 
 // Smallest "round" number of samples in which a batch finds room, with some space to drag into.
 function roundReach(longest) {
-  const wanted = Math.max(800, longest * 1.12), power = 10 ** Math.floor(Math.log10(wanted));
+  const wanted = Math.max(800, longest * 1.2), power = 10 ** Math.floor(Math.log10(wanted));
   return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].map((factor) => factor * power).find((reach) => reach >= wanted);
 }
 

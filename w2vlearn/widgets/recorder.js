@@ -54,26 +54,30 @@ function render({ model, el }) {
   const button = make("button", { type: "button", textContent: "Record" });
   button.setAttribute("aria-pressed", "false");
   const level = make("meter", { min: 0, max: 1, value: 0, title: "loudness" });
-  const file = make("input", { type: "file", accept: "audio/*,.wav,.flac,.ogg,.mp3" });
+  // The browser's own button would go on to say "no file chosen": a button of ours opens it.
+  const file = make("input", { type: "file", accept: "audio/*,.wav,.flac,.ogg,.mp3", hidden: true });
+  const pick = make("button", { type: "button", textContent: "Choose", onclick: () => file.click() });
+  pick.setAttribute("aria-label", "choose a sound file");
   const choice = make("select", {}, ...model.get("clips").map((name) => make("option", { value: name, textContent: name })));
   choice.value = model.get("clip");
   const player = make("audio", { controls: true, hidden: true });
   player.setAttribute("aria-label", "what you recorded or uploaded");
   const status = make("p", {});
   status.setAttribute("role", "status");
-  const picture = make("div", {});
+  const picture = make("div", { className: "w2v-drawn" });
 
-  const labelled = (words, control) => make("label", {}, words, control);
-  const group = make("div", { className: "w2v-row" }, button, labelled("loudness", level), labelled("or a sound file", file),
+  const labelled = (words, ...controls) => make("label", {}, words, ...controls);
+  const group = make("div", { className: "w2v-row" }, button, labelled("loudness", level), labelled("or a sound file", file, pick),
     labelled("or a built-in clip", choice));
   group.setAttribute("role", "group");
   group.setAttribute("aria-label", "your own voice");
   // Jupyter takes arrow keys and letters from controls unless told not to.
-  for (const control of [button, file, choice, player]) control.dataset.lmSuppressShortcuts = "true";
+  for (const control of [button, pick, choice, player]) control.dataset.lmSuppressShortcuts = "true";
   el.append(make("div", { className: "w2v-controls" }, group, status, player, picture));
 
   const show = () => {
-    status.textContent = model.get("status");
+    const parts = model.get("status").split("`"); // every second one is code
+    status.replaceChildren(...parts.map((part, at) => (at % 2 ? make("code", { textContent: part }) : part)));
     status.classList.toggle("w2v-warning", model.get("problem"));
   };
   const draw = () => { picture.innerHTML = model.get("html"); };

@@ -81,7 +81,7 @@ function render({ model, el }) {
   const marks = model.get("marks").map(([text, place]) => button(text, text, () => place));
   const message = make("p", { className: "w2v-warning" });
   message.setAttribute("role", "alert");
-  const picture = make("div", {});
+  const picture = make("div", { className: "w2v-drawn" });
   const words = make("pre", {});
   const fold = make("details", {}, make("summary", { textContent: "The picture in words" }), words);
   const spoken = make("div", { className: "w2v-unseen" });
