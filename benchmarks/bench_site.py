@@ -40,9 +40,8 @@ def main() -> None:
         print(f"read before the first transcript and what follows it at once: {size / 1e6:.2f} MB (promised: 3.5)")
         for norm in ("layer", "group"):
             first, *later = page.evaluate(RUN, [norm, ROUNDS + 1])
-            print(
-                f"{norm} norm, 2 s of speech (promised: 500 ms): first {first:.0f} ms, then {statistics.median(later):.0f}"
-            )
+            median = statistics.median(later)
+            print(f"{norm} norm, 2 s of speech (promised: 500 ms): first {first:.0f} ms, then {median:.0f}")
         browser.close()
 
 
