@@ -105,7 +105,7 @@ digits: $(LAB_READY)
 	@$(BIN)/python -m training.train_digits --variant layer $(if $(PEOPLE),--people $(PEOPLE))
 	@$(BIN)/python -m training.examples
 
-bench: $(TEST_READY)
+bench: $(TEST_READY) site
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 clean:

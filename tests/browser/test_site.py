@@ -388,16 +388,16 @@ def test_the_lessons_are_the_notebooks_own(built, pages):
         assert len(soup.select("div.cell_output")) >= len(cells), lesson.stem
 
 
-@pytest.mark.parametrize("scheme", ["dark", "light"])
-def test_a_lesson_and_the_search_in_the_browser(chromium, built, scheme):
+@pytest.mark.parametrize(("scheme", "wide"), [("dark", 360), ("light", 800), ("light", 1400)])
+def test_a_lesson_and_the_search_in_the_browser(chromium, built, scheme, wide):
     """From a folder, without a server: nothing is fetched, nothing sticks out, axe-core finds nothing, search works."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core comes with the tests' pins")
-    page = chromium.new_page(viewport={"width": 360, "height": 800}, color_scheme=scheme)
+    page = chromium.new_page(viewport={"width": wide, "height": 800}, color_scheme=scheme)
     errors, asked = [], []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("request", lambda request: asked.append(request.url))
     page.goto(f"file://{built}/lessons/notebooks/05_alone_or_in_a_batch.html")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert page.evaluate("document.documentElement.scrollWidth") <= wide
     report = axe.Axe().run(page, context="article", options=NOTHING_FETCHED).response
     problems = [(v["id"], [node["html"][:160] for node in v["nodes"]][:3]) for v in report["violations"]]
     assert not problems
