@@ -22,7 +22,7 @@ geometry = FrameGeometry.from_config(config)
 T, SECOND = geometry.frame_count, geometry.sample_rate
 HOP, C, D = geometry.hop, config.conv_dim[-1], config.hidden_size
 
-YES, DIGITS, QUESTION = (len(example(name)) for name in ("yes", "digits", "question"))  # samples
+YES, DIGITS = (len(example(name)) for name in ("yes", "digits"))  # samples
 WRONG_RATE, PHONE, STUDIO = 22_050, 8_000, 48_000  # Hz: librosa's default, a telephone, a studio
 RESAMPLED = -(-YES * WRONG_RATE // SECOND)  # samples of "yes" at the wrong rate, as soxr rounds
 BITS, STEPS = 16, 2**15  # what a CD or a WAV file stores
