@@ -18,7 +18,7 @@ from transformers.loss.loss_ctc import ForCTCLoss
 from transformers.models.wav2vec2.modeling_wav2vec2 import _compute_mask_indices, _sample_negative_indices
 
 from course import finetuning_demo as demo
-from course.lesson_13 import corpus, waste
+from course.lesson_13 import corpus
 from w2vlearn import FrameGeometry, Wav2Vec2Config, Wav2Vec2Model, load
 
 GEOMETRY = FrameGeometry.from_config(Wav2Vec2Config.base())
@@ -86,7 +86,7 @@ def test_batches_hold_every_clip_once_and_pools_only_take_padding_away(lengths, 
         assert {clip for batch in own for clip in batch} == set(order[start : start + size * pool])
     everything_sorted = demo.bucketed(order, lengths, size, len(order))
     if len(order) % size == 0:
-        assert waste(lengths, everything_sorted) <= waste(lengths, batches) + 1e-12
+        assert demo.waste(lengths, everything_sorted) <= demo.waste(lengths, batches) + 1e-12
 
 
 def test_transformers_sampler_sorts_in_the_same_pools(monkeypatch):

@@ -58,7 +58,7 @@ COURSE: tuple[Lesson, ...] = (
     Lesson(6, "06_positions_and_attention", "Positions and attention", 40, ("positions", "transformer")),
     Lesson(7, "07_ctc", "From frames to text", 45, ("head",)),
     Lesson(8, "08_pretraining", "Pre-training", 45, ("feature_encoder", "head")),
-    Lesson(9, "09_long_audio", "Long audio", 35),
+    Lesson(9, "09_long_audio", "Long audio", 40),
     Lesson(10, "10_your_own_model", "Your own model", 35),
     Lesson(11, "11_error_gallery", "Error gallery", 20),
     Lesson(12, "12_other_clocks", "Other clocks", 45, ("transformer",)),

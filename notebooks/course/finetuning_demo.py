@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,10 @@ __all__ = [
     "held_out",
     "keep",
     "multiplications",
+    "of_ten_epochs",
     "read_folder",
+    "spread",
+    "waste",
     "with_settings",
     "words_right",
 ]
@@ -77,6 +81,12 @@ def held_out(recordings: Sequence[Recording], every: int = 4) -> tuple[list[Reco
     return [recording for recording in recordings if recording not in test], test
 
 
+def spread(recordings: Sequence[Recording], count: int) -> list[Recording]:
+    """So many of them, from the shortest to the longest, about evenly."""
+    ranked = sorted(recordings, key=lambda recording: len(recording.clip))
+    return [ranked[place * (len(ranked) - 1) // (count - 1)] for place in range(count)]
+
+
 def keep(recorder: Recorder, text: str, vocabulary: Vocabulary, folder: str | Path = MINE) -> None:
     """Write what the recorder holds into a folder, with its text, and say what became of it; built-in clips stay out.
 
@@ -111,6 +121,23 @@ def bucketed(order: Sequence[int], lengths: Sequence[int], size: int, pool: int)
         near = sorted(order[start : start + size * pool], key=lambda clip: lengths[clip])
         batches += [near[place : place + size] for place in range(0, len(near), size)]
     return batches
+
+
+def waste(lengths: Sequence[int], batches: Sequence[Sequence[int]]) -> float:
+    """Share of all samples that is padding: summed up over the batches before it is divided."""
+    valid = sum(lengths[clip] for batch in batches for clip in batch)
+    return 1 - valid / sum(len(batch) * max(lengths[clip] for clip in batch) for batch in batches)
+
+
+def of_ten_epochs(lengths: Sequence[int], size: int, pool: int) -> tuple[float, int]:
+    """Average share of padding, and how many others clip 0 met, in batches of ten random orders."""
+    chance, order, shares, met = random.Random(1), list(range(len(lengths))), [], set()
+    for _ in range(10):
+        chance.shuffle(order)
+        batches = bucketed(order, lengths, size, pool)
+        shares.append(waste(lengths, batches))
+        met |= set(next(batch for batch in batches if 0 in batch)) - {0}
+    return sum(shares) / len(shares), len(met)
 
 
 def epoch_of(recordings: Sequence[Recording], size: int = 4, pool: int = 2) -> list[list[Recording]]:

@@ -6,9 +6,11 @@ import torch
 
 from course.contents import COURSE
 from course.exercise import Case
-from w2vlearn import FrameGeometry, Wav2Vec2Config
+from w2vlearn import FrameGeometry, Wav2Vec2Config, load, pad
 from w2vlearn.audio import example
 from w2vlearn.padding_masks import frame_mask
+from w2vlearn.show import Picture, line_figure
+from w2vlearn.show.track_figure import Track, track_figure
 
 LESSON = COURSE[6]
 
@@ -28,6 +30,8 @@ YES, QUESTION = (len(example(name)) for name in ("yes", "question"))  # samples
 HALF_MINUTE, HOUR = 30 * SECOND, 3600 * SECOND  # samples
 CROP_BASE, CROP_LARGE = 250_000, 320_000  # samples: max_sample_size in fairseq's pre-training configs
 GIGA, BYTES = 1e9, 4  # bytes of a float32
+SHORT_FRAMES, LONG_FRAMES = 19, 29  # valid frames of the two clips whose attention weights are drawn
+REACH_FRAMES = 300  # T of the clip on which the positional convolution's reach is drawn
 
 
 def weights_gb(samples: int, clips: int = 1) -> float:
@@ -41,6 +45,74 @@ def first_gb(samples: int) -> float:
 
 
 CROSSING = next(s for s in range(1, 600) if weights_gb(s * SECOND) > first_gb(s * SECOND))  # seconds
+
+# ---------------------------------------------------------------- what is drawn
+
+
+def reach_figure(t: int) -> Picture:
+    """The frames that the positional convolution reads for frame ``t``, and the zeros beyond the clip's ends."""
+    first, stop = t - KERNEL // 2, t + KERNEL // 2
+    beyond = [(first, min(stop, 0), "padding"), (max(first, REACH_FRAMES), stop, "padding")]
+    read = (max(0, first), min(stop, REACH_FRAMES), "valid")
+    others = [(0, read[0], "pale"), (read[1], REACH_FRAMES, "pale")]
+    pieces = sorted(piece for piece in (*beyond, read, *others) if piece[0] < piece[1])
+    zeros = KERNEL - (read[1] - read[0])
+    return track_figure(
+        [Track("frames", pieces, f"{zeros} zeros", [t])],
+        x_label="frame",
+        title=f"Frame {t} reads {first} … {stop - 1}",
+        words={"valid": "solid: read", "pale": "pale: not read", "padding": "diagonal lines: zeros beyond the end"},
+        mark="frame t",
+        limits=(-KERNEL // 2, REACH_FRAMES + KERNEL // 2),
+    )
+
+
+def cost_figure(seconds: int) -> Picture:
+    """Memory of one clip over its length, both axes logarithmic, with a line at ``seconds``."""
+    lengths = [10, 15, 20, 30, 45, CROSSING, 90, 120, 300, 600, 1800, 3600]
+    costs = {"attention weights, one layer, eager": weights_gb, "first convolution": first_gb}
+    now = {name: cost(seconds * SECOND) for name, cost in costs.items()}
+    told = ", ".join(f"{name} {value:.2g} GB" for name, value in now.items())
+    picture = line_figure(
+        lengths,
+        {name: [cost(length * SECOND) for length in lengths] for name, cost in costs.items()},
+        title=f"One clip of {seconds} s in BASE, float32: T = {T(seconds * SECOND)}",
+        x_label="seconds",
+        y_label="GB",
+        log_x=True,
+        log_y=True,
+        seams={" and ".join(f"{value:.2g}" for value in now.values()) + " GB": seconds},
+        alt=f"At {seconds} s, T = {T(seconds * SECOND)}: {told}. The lines cross at about {CROSSING} s.",
+    )
+    return Picture(picture.html, picture.alt)
+
+
+def head_panels(frames: torch.Tensor, right: torch.Tensor, wrong: torch.Tensor) -> tuple[dict, dict]:
+    """Tables for `cells_figure`: small frames (T, D) and their heads (H, T, d), with the frame of every number."""
+    panels = {"frames (T, D)": frames}
+    for name, heads in (("right", right), ("reshaped", wrong)):
+        panels |= {f"{name}, head {head}": table for head, table in enumerate(heads)}
+    return panels, {name: table // frames.shape[1] for name, table in panels.items()}
+
+
+def attention_shares() -> dict[str, torch.Tensor]:
+    """Weights (T, T) of one head of a trained model's first layer, without the mask and with it."""
+    model, clip = load("digits-layer"), example("digits")
+    batch = pad([clip[: geometry.samples_for(frames).start] for frames in (SHORT_FRAMES, LONG_FRAMES)], normalize=True)
+    attention = model.wav2vec2.encoder.layers[0].attention
+    with torch.no_grad():
+        output = model.wav2vec2(batch.waveforms, batch.mask, output_hidden_states=True)
+        hidden = output.hidden_states[0][:1]  # (1, T, D)
+        query, key = (
+            part(hidden).unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)  # (1, H, T, d)
+            for part in (attention.q_proj, attention.k_proj)
+        )
+    scores = (query @ key.transpose(2, 3))[0] / query.shape[-1] ** 0.5  # (H, T, T)
+    masked = scores.masked_fill(~output.frame_mask[:1], torch.finfo(scores.dtype).min).softmax(dim=-1)
+    weights = scores.softmax(dim=-1)
+    head = int(weights[:, :SHORT_FRAMES, SHORT_FRAMES:].sum(dim=(1, 2)).argmax())
+    return {"no mask": weights[head], "mask": masked[head]}
+
 
 SETUP = """
 import torch

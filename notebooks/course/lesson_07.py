@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import itertools
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import resources
 
@@ -14,8 +15,12 @@ import torch
 
 from course.contents import COURSE
 from course.exercise import Case
+from course.lesson_05 import trained
 from course.player import digits_clip
-from w2vlearn import FrameGeometry, Wav2Vec2Config, load, transcribe
+from w2vlearn import FrameGeometry, Wav2Vec2Config, Wav2Vec2ForCTC, load, pad, transcribe
+from w2vlearn.padding_masks import sample_mask
+from w2vlearn.show import Picture, waveform_figure
+from w2vlearn.transcription.ctc_decoding import ctc_decode
 
 LESSON = COURSE[7]
 
@@ -43,23 +48,90 @@ geometry = FrameGeometry.from_config(Wav2Vec2Config.base())
 
 
 @cache
+def _stored() -> dict[str, dict]:
+    """What is known of each example clip: what it says, and what both models wrote when they were stored."""
+    file = resources.files("w2vlearn") / "data" / "digits_clips" / "digits.json"
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
 def said(name: str) -> str:
     """What is spoken in such a clip."""
-    file = resources.files("w2vlearn") / "data" / "digits_clips" / "digits.json"
-    return json.loads(file.read_text(encoding="utf-8"))[name]["says"]
+    return _stored()[name]["says"]
 
 
-@cache
 def words_right(norm: str) -> float:
-    """Per cent of words right in clean speech of held-out voices, as measured when the model was trained."""
-    file = resources.files("w2vlearn") / "data" / f"digits_{norm}" / "metrics.json"
-    return 100 * json.loads(file.read_text(encoding="utf-8"))["word_accuracy"]["held-out voices"]
+    """Per cent of words right, as lesson 5 draws it: voices and accents that training left out, noise at 20 dB."""
+    return trained(norm, 1.0, False)
+
+
+def people_sentence() -> str:
+    """How well such a model hears people whom its training left out, as measured when it was trained."""
+    file = resources.files("w2vlearn") / "data" / "digits_group" / "metrics.json"
+    metrics = json.loads(file.read_text(encoding="utf-8"))
+    people = [row for name, row in metrics["people"].items() if name in metrics["training"]["people"]]
+    exact, nearest = (100 * sum(row[key] for row in people) / len(people) for key in ("exact", "nearest_digit"))
+    return (
+        f"It learned from synthetic voices and from {len(people)} people. A model trained without one of these writes "
+        f"{exact:.0f} % of that person's single digits letter for letter ({nearest:.0f} % by the nearest digit), so it may "
+        "well misunderstand you."
+    )
 
 
 @cache
 def transcript(norm: str, name: str):
     """What a digit model hears in an example clip."""
     return transcribe(load(f"digits-{norm}"), digits_clip(name))
+
+
+@cache
+def _heard(name: str, rate: int = 2 * OLD_RATE, trim: bool = True) -> str:
+    """What the layer norm model writes for a stored clip beside the longest one, its mask measured at ``rate`` kHz."""
+    batch, model = pad([digits_clip(name), digits_clip(CLIP)], normalize=True), load("digits-layer")
+    mask = sample_mask(batch.lengths * rate // (2 * OLD_RATE), batch.waveforms.shape[1])
+    with torch.no_grad():
+        output = model(batch.waveforms, attention_mask=mask)
+    valid = int(output.frame_lengths[0]) if trim else output.logits.shape[1]
+    return ctc_decode(output.logits[0, :valid].argmax(-1), model.vocabulary, geometry).text
+
+
+def _clip_to_break() -> str:
+    """The longest stored clip, shorter than `CLIP`, that the layer norm model writes correctly with the right mask."""
+    heard = {name: row["heard"]["digits_layer"] for name, row in _stored().items() if name != CLIP}
+    right = [name for name, texts in heard.items() if texts["alone"] == texts["padded, mask"] == said(name)]
+    return max(right or ["caribbean"], key=lambda name: _stored()[name]["samples"])
+
+
+BROKEN = _clip_to_break()  # half of its mask cuts off half of its text; `broken_sentence` says how much
+
+
+def broken_sentence() -> str:
+    """How many words of that clip are left under the mask of lengths at 8 kHz."""
+    words, left = said(BROKEN).split(), _heard(BROKEN, OLD_RATE).split()
+    same = sum(block.size for block in difflib.SequenceMatcher(None, words, left, False).get_matching_blocks())
+    return f"only {same} of {len(words)} words {'is' if same == 1 else 'are'} still right"
+
+
+def untrimmed_sentence() -> str:
+    """What the rows of padding say, with the mask handed: in the trained model, and with random weights."""
+    same = trained("layer", 4.0, True, "same_as_alone", "all")
+    model = build_ctc(dataclasses.replace(Wav2Vec2Config.tiny(), feat_extract_norm="layer", conv_bias=True))
+    batch = pad([digits_clip(BROKEN), digits_clip(CLIP)], normalize=True)
+    with torch.no_grad():
+        output = model(batch.waveforms, attention_mask=batch.mask)
+    best = output.logits[0, int(output.frame_lengths[0]) :].argmax(-1)
+    letters = int((best != model.config.pad_token_id).sum())
+    return (
+        f"What they decode to is up to the model. In this one it is {'nothing' if same > 99.9 else 'mostly nothing'}: of the "
+        f"strings of lesson 5, in rows four times their length, {same:.1f} % come out as alone though no row is trimmed. "
+        f"Nothing guarantees that: with random weights {letters} of {len(best)} rows of padding say something other than blank."
+    )
+
+
+def build_ctc(settings: Wav2Vec2Config) -> Wav2Vec2ForCTC:
+    """A CTC model with random weights, the same each time."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Wav2Vec2ForCTC(settings).eval()
 
 
 def row_of(tokens: Sequence[str]) -> str:
@@ -146,9 +218,33 @@ def _no_gradient() -> bool:
     return loss.item() == 0 and not logits.grad.any()
 
 
+def _labels_too_many() -> int:
+    """By how many a label for every hop begun can exceed T, tried on every length of two hops: it repeats with each."""
+    return max(-(-samples // HOP) - T(samples) for samples in range(FIELD, FIELD + 2 * HOP))
+
+
+MOST_LABELS_TOO_MANY = _labels_too_many()
+
+
 def stretched_ms(samples: int, t: int) -> float:
     """Where duration / frames puts frame t, in ms."""
     return t * samples / T(samples) * 1000 / SECOND
+
+
+def frame_figure(heard, clip: torch.Tensor) -> Callable[[int], Picture]:
+    """A transcript read up to a frame: the samples of that frame, its token, and the text so far."""
+    row = row_of(heard.tokens)
+
+    def draw(frame: int) -> Picture:
+        text = "".join(piece.text for piece in heard.characters if piece.frames.start <= frame)
+        span = geometry.span(frame)
+        told = (
+            f"frame {frame} reads samples {span.start} to {span.stop - 1} and names {row[frame]}; text so far: {text}"
+        )
+        picture = waveform_figure(clip, geometry, highlight=[frame], title=told, alt=f"Waveform; {told}.")
+        return Picture(picture.html, picture.alt)
+
+    return draw
 
 
 # ---------------------------------------------------------------- exercises

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import torch
 
 from course.contents import COURSE
 from course.exercise import Case
+from course.pretraining_demo import PretrainingRecord
 from w2vlearn import FrameGeometry, Wav2Vec2Config
+from w2vlearn.show import Picture, line_figure
+from w2vlearn.show.pretraining_figure import choice_figure
+from w2vlearn.show.track_figure import Track, pieces_of, track_figure
 
 LESSON = COURSE[8]
 
@@ -38,12 +43,11 @@ Q, P, K = base.codevector_dim, base.proj_codevector_dim, base.num_negatives
 C, D = base.conv_dim[-1], base.hidden_size
 TEMPERATURE = base.contrastive_logits_temperature
 GUESS, TINY_GUESS = math.log(1 + K), math.log(1 + tiny.num_negatives)
-CLIPS, SAMPLES = 3, 32_000  # exercise 8.3
-MANY = T(SAMPLES)
 HOT, COOL = 2, 0.5  # the Gumbel temperature of BASE at both ends of training
 COLLAPSED = 0.0013  # the loss in Hugging Face's issue 12934
 STEPS_TINY, STEPS_WITHOUT, STEPS_BASE = 100, 60, 400_000
 CROP = 250_000  # samples, fairseq's longest crop for BASE
+CHOICE_FRAME = 10  # whose choice among the entries is drawn
 
 SETUP = """
 import torch
@@ -70,6 +74,115 @@ def own_positives_drawn() -> int:
     mask, generator = torch.rand(3, 49, generator=torch.Generator().manual_seed(0)) < 0.3, torch.Generator()
     row = torch.arange(3 * 49).view(3, 49, 1)
     return sum(int((sample_negatives(mask, 100, generator.manual_seed(i)) == row)[mask].sum()) for i in range(50))
+
+
+# ---------------------------------------------------------------- what is drawn
+
+
+def spans_figure(p: float) -> Picture:
+    """A clip of 100 frames in which each frame begins a span with probability ``p``."""
+    from w2vlearn.model import sample_time_mask
+
+    generator = torch.Generator().manual_seed(2)
+    mask = sample_time_mask(torch.tensor([100]), 100, p * SPAN, min_spans=0, generator=generator)[0].tolist()
+    formula = 1 - (1 - p) ** SPAN
+    return track_figure(
+        [Track("frames", pieces_of(mask, "masked", "valid"), f"{sum(mask)} of 100 hidden")],
+        x_label="frame t",
+        title=f"mask_time_prob = p · {SPAN} = {p * SPAN:.3g}; hidden in a long clip: {formula:.0%}",
+        words={"valid": "solid: seen"},
+    )
+
+
+def temperature_figure(scores: torch.Tensor) -> Callable[[float], Picture]:
+    """How sharp the choice of one frame is at a temperature; ``scores`` (T, G, E), the noise always the same."""
+    noise = -torch.empty(scores.shape[1:]).exponential_(generator=torch.Generator().manual_seed(0)).log()  # (G, E)
+    noisy = scores[CHOICE_FRAME] + noise
+
+    def draw(temperature: float) -> Picture:
+        shares = (noisy / temperature).softmax(dim=-1)
+        return choice_figure(shares, shares.argmax(dim=-1), title=f"Frame {CHOICE_FRAME}, temperature {temperature:g}")
+
+    return draw
+
+
+def _row(mask: list[bool], length: int, frames: int) -> list[tuple[int, int, str]]:
+    """The pieces of one clip: hidden, seen, padding."""
+    return [*pieces_of(mask[:length], "masked", "valid"), *([(length, frames, "padding")] * (length < frames))]
+
+
+def masks_figure(time_mask: torch.Tensor, frame_lengths: torch.Tensor) -> Picture:
+    """A time mask (B, T) beside the padding of the batch."""
+    frames = time_mask.shape[1]
+    tracks = [
+        Track(f"clip {clip}", _row(mask, length, frames), f"{sum(mask)} of {length} hidden")
+        for clip, (mask, length) in enumerate(zip(time_mask.tolist(), frame_lengths.tolist(), strict=True))
+    ]
+    return track_figure(tracks, x_label="frame t", title="Time mask and padding", words={"valid": "solid: seen"})
+
+
+def negatives_figure(
+    time_mask: torch.Tensor, frame_lengths: torch.Tensor, negatives: torch.Tensor, clip: int
+) -> Callable[[int], Picture]:
+    """Where the negatives of a frame of ``clip`` lie among all clips of the batch."""
+    frames = time_mask.shape[1]
+
+    def draw(t: int) -> Picture:
+        rows = sorted(negatives[clip, t].tolist())
+        tracks = []
+        for number, (mask, length) in enumerate(zip(time_mask.tolist(), frame_lengths.tolist(), strict=True)):
+            pieces = _row(mask, length, frames)
+            marks = [row % frames + 0.5 for row in rows if row // frames == number]
+            tracks.append(Track(f"clip {number}", pieces, f"{len(marks)} negatives", marks))
+        places = ", ".join(f"frame {row % frames} of clip {row // frames}" for row in rows)
+        picture = track_figure(
+            tracks,
+            x_label="frame t",
+            title=f"Negatives of frame {t} of clip {clip}, row {clip * frames + t}",
+            seams=[t + 0.5],
+            words={"valid": "solid: seen"},
+            mark=f"a negative; the dashed line: frame {t} itself",
+            alt=f"Negatives of frame {t} of clip {clip}, which is row {clip * frames + t}: {places}.",
+        )
+        return Picture(picture.html, picture.alt)
+
+    return draw
+
+
+def _late(values: Sequence[float]) -> float:
+    """The mean of the last ten: single steps jump."""
+    return sum(values[-10:]) / 10
+
+
+def loss_figure(record: PretrainingRecord) -> Picture:
+    """The contrastive loss over the steps, beside what a guess costs."""
+    end = round(_late(record.contrastive_loss))
+    return line_figure(
+        range(len(record)),
+        {"loss": record.contrastive_loss, "a guess": [record.guess] * len(record)},
+        title="Contrastive loss",
+        x_label="step",
+        y_label="loss per hidden frame",
+        limits=(0, 4),
+        measured=True,
+        alt=f"The loss falls in {len(record)} steps from above a guess, {record.guess:.1f}, to about {end}.",
+    )
+
+
+def entries_figure(record: PretrainingRecord, without: PretrainingRecord) -> Picture:
+    """Entries in use, with the diversity loss and without it, as far as both were trained."""
+    steps = min(len(record), len(without))
+    many, few = (round(_late(run.perplexity[:steps]), -1) for run in (record, without))
+    return line_figure(
+        range(steps),
+        {"with diversity loss": record.perplexity[:steps], "without": without.perplexity[:steps]},
+        title=f"Entries in use, of {record.entries}",
+        x_label="step",
+        y_label="perplexity",
+        limits=(0, record.entries),
+        measured=True,
+        alt=f"In use after {steps} steps: about {many:.0f} with the diversity loss, {few:.0f} without it.",
+    )
 
 
 # ---------------------------------------------------------------- exercises
@@ -132,8 +245,8 @@ def loss_cases() -> list[Case]:
 
 CASES = {
     "8.2": span_cases,
-    "8.4": candidate_cases,
-    "8.5": loss_cases,
+    "8.3": candidate_cases,
+    "8.4": loss_cases,
 }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import difflib
+import math
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -12,8 +14,10 @@ import torch
 from course.contents import COURSE
 from course.exercise import Case
 from course.player import digits_clip
-from w2vlearn import FrameGeometry, Wav2Vec2Config, load
-from w2vlearn.transcription.chunks import CONTEXT_S, plan
+from w2vlearn import FrameGeometry, Wav2Vec2Config, load, transcribe
+from w2vlearn.show import Picture, line_figure
+from w2vlearn.show.track_figure import Track, track_figure
+from w2vlearn.transcription.chunks import CONTEXT_S, chunked_logits, frame_outputs, plan
 
 LESSON = COURSE[9]
 
@@ -24,13 +28,12 @@ geometry = FrameGeometry.from_config(config)
 T = geometry.frame_count
 SECOND, HOP, FIELD = geometry.sample_rate, geometry.hop, geometry.receptive_field
 HOP_MS, FIELD_MS = HOP * 1000 // SECOND, FIELD * 1000 // SECOND
-MINUTE, HOUR = 60 * SECOND, 3600 * SECOND  # samples
-C, H, DEPTH = config.conv_dim[-1], config.num_attention_heads, config.num_hidden_layers
+HOUR = 3600 * SECOND  # samples
+C = config.conv_dim[-1]
 FLOAT = 4  # bytes of a float32
 KERNEL = config.num_conv_pos_embeddings
 CROP, CROP_LARGE = 250_000, 320_000  # samples: longest clips in pre-training, BASE and LARGE (fairseq, max_sample_size)
-PIECES = 60  # seconds of a minute, cut one by one
-LOST = T(MINUTE) - PIECES * T(SECOND)  # frames
+PIECES = 10  # seconds, cut one by one
 CONTEXT = round(CONTEXT_S)
 PASS, CHUNK = 20, 5  # seconds of the clip that is compared, and of its chunks
 SPOKEN = ("telephone", "caribbean", "scotland", "italian")  # clips of which the long ones are made
@@ -46,11 +49,6 @@ geometry = FrameGeometry.from_config(config)
 def conv_bytes(samples: int) -> int:
     """Bytes of the first convolution's output, BASE, one clip, float32."""
     return C * geometry.lengths(samples)[0] * FLOAT
-
-
-def score_bytes(samples: int) -> int:
-    """Bytes of one layer's attention scores (1, H, T, T), BASE, one clip, float32."""
-    return H * T(samples) ** 2 * FLOAT
 
 
 def long_clip(seconds: int) -> torch.Tensor:
@@ -130,19 +128,88 @@ def digit_model(norm: str):
 
 
 @cache
-def seams(norm: str, context_s: float) -> tuple[float, float, int]:
-    """Chunks against one pass: logits moved at the seams and far from them, and best tokens that changed."""
-    from w2vlearn.transcription.chunks import chunked_logits, frame_outputs
+def seam_texts() -> tuple[list[str], list[str]]:
+    """The words of ten seconds in one pass, and those of ten pieces of a second put in a row; layer norm model."""
+    model, clip = digit_model("layer"), long_clip(PIECES)
+    pieces = [transcribe(model, clip[start : start + SECOND]).text for start in range(0, len(clip), SECOND)]
+    return transcribe(model, clip).text.split(), " ".join(pieces).split()
 
+
+def seam_sentence() -> str:
+    """How the ten pieces differ from one pass, in words."""
+    whole, pieces = seam_texts()
+    same = sum(block.size for block in difflib.SequenceMatcher(None, whole, pieces, False).get_matching_blocks())
+    return f"One pass writes {len(whole)} words; of these {same} are the same in the pieces, which write {len(pieces)}."
+
+
+# ---------------------------------------------------------------- what is drawn
+
+
+def chunks_figure(seconds: int, chunk_s: float) -> Callable[[float], Picture]:
+    """The chunks of a clip on the frame grid: what each keeps, and what it computes and drops."""
+
+    def draw(context_s: float) -> Picture:
+        chunks = plan(seconds * SECOND, geometry, chunk_s, context_s)
+        tracks = [Track("one pass", [(0, T(seconds * SECOND), "valid")], f"{T(seconds * SECOND)} kept")]
+        for number, chunk in enumerate(chunks):
+            keep, read = chunk.keep, chunk.read
+            pieces = [
+                (read.start, keep.start, "pale"),
+                (keep.start, keep.stop, "valid"),
+                (keep.stop, read.stop, "pale"),
+            ]
+            note = f"{len(keep)} kept, {len(read) - len(keep)} dropped"
+            tracks.append(Track(f"chunk {number}", [piece for piece in pieces if piece[0] < piece[1]], note))
+        return track_figure(
+            tracks,
+            x_label="frame t",
+            title=f"{seconds} s in chunks of {chunk_s:g} s, context {context_s:g} s",
+            seams=[chunk.keep.start for chunk in chunks[1:]],
+            words={"valid": "solid: kept"},
+        )
+
+    return draw
+
+
+@cache
+def _change(norm: str, context_s: float) -> tuple[torch.Tensor, float, float, int]:
+    """Chunks against one pass: change of each frame's logits, near seams, elsewhere, and best tokens that changed."""
     waveform, model = normalised(long_clip(PASS)), digit_model(norm)
     with torch.no_grad():
-        whole = frame_outputs(model, waveform)
+        whole = frame_outputs(model, waveform)  # (T, V)
     parts = chunked_logits(model, waveform, CHUNK, context_s, progress=False)
     near = torch.zeros(len(whole), dtype=torch.bool)
     for chunk in plan(len(waveform), geometry, CHUNK, context_s)[1:]:
         near[chunk.keep.start - 25 : chunk.keep.start + 25] = True
     changed = int((parts.argmax(-1) != whole.argmax(-1)).sum())
-    return moved(parts[near], whole[near]), moved(parts[~near], whole[~near]), changed
+    change = (parts - whole).norm(dim=1) / whole.norm(dim=1).mean()
+    return change, moved(parts[near], whole[near]), moved(parts[~near], whole[~near]), changed
+
+
+def change_figure(norm: str) -> Callable[[float], Picture]:
+    """How far chunks move the logits along the clip, seams marked."""
+
+    def draw(context_s: float) -> Picture:
+        change, near, far, changed = _change(norm, context_s)
+        seams = {f"{number * CHUNK} s": number * CHUNK for number in range(1, PASS // CHUNK)}
+        told = (
+            f"context {context_s:g} s: logits moved by {near:.2f} within half a second of a seam, by {far:.2f} "
+            f"elsewhere; {changed} of {len(change)} best tokens changed"
+        )
+        picture = line_figure(
+            [geometry.centre_ms(t) / 1000 for t in range(len(change))],
+            {"change": change.tolist()},
+            title=f"Logits, chunks of {CHUNK} s against one pass, {norm} norm",
+            x_label="seconds",
+            y_label="relative change",
+            limits=(0, math.ceil(float(_change(norm, 0.0)[0].max()))),
+            seams=seams,
+            measured=True,
+            alt=f"Chunks of {CHUNK} s against one pass, {told}.",
+        )
+        return Picture(picture.html + f"<p>{told}</p>", picture.alt)
+
+    return draw
 
 
 # ---------------------------------------------------------------- exercises

@@ -8,6 +8,9 @@ from course.contents import COURSE
 from course.exercise import Case
 from w2vlearn import FrameGeometry, Wav2Vec2Config
 from w2vlearn.audio import example
+from w2vlearn.show import Picture
+from w2vlearn.show.palette import TRANSFORMER
+from w2vlearn.show.track_figure import Track, track_figure
 
 LESSON = COURSE[10]
 
@@ -29,6 +32,10 @@ MELS = WHISPER_SECONDS * SECOND // MEL_HOP  # mel frames that Whisper wants
 WHISPER_T = MELS // 2  # its second convolution has stride 2
 STACKED = 2  # mel frames that w2v-BERT puts side by side
 MEL_BANDS = 80
+XVECTOR_KERNELS, XVECTOR_DILATIONS = (5, 3, 3), (1, 2, 3)  # tdnn_kernel, tdnn_dilation; two more have kernel 1
+XVECTOR_LOST = sum((kernel - 1) * step for kernel, step in zip(XVECTOR_KERNELS, XVECTOR_DILATIONS, strict=True))
+XVECTOR_T = XVECTOR_LOST + 1  # frames that give the head one of its own
+XVECTOR_SAMPLES, XVECTOR_SAFE = (geometry.samples_for(frames).start for frames in (XVECTOR_T, XVECTOR_T + 1))
 CHECKPOINT = "facebook/wav2vec2-base-960h"
 
 SETUP = """
@@ -42,6 +49,28 @@ def after_adapter(frames: int, layers: int = LAYERS) -> int:
     for _ in range(layers):
         frames = (frames + 2 - base.adapter_kernel_size) // STRIDE + 1
     return frames
+
+
+# ---------------------------------------------------------------- what is drawn
+
+
+def beside_whisper(samples: int) -> Picture:
+    """What three models make of a clip of ``samples``: how many vectors, and what of their time is padding."""
+    seconds, frames = samples / SECOND, T(samples)
+    own = [(0, seconds, "valid")]
+    filled = [*own, *([(seconds, WHISPER_SECONDS, "padding")] * (seconds < WHISPER_SECONDS))]
+    rows = (
+        ("wav2vec 2.0", own, frames),
+        ("with an adapter", own, after_adapter(frames)),
+        ("Whisper", filled, WHISPER_T),
+    )
+    return track_figure(
+        [Track(name, pieces, f"{count} vectors", (), TRANSFORMER) for name, pieces, count in rows],
+        x_label="seconds",
+        title=f"{samples} samples, {seconds:.3g} s",
+        limits=(0, WHISPER_SECONDS),
+        words={"valid": "solid: the clip", "padding": "diagonal lines: silence that the processor adds"},
+    )
 
 
 # ---------------------------------------------------------------- exercises

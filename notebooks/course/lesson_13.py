@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from functools import cache
 
 import torch
 
 from course.contents import COURSE
 from course.exercise import Case
-from course.finetuning_demo import BUILT_IN, bucketed, multiplications, read_folder
+from course.finetuning_demo import BUILT_IN, multiplications, of_ten_epochs, read_folder
 from w2vlearn import FrameGeometry, Wav2Vec2Config
 
 LESSON = COURSE[13]
@@ -29,7 +28,7 @@ WORD, WORD_FRAMES = "THREE", 6  # five letters, and a blank between its two Es
 WORD_SAMPLES = geometry.samples_for(WORD_FRAMES)[0]
 
 SHORTEST, LONGEST, USUAL = 0.5, 16, 3  # seconds of the corpus: from, to, most frequent
-CLIPS, SIZE, EPOCHS = 1000, 8, 10
+CLIPS, SIZE = 1000, 8
 BATCHES = CLIPS // SIZE
 POOL = 16  # batches, with which less than a tenth is padding
 HF_POOL = 50  # transformers' LengthGroupedSampler, for a large corpus
@@ -52,20 +51,10 @@ def corpus() -> tuple[int, ...]:
     return tuple(round(SECOND * chance.triangular(SHORTEST, LONGEST, USUAL)) for _ in range(CLIPS))
 
 
-def waste(lengths: Sequence[int], batches: Sequence[Sequence[int]]) -> float:
-    """Share of all samples that is padding."""
-    valid = sum(lengths[i] for batch in batches for i in batch)
-    return 1 - valid / sum(len(batch) * max(lengths[i] for i in batch) for batch in batches)
-
-
 @cache
 def corpus_waste(pool: int) -> float:
-    """Share of padding in batches of `SIZE`, over `EPOCHS` orders."""
-    chance, order, shares = random.Random(1), list(range(CLIPS)), []
-    for _ in range(EPOCHS):
-        chance.shuffle(order)
-        shares.append(waste(corpus(), bucketed(order, corpus(), SIZE, pool)))
-    return sum(shares) / EPOCHS
+    """Share of padding in batches of `SIZE`."""
+    return of_ten_epochs(corpus(), SIZE, pool)[0]
 
 
 MEDIAN = sorted(corpus())[CLIPS // 2] / SECOND  # seconds
@@ -114,6 +103,12 @@ CASES = {
         Case([6, 2, 5, 1, 0, 4, 3, 7, 8], [5, 90, 1, 70, 3, 80, 2, 60, 4], 3, 2, because="Pools are counted in batches: here six clips."),
     ),
     "13.3": (
+        Case([0, 1, 2, 3, 4], [3, 1, 2, 2, 5], 6, because="Two clips of at most three samples are six; a third would make it nine."),
+        Case([4, 0, 1, 2, 3], [3, 1, 2, 2, 5], 4, because="The first clip alone has five samples, more than four: it gets a batch for itself."),
+        Case([1, 2, 3, 0, 4], [3, 1, 2, 2, 5], 10, because="In order of length: three clips of at most two samples, then two of at most five."),
+        Case([3, 2, 1, 0], [3, 1, 2, 2, 5], 5),
+    ),
+    "13.4": (
         Case([6, 2], because="Eight clips; the first batch has six of them."),
         Case([4, 4, 4], because="Batches of equal size: here the mean of means is the mean."),
         Case([1], because="One batch is the whole."),

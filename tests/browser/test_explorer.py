@@ -211,9 +211,7 @@ def test_keys_move_the_clip_and_what_moved_is_marked_and_spoken(alone):
         assert slider.input_value() == str(samples)
     type_into(page, "field-0", "719")
     sentence = "719 samples = 0.045 s → 1 frame, the last 319 samples unread"
-    assert (
-        clip_line(page) == f"clip 0: {sentence}" and slider.get_attribute("aria-valuetext") == "719 samples, 1 frames"
-    )
+    assert clip_line(page) == f"clip 0: {sentence}" and slider.get_attribute("aria-valuetext") == "719 samples, 1 frame"
     assert "719 samples, 0.045 s Δ" in picture(page)
     page.locator(".w2v-live", has_text=f"clip 0: {sentence}").wait_for(state="attached")
 
@@ -295,17 +293,17 @@ STAIN = "() => document.querySelectorAll('.w2v-stain').length"
 
 
 def test_padding_spreads_from_where_it_gets_in(alone):
-    """Clip 1 is padded: its rows of the feature encoder, its frames and four blocks with group norm; less elsewhere."""
+    """Clip 1 is padded: its rows of the feature encoder, its frames and five blocks with group norm; less elsewhere."""
     page, _ = alone
     part(page, "clip").select_option("1")
     assert page.evaluate(STAIN) == 0  # until it is asked for
     part(page, "leak-shown").check()
-    assert page.evaluate(STAIN) == 7 + 1 + 4
+    assert page.evaluate(STAIN) == 7 + 1 + 5
     page.locator('[data-norm="layer"]').click()
     assert page.evaluate(STAIN) == 0 and "nowhere" in part(page, "leak").inner_text()
     page.locator(".w2v-picture [data-action=mask]").first.click()  # the mask itself is a switch
     assert not part(page, "mask").is_checked()
-    assert page.evaluate(STAIN) == 2 + 1  # positions, Transformer; and the keys that are padding
+    assert page.evaluate(STAIN) == 3 + 1  # positions, Transformer, head; and the keys that are padding
     page.locator('[data-norm="group"]').click()
     type_into(page, "field-1", "16000")
     assert page.evaluate(STAIN) == 0 and "no clip is padded" in part(page, "leak").inner_text()
@@ -502,16 +500,20 @@ def test_presets_custom_kernels_speech_and_uploads_are_the_kernels_work(lab_page
     page.get_by_text("broken.wav could not be read").first.wait_for()
 
 
-@pytest.mark.parametrize("page", [{"color_scheme": "dark", "viewport": {"width": 640, "height": 900}}], indirect=True)
+@pytest.mark.parametrize("page", [{"viewport": {"width": 640, "height": 900}}], indirect=True)
 def test_a_dark_theme_and_a_narrow_window(lab_page):
     """Nothing sticks out sideways, and text stands out from its background at 4.5 : 1."""
     page = lab_page.page
+    switch = "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', {theme})"
+    page.evaluate(switch, "JupyterLab Dark")
+    page.locator("body[data-jp-theme-light=false]").wait_for(state="attached")
     wide, *colours = page.evaluate("""() => {
         const root = document.querySelector('.w2v-explorer');
         let back = root;
         while (back && getComputedStyle(back).backgroundColor === 'rgba(0, 0, 0, 0)') back = back.parentElement;
         return [root.scrollWidth - root.clientWidth, getComputedStyle(root).color,
             getComputedStyle(back ?? document.body).backgroundColor]; }""")
+    page.evaluate(switch, "JupyterLab Light")  # the server remembers it, for other tests too
     assert wide <= 1
 
     def luminance(colour):
@@ -519,5 +521,6 @@ def test_a_dark_theme_and_a_narrow_window(lab_page):
         linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in values]
         return sum(weight * v for weight, v in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
+    assert luminance(colours[0]) > luminance(colours[1])  # light on dark
     lighter, darker = sorted(map(luminance, colours), reverse=True)
     assert (lighter + 0.05) / (darker + 0.05) >= 4.5, colours

@@ -76,7 +76,7 @@ EQUIVALENT = {
     "any other number will do": ("3.3", "-= torch.randn"),
     "the only clip is also the last": ("4.5", ":samples])[-1]"),
     "a second clip changes nothing in the first": ("4.5", "b + 2"),
-    "one axis: the first is the last": ("8.5", "dim=-1"),
+    "one axis: the first is the last": ("8.4", "dim=-1"),
     "all convolutions have the same channels": ("9.1", "conv_dim["),
     "the last axis broadcasts by itself": ("10.3", "keepdim=False"),
 }

@@ -50,8 +50,12 @@ SEARCHES = {
     "Data2Vec": (10, "Cousins"), "w2v-BERT": (10, "Where it ends"), "adapter": (10, "Adapters"),
     "FeatureExtractor": (10, "Two things"), "x-vector": (11, "The x-vector head"), "video": (12, "Two grids"),
     "pitch": (12, "A click"), "freezing": (13, "Freeze"), "accumulation": (13, "Unequal parts"),
-    "too short": (13, "Every length"), "interpolate": (12, "Two for one?"),
-    "label in seconds": (12, "Labels and units"), "talking heads": (12, "Two grids"), "spectrogram": (12, "A click"),
+    "too short": (13, "Every length"), "evaluation": (13, "Measure"), "own recordings": (13, "Your own voice"),
+    "interpolate": (12, "Two for one?"),
+    "label in seconds": (12, "Labels and units"), "output shape": (0, "The answer"), "librosa": (1, "Sample rate"),
+    "mono": (1, "Channels"), "int16": (1, "A clip"), "stride": (2, "Which samples"), "WER": (5, "One clip"),
+    "embedding": (5, "Leak four"), "overlap": (9, "A wrong turn"), "vocabulary": (10, "A folder"),
+    "trace": (0, "No parameter"), "talking heads": (12, "Two grids"), "spectrogram": (12, "A click"),
 }  # fmt: skip
 
 

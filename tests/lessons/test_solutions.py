@@ -83,6 +83,16 @@ def in_pools(order, lengths, size, pool):
     return [batch.tolist() for part in ranked for batch in part.split(size)]
 
 
+def capped(order, lengths, most):
+    batches = []
+    while order:
+        fit = [n for n in range(1, len(order) + 1) if n * max(lengths[i] for i in order[:n]) <= most]
+        size = max(fit, default=1)
+        batches.append(order[:size])
+        order = order[size:]
+    return batches
+
+
 def shares(counts):
     means = torch.zeros(len(counts), requires_grad=True)
     torch.cat([mean.expand(count) for mean, count in zip(means, counts, strict=True)]).mean().backward()
@@ -121,10 +131,10 @@ INDEPENDENT = {
     "8.2": lambda starts, lengths, frames, span: torch.tensor(
         [[any(s <= t < s + span <= n for s in begun) for t in range(frames)] for begun, n in zip(starts, lengths)]  # noqa: B905
     ),
-    "8.4": lambda mask, clip, frame: [
+    "8.3": lambda mask, clip, frame: [
         b * mask.shape[1] + t for b, t in mask.nonzero().tolist() if b == clip and t != frame
     ],
-    "8.5": lambda predicted, target, negatives, temperature: F.cross_entropy(
+    "8.4": lambda predicted, target, negatives, temperature: F.cross_entropy(
         F.normalize(torch.stack([target, *(n for n in negatives if not torch.equal(n, target))]), dim=1)
         @ F.normalize(predicted, dim=0) / temperature,
         torch.tensor(0),
@@ -148,7 +158,8 @@ INDEPENDENT = {
     ],
     "13.1": lambda labels, span: next(n for n in itertools.count(400) if T(n) >= span and ways(labels, T(n))),
     "13.2": in_pools,
-    "13.3": shares,
+    "13.3": capped,
+    "13.4": shares,
 }  # fmt: skip
 
 
@@ -179,7 +190,6 @@ VALUES = {
     "2.1": lambda: (GEOMETRY.hop, GEOMETRY.receptive_field),
     "5.2": lambda: ({name: LEAKS[first_moved(places)] for name, places in evidence().items()}, ["A"]),
     "8.1": lambda: (0.48, hidden_share()),
-    "8.3": lambda: tuple((3, T(32_000), size) for size in (2, 256, 100, 101)),
     "10.1": lambda: (
         2 * 80,
         nn.Sequential(*(nn.Conv1d(1, 1, k, s) for k, s in zip((10, 3, 3, 3, 3, 2), (5, *[2] * 5), strict=True)))(

@@ -39,22 +39,27 @@ function render({ model, el }) {
   // ---- the picture, with the controls that stand in it
   function picturePart() {
     const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-    for (const [name, value] of Object.entries({ role: "img", class: "w2v-picture", "aria-describedby": `${id}-text` })) svg.setAttribute(name, value);
+    const describe = (attributes) => Object.entries(attributes).forEach(([name, value]) => svg.setAttribute(name, value));
+    describe({ role: "img", class: "w2v-picture", "aria-describedby": `${id}-text` });
     const stage = html("div", { class: "w2v-stage" }, svg), sliders = [];
-    const range = (name, label) => html("input", { type: "range", min: 0, step: 1, "data-name": name, "aria-label": label, "data-lm-suppress-shortcuts": "true" });
+    const range = (name, label) => html("input", { type: "range", min: 0, step: 1, "data-name": name, "aria-label": label,
+      "data-lm-suppress-shortcuts": "true" }); // else JupyterLab takes the arrow keys
 
     const makeSlider = (index) => {
       const slider = range(`slider-${index}`, `clip ${index}: length in samples`);
       slider.addEventListener("input", () => changeLength(index, Number(slider.value)));
       slider.addEventListener("pointerdown", () => { local.dragging = true; });
-      for (const end of ["pointerup", "pointercancel"]) slider.addEventListener(end, () => { local.dragging = false; if (!reachFits()) draw(); });
+      for (const end of ["pointerup", "pointercancel"]) {
+        slider.addEventListener(end, () => { local.dragging = false; if (!reachFits()) draw(); });
+      }
       slider.addEventListener("keydown", (event) => {
-        const up = ["ArrowRight", "ArrowUp", "PageUp"].includes(event.key), down = ["ArrowLeft", "ArrowDown", "PageDown"].includes(event.key);
+        const up = ["ArrowRight", "ArrowUp", "PageUp"].includes(event.key);
+        const down = ["ArrowLeft", "ArrowDown", "PageDown"].includes(event.key);
         event.stopPropagation();
         if (!up && !down) return;
         event.preventDefault();
-        const page = event.key.startsWith("Page");
-        const step = event.altKey || (page && event.shiftKey) ? get("sample_rate") : event.shiftKey || page ? local.formulas.geometry.hop : 1;
+        const page = event.key.startsWith("Page"), { hop } = local.formulas.geometry;
+        const step = event.altKey || (page && event.shiftKey) ? get("sample_rate") : event.shiftKey || page ? hop : 1;
         changeLength(index, Math.max(0, Math.min(HOUR, get("lengths")[index] + (up ? step : -step))));
       });
       return slider;
@@ -63,12 +68,15 @@ function render({ model, el }) {
     const frame = range("frame-slider", "");
     frame.addEventListener("input", () => set({ frame: Number(frame.value), sample: -1 }));
     frame.addEventListener("keydown", (event) => event.stopPropagation());
-    const norms = ["group", "layer"].map((norm) => html("button", { type: "button", "data-norm": norm, onclick: () => set({ norm, message: "", leak: true }) }, `${norm} norm`));
+    const norms = ["group", "layer"].map((norm) => html("button", { type: "button", "data-norm": norm,
+      onclick: () => set({ norm, message: "", leak: true }) }, `${norm} norm`));
     const norm = html("div", { class: "w2v-over w2v-choice", role: "group", "aria-label": "norm of the feature encoder" }, ...norms);
     const mask = html("input", { type: "checkbox", "data-name": "mask", onchange: () => set({ mask: mask.checked, leak: true }) });
-    const convention = html("select", { "data-name": "convention", "aria-label": "how masks are written", onchange: () => set({ convention: convention.value }) },
+    const convention = html("select", { "data-name": "convention", "aria-label": "how masks are written",
+      onchange: () => set({ convention: convention.value }) },
       ...Object.entries(CONVENTIONS).map(([key, { text }]) => option(key, text)));
-    const masks = html("div", { class: "w2v-over" }, html("label", { class: "w2v-check" }, mask, html("span", {}, "hand the model a mask")), convention);
+    const masks = html("div", { class: "w2v-over" },
+      html("label", { class: "w2v-check" }, mask, html("span", {}, "hand the model a mask")), convention);
     const leak = html("input", { type: "checkbox", "data-name": "leak-shown", onchange: () => set({ leak: leak.checked }) });
     const leaks = html("label", { class: "w2v-over w2v-check" }, leak, html("span", {}, "show where padding gets in"));
     if (sections.has("encoder") || sections.has("attention")) stage.append(leaks);
@@ -90,7 +98,7 @@ function render({ model, el }) {
         Object.assign(change, { frame: t, sample: -1 });
       }
       if (["clip", "frame", "sample"].every((name) => get(name) === change[name])) return;
-      local.still = lane.lens; // pointing under the magnifying glass must not move it
+      local.still = lane.isLens; // pointing under the magnifying glass must not move it
       set(change);
     };
     svg.addEventListener("pointermove", (event) => { if (event.pointerType === "mouse" || event.buttons) point(event); });
@@ -100,13 +108,13 @@ function render({ model, el }) {
     updates.push((state, formulas) => {
       if (!reachFits()) local.reach = roundReach(longest());
       placeLens(state, formulas);
-      const picture = drawPicture({ formulas, state, parts: sections, width: local.width, reach: local.reach, lens: local.lens, id, mask: get("mask"), leak: get("leak"),
-        convention: get("convention"), envelopes: get("envelopes"), spread: local.spread, known: local.known });
+      const { width, reach, lens, spread, known } = local;
+      const [mask, leak, convention, envelopes] = ["mask", "leak", "convention", "envelopes"].map(get);
+      const view = { formulas, state, parts: sections, id, width, reach, lens, spread, known, mask, leak, convention, envelopes };
+      const picture = drawPicture(view), { L, T } = state.all;
       local.lanes = picture.lanes;
-      svg.setAttribute("viewBox", `0 0 ${local.width} ${picture.height}`);
-      svg.setAttribute("width", local.width);
-      svg.setAttribute("height", picture.height);
-      svg.setAttribute("aria-label", `From ${state.all.L} samples to ${state.all.T} frames: the way of ${plural(state.clips.length, "clip")} through the model`);
+      describe({ viewBox: `0 0 ${width} ${picture.height}`, width, height: picture.height,
+        "aria-label": `From ${L} samples to ${T} frames: the way of ${plural(state.clips.length, "clip")} through the model` });
       svg.classList.toggle("w2v-spread", Boolean(local.spread));
       svg.innerHTML = picture.svg;
       placeControls(state, formulas, picture);
@@ -121,11 +129,14 @@ function render({ model, el }) {
     function placeControls(state, formulas, { left, track, places }) {
       const lay = (slider, middle, from, width) => { slider.style.cssText = `left:${from}px;width:${width + THUMB}px;top:${middle}px`; };
       while (sliders.length > state.clips.length) sliders.pop().remove();
-      while (sliders.length < state.clips.length) { sliders.push(makeSlider(sliders.length)); stage.insertBefore(sliders[sliders.length - 1], svg.nextSibling); }
+      while (sliders.length < state.clips.length) {
+        sliders.push(makeSlider(sliders.length));
+        stage.insertBefore(sliders[sliders.length - 1], leaks.parentNode && leaks);
+      }
       sliders.forEach((slider, index) => {
         slider.max = local.reach;
         slider.value = state.clips[index].length;
-        slider.setAttribute("aria-valuetext", `${state.clips[index].length} samples, ${state.clips[index].T} frames`);
+        slider.setAttribute("aria-valuetext", `${plural(state.clips[index].length, "sample")}, ${plural(state.clips[index].T, "frame")}`);
         lay(slider, places.waves[index], left, track);
       });
       if (places.frames) {
@@ -175,11 +186,12 @@ function render({ model, el }) {
     local.spread = local.switched !== undefined && local.switched !== switched;
     local.switched = switched;
     local.formulas = formulas;
-    local.state = derive(formulas, { lengths: get("lengths"), clip: get("clip"), frame: get("frame"), sample: get("sample"), rate: get("sample_rate") });
+    const [lengths, clip, frame, sample, rate] = ["lengths", "clip", "frame", "sample", "sample_rate"].map(get);
+    local.state = derive(formulas, { lengths, clip, frame, sample, rate });
     for (const update of updates) update(local.state, formulas);
     clearTimeout(local.speaker);
     local.speaker = setTimeout(() => {
-      const pointed = get("frame") >= 0 || get("sample") >= 0 ? local.state.pointed : "";
+      const pointed = frame >= 0 || sample >= 0 ? local.state.pointed : "";
       live.textContent = `${local.state.clips.map((clip) => `clip ${clip.index}: ${clip.sentence}`).join("; ")}. ${pointed}`;
     }, SPEAK_AFTER);
   }
@@ -206,12 +218,14 @@ function render({ model, el }) {
   const formula = html("p", { class: "w2v-formula", "data-name": "formula" });
   updates.push((_, formulas) => write(formula, `${formulas.formula} — derived from the model's own operations`));
   const tables = [
-    sections.size && sentencesPart(`${id}-text`, false), shows("encoder") && lengthsPart(!all && !sections.has("frames") && focus.length < 2),
-    shows("masks") && masksPart(!all, get), shows("costs") && costsPart(!all), shows("table") && layersPart(!all, get, set, id)].filter(Boolean);
+    sections.size && sentencesPart(`${id}-text`), shows("encoder") && lengthsPart(focus.length === 1 && !all), shows("masks") && masksPart(!all, get),
+    shows("costs") && costsPart(!all), shows("table") && layersPart(!all, get, set),
+  ].filter(Boolean);
+  const root = html("div", { class: "w2v-explorer", "data-focus": get("focus") }, formula,
+    shows("model") && modelPart(page), questionPart(page), message, busy, shows("clips") && clipsPart(page),
+    ...(sections.size ? [picturePart(), legend(page)] : []), (shows("frames") || shows("batch")) && pointingPart(page),
+    (shows("batch") || shows("costs")) && leakPart(page), ...tables.map((table) => table.node), live);
   for (const table of tables) updates.push(table.update);
-  const root = html("div", { class: "w2v-explorer", "data-focus": get("focus") }, formula, shows("model") ? modelPart(page) : null, questionPart(page), message, busy,
-    shows("clips") ? clipsPart(page) : null, sections.size ? picturePart() : null, sections.size ? legend(page) : null,
-    shows("frames") || shows("batch") ? pointingPart(page) : null, shows("batch") || shows("costs") ? leakPart(page) : null, ...tables.map((table) => table.node), live);
   el.append(root);
   const sight = new ResizeObserver(() => {
     const width = Math.max(220, Math.floor((root.querySelector(".w2v-stage") || root).clientWidth));

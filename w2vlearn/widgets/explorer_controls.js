@@ -2,7 +2,7 @@
 // adds to `updates` what it does at a drawing, (state, formulas) => …, and returns its node.
 
 const HOUR = 57600000; // samples in an hour at 16 kHz: the longest clip
-const EDGES = [[399, 400], [719, 720], [16000, 16080]];
+const EDGES = [399, 400, 719, 720, 16000, 16080];
 
 // ---- model: preset, custom convolutions
 function modelPart({ id, get, set, updates, local }) {
@@ -13,13 +13,18 @@ function modelPart({ id, get, set, updates, local }) {
     set({ preset: preset.value, message: "", ...(known && { norm, kernels, strides }) });
   } }, ...["base", "large", "large_lv60", "tiny"].map((name) => option(name, name.toUpperCase())));
   const problem = html("span", { id: `${id}-convolutions`, class: "w2v-wrong", "aria-live": "polite" });
-  const fields = ["kernels", "strides"].map((name) => html("input", { type: "text", "data-name": name, size: 18, "aria-describedby": `${id}-convolutions` }));
+  const fields = ["kernels", "strides"].map((name) => html("input", { type: "text", "data-name": name, size: 18,
+    "aria-describedby": `${id}-convolutions` }));
   const check = () => {
     problem.textContent = convolutionsProblem(...fields.map((field) => field.value));
     for (const field of fields) field.toggleAttribute("aria-invalid", Boolean(problem.textContent));
     return !problem.textContent;
   };
-  const apply = () => { if (check()) { local.typed = false; set({ kernels: fields[0].value, strides: fields[1].value, message: "" }); } };
+  const apply = () => {
+    if (!check()) return;
+    local.typed = false;
+    set({ kernels: fields[0].value, strides: fields[1].value, message: "" });
+  };
   for (const field of fields) {
     field.addEventListener("input", () => { local.typed = true; check(); });
     field.addEventListener("keydown", (event) => { event.stopPropagation(); if (event.key === "Enter") apply(); });
@@ -28,10 +33,11 @@ function modelPart({ id, get, set, updates, local }) {
     preset.value = get("preset");
     if (!local.typed) { fields[0].value = get("kernels"); fields[1].value = get("strides"); check(); }
   });
-  return html("div", { class: "w2v-bar" }, labelled("preset", preset), html("details", {}, html("summary", {}, "custom kernels and strides"),
-    html("div", { class: "w2v-bar" }, labelled("kernels", fields[0]), labelled("strides", fields[1]),
-      html("button", { type: "button", onclick: apply }, "apply"), problem,
-      html("span", { class: "w2v-help" }, "one number for each convolution; the kernel derives the formulas anew, which takes seconds"))));
+  const help = "one number for each convolution; the kernel derives the formulas anew, which takes seconds";
+  const custom = html("div", { class: "w2v-bar" }, labelled("kernels", fields[0]), labelled("strides", fields[1]),
+    html("button", { type: "button", onclick: apply }, "apply"), problem, html("span", { class: "w2v-help" }, help));
+  return html("div", { class: "w2v-bar" }, labelled("preset", preset),
+    html("details", {}, html("summary", {}, "custom kernels and strides"), custom));
 }
 
 // ---- a question before anything is moved, answered by moving; it goes away if it was moved without an answer
@@ -49,7 +55,8 @@ function questionPart({ get, updates }) {
     [asked, before, guess, open] = [question.text, position(), null, true];
     box.hidden = !question.text;
     text.textContent = question.text || "";
-    buttons.replaceChildren(...(question.options || []).map((words, index) => html("button", { type: "button", onclick: () => choose(question, index) }, words)));
+    buttons.replaceChildren(...(question.options || []).map((words, index) =>
+      html("button", { type: "button", onclick: () => choose(question, index) }, words)));
   };
   const tell = ({ text: start, options, answer, reason }) => {
     const verdict = guess === answer ? "right" : `it is ${options[answer]}`;
@@ -69,12 +76,12 @@ function questionPart({ get, updates }) {
 // ---- clips: an exact length, a sound, a file, and away with it
 function clipRow({ id, get, set, changeLength, model }, index) {
   const name = `clip ${index}`;
-  const field = html("input", { type: "text", inputmode: "numeric", size: 11, "aria-label": `${name}: samples, typed`, "data-name": `field-${index}`,
-    "aria-describedby": `${id}-field-${index}` });
+  const field = html("input", { type: "text", inputmode: "numeric", size: 11, "data-name": `field-${index}`,
+    "aria-label": `${name}: samples, typed`, "aria-describedby": `${id}-field-${index}` });
   const wrong = html("span", { id: `${id}-field-${index}`, class: "w2v-wrong", "aria-live": "polite" });
   const accept = () => {
-    const samples = typedLength(field.value), good = samples <= HOUR;
-    wrong.textContent = good ? "" : `wanted a whole number of samples, 0 to ${spaced(HOUR)} (one hour); kept ${spaced(get("lengths")[index])}`;
+    const samples = typedLength(field.value), good = samples <= HOUR, kept = spaced(get("lengths")[index]);
+    wrong.textContent = good ? "" : `wanted a whole number of samples, 0 to ${spaced(HOUR)} (one hour); kept ${kept}`;
     if (good) { field.removeAttribute("aria-invalid"); changeLength(index, samples); } else field.setAttribute("aria-invalid", "true");
   };
   field.addEventListener("change", accept);
@@ -82,8 +89,8 @@ function clipRow({ id, get, set, changeLength, model }, index) {
   const source = html("select", { "aria-label": `${name}: sound`, "data-name": `source-${index}`, onchange: () => {
     set({ sources: get("sources").map((other, place) => (place === index ? source.value : other)) });
   } });
-  const upload = html("input", { type: "file", accept: "audio/*,.wav,.flac,.ogg,.mp3", "aria-label": `${name}: a sound file`, "data-name": `upload-${index}`,
-    onchange: async () => {
+  const upload = html("input", { type: "file", accept: "audio/*,.wav,.flac,.ogg,.mp3", "data-name": `upload-${index}`,
+    "aria-label": `${name}: a sound file`, onchange: async () => {
       const file = upload.files[0];
       if (!file) return;
       model.send({ kind: "upload", name: file.name, clip: index }, undefined, [await file.arrayBuffer()]);
@@ -93,8 +100,10 @@ function clipRow({ id, get, set, changeLength, model }, index) {
     const keep = (list) => list.filter((_, other) => other !== index);
     set({ lengths: keep(get("lengths")), sources: keep(get("sources")), envelopes: keep(get("envelopes")), clip: 0 });
   } }, "×");
-  const sound = model.send ? [source, html("label", { class: "w2v-file" }, html("span", {}, "open a file"), upload)] : []; // read by the kernel
-  const box = html("div", { class: "w2v-clip", role: "group", "aria-label": name }, html("b", {}, name), labelled("samples", field), ...sound, remove, wrong);
+  const open = html("label", { class: "w2v-file" }, html("span", {}, "open a file"), upload);
+  const sound = model.send ? [source, open] : []; // sounds are read by the kernel
+  const box = html("div", { class: "w2v-clip", role: "group", "aria-label": name },
+    html("b", {}, name), labelled("samples", field), ...sound, remove, wrong);
   const update = (lengths) => {
     if (document.activeElement !== field || !field.hasAttribute("aria-invalid")) {
       field.value = spaced(lengths[index]);
@@ -104,7 +113,8 @@ function clipRow({ id, get, set, changeLength, model }, index) {
     const names = ["", ...other, ...get("examples")];
     if (source.dataset.names !== names.join()) {
       source.dataset.names = names.join();
-      source.replaceChildren(...names.map((value) => option(value, value ? (other.includes(value) ? value : `speech: ${value}`) : "length only")));
+      const words = (value) => (!value ? "length only" : other.includes(value) ? value : `speech: ${value}`);
+      source.replaceChildren(...names.map((value) => option(value, words(value))));
     }
     source.value = chosen;
     remove.disabled = lengths.length === 1;
@@ -118,7 +128,8 @@ function clipsPart(page) {
   const add = html("button", { type: "button", "data-name": "add", onclick: () => set({
     lengths: [...get("lengths"), 16000], sources: [...get("sources"), ""], envelopes: [...get("envelopes"), []] }) }, "add a clip");
   const edges = html("span", { class: "w2v-edges", role: "group", "aria-label": "lengths at an edge, for clip 0" }, "clip 0 at an edge: ",
-    ...EDGES.flat().map((samples) => html("button", { type: "button", "data-edge": samples, onclick: () => changeLength(0, samples) }, spaced(samples))));
+    ...EDGES.map((samples) => html("button", { type: "button", "data-edge": samples,
+      onclick: () => changeLength(0, samples) }, spaced(samples))));
   updates.push(() => {
     const lengths = get("lengths");
     while (rows.length > lengths.length) rows.pop().box.remove();
@@ -127,7 +138,8 @@ function clipsPart(page) {
     add.disabled = lengths.length >= 6;
   });
   return html("section", { "aria-label": "clips", "data-part": "clips" }, list, html("div", { class: "w2v-bar" }, add, edges),
-    html("div", { class: "w2v-help" }, "Drag a clip's end, or focus it and use the arrow keys: 1 sample; with Shift, or Page keys: one hop; with Alt, or Shift and Page keys: one second."));
+    html("div", { class: "w2v-help" }, "Drag a clip's end, or focus it and use the arrow keys: 1 sample; with Shift, or Page keys: "
+      + "one hop; with Alt, or Shift and Page keys: one second."));
 }
 
 // ---- below the picture: what is pointed at, and where padding gets in
@@ -146,11 +158,14 @@ function pointingPart({ get, set, updates }) {
   const clip = html("select", { "data-name": "clip", onchange: () => set({ clip: Number(clip.value) }) });
   const sentence = html("p", { class: "w2v-line", "data-name": "pointed" });
   updates.push((state) => {
-    if (clip.children.length !== state.clips.length) clip.replaceChildren(...state.clips.map((one) => option(one.index, `clip ${one.index}`)));
+    if (clip.children.length !== state.clips.length) {
+      clip.replaceChildren(...state.clips.map(({ index }) => option(index, `clip ${index}`)));
+    }
     clip.value = String(get("clip"));
     write(sentence, state.pointed, true);
   });
-  return html("div", {}, html("div", { class: "w2v-bar" }, labelled("point at", clip), labelled("frame t", number("frame")), labelled("sample n", number("sample"))), sentence);
+  const fields = [labelled("point at", clip), labelled("frame t", number("frame")), labelled("sample n", number("sample"))];
+  return html("div", {}, html("div", { class: "w2v-bar" }, ...fields), sentence);
 }
 
 function leakPart({ updates }) {
@@ -160,8 +175,10 @@ function leakPart({ updates }) {
 }
 
 function legend({ id }) {
-  const entries = [["valid", "#808080", 0.4], ["padding", `url(#${id}-padding)`, 1], ["read by no frame", `url(#${id}-unread)`, 1], ["valid, but changed by padding", `url(#${id}-stain)`, 1]];
-  return html("div", { class: "w2v-legend" }, ...entries.map(([name, fill, opacity]) => html("span", {},
-    drawn(26, 14, `<rect x="1" y="1" width="24" height="12" fill="${fill}" fill-opacity="${opacity}" stroke="currentColor"/>`), name)),
-  html("span", {}, drawn(16, 14, warningPath(1, 13)), "padding gets in here"), html("span", {}, drawn(12, 14, lockPath(0.5, 13.5)), "no length moves it"));
+  const box = (fill, opacity) => drawn(26, 14,
+    `<rect x="1" y="1" width="24" height="12" fill="${fill}" fill-opacity="${opacity}" stroke="currentColor"/>`);
+  const entries = [[box("#808080", 0.4), "valid"], [box(`url(#${id}-padding)`, 1), "padding"], [box(`url(#${id}-unread)`, 1), "read by no frame"],
+    [box(`url(#${id}-stain)`, 1), "valid, but changed by padding"], [drawn(16, 14, warningSign(1, 13)), "padding gets in here"],
+    [drawn(12, 14, lockSign(0.5, 13.5)), "no length moves it"]];
+  return html("div", { class: "w2v-legend" }, ...entries.map(([sign, words]) => html("span", {}, sign, words)));
 }

@@ -177,7 +177,7 @@ def role(name: str) -> str:
 
 def _leak(folded: list[Row], reached: dict[str, Any]) -> dict[str, Any]:
     """Where padding gets in, why, and the names of the stages that it reaches; ``entry`` is None for nowhere."""
-    names = {row.stage.name for row in folded if row.depth > 1 and role(row.name) in reached["layers"]}
+    names = {row.stage.name for row in folded if role(row.name) in reached["layers"]}
     stages = [stage for stage in STAGES if stage.name in names]
     entry = reached["entry"]
     return {

@@ -90,8 +90,8 @@ function derive(formulas, { lengths, clip, frame, sample, rate }) {
 
 function clipSentence({ geometry }, values, unread, empty, rate) {
   const { L, T } = values;
-  const text = `${spaced(L)} samples = ${(L / rate).toFixed(3)} s → ${plural(T, "frame")}`;
-  if (T) return text + (unread ? `, the last ${spaced(unread)} samples unread` : ", every sample read");
+  const text = `${plural(L, "sample")} = ${(L / rate).toFixed(3)} s → ${plural(T, "frame")}`;
+  if (T) return text + (unread ? `, the last ${plural(unread, "sample")} unread` : ", every sample read");
   const missing = geometry.receptive_field - L;
   return `${text}: it runs out at ${empty.name}, which gets ${plural(size(empty.before, values), "position")} and needs ${empty.kernel}; `
     + `${plural(missing, "sample")} ${missing === 1 ? "is" : "are"} missing`;
@@ -110,7 +110,8 @@ function pointedSentence(geometry, own, frame, sample, chosen, rate) {
   if (frame >= 0) {
     if (!chosen) return `${who} has no frame ${frame}: ${own.T ? `frames 0 … ${own.T - 1}` : "no frame at all"}`;
     const start = evaluate(geometry.start, { t: frame }), stop = evaluate(geometry.stop, { t: frame });
-    return `frame ${frame} of ${who} reads samples ${start} … ${stop - 1}: ${ms(start)} … ${ms(stop)} ms, centre ${ms((start + stop) / 2)} ms`;
+    return `frame ${frame} of ${who} reads samples ${start} … ${stop - 1}: ${ms(start)} … ${ms(stop)} ms, `
+      + `centre ${ms((start + stop) / 2)} ms`;
   }
   if (sample < 0) return `point at a frame or a sample of ${who}`;
   if (sample >= own.length) return `${who} has no sample ${sample}: it has ${own.length}`;
@@ -146,8 +147,9 @@ function maskLines({ all, clips }, convention, masked) {
 // ---- what stays, what grows, where padding gets in
 function fixedNumbers({ constants, depth, parameters, costs }) {
   const names = { C: "C, channels of one frame", D: "D, features of one frame", H: "H, attention heads", V: "V, vocabulary" };
-  const entries = Object.entries(names).filter(([letter]) => constants[letter]).map(([letter, name]) => [name, String(constants[letter])]);
-  return Object.fromEntries([...entries, ["Transformer layers", String(depth)], ["parameters", `${spaced(parameters)} (${bytes(costs.parameters)})`]]);
+  const known = Object.keys(names).filter((letter) => constants[letter]);
+  const entries = Object.fromEntries(known.map((letter) => [names[letter], String(constants[letter])]));
+  return { ...entries, "Transformer layers": String(depth), parameters: `${spaced(parameters)} (${bytes(costs.parameters)})` };
 }
 
 function growingNumbers({ all }, { costs }) {

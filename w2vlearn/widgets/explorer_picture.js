@@ -5,6 +5,7 @@ const NARROW = 640; // px; below, words stand above what they belong to and not 
 const MARGIN = 2; // px left of everything
 const HANDLE = 14; // px right of the widest lane: room for a handle
 const LENS = 7; // frames under the magnifying glass, at most
+const TICKS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60, 120, 300, 600, 1200, 3600]; // s
 const STEP_MS = 110; // from one layer to the next, when the stain spreads
 
 const escaped = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;");
@@ -30,17 +31,20 @@ function wrapped(text, most) {
 }
 
 function hatches(id) {
-  const pattern = (name, side, drawing) => tag("pattern", { id: `${id}-${name}`, width: side, height: side, patternUnits: "userSpaceOnUse" }, drawing);
-  return tag("defs", {},
-    pattern("padding", 6, `<path d="M-1.5,1.5 l3,-3 M0,6 l6,-6 M4.5,7.5 l3,-3" stroke="currentColor"/>`)
+  const pattern = (name, side, drawing) => tag("pattern",
+    { id: `${id}-${name}`, width: side, height: side, patternUnits: "userSpaceOnUse" }, drawing);
+  const line = (d) => `<path d="${d}" fill="none" stroke="currentColor" stroke-width="1.2"/>`;
+  return tag("defs", {}, pattern("padding", 6, line("M-1.5,1.5 l3,-3 M0,6 l6,-6 M4.5,7.5 l3,-3"))
     + pattern("unread", 4, `<circle cx="2" cy="2" r="0.9" fill="currentColor"/>`)
-    + pattern("stain", 12, `<rect width="12" height="12" fill="#F0E442" fill-opacity="0.5"/><path d="M0,6 q3,-5 6,0 t6,0" fill="none" stroke="currentColor" stroke-width="1.2"/>`));
+    + pattern("stain", 12, `<rect width="12" height="12" fill="#F0E442" fill-opacity="0.5"/>${line("M0,6 q3,-5 6,0 t6,0")}`));
 }
 
-const lockPath = (x, y) => tag("g", { transform: `translate(${rounded(x)},${rounded(y)})`, fill: "currentColor" },
-  `<rect x="0" y="-8" width="11" height="8" rx="1"/><path d="M2,-8v-2.5a3.5,3.5 0 0 1 7,0v2.5" fill="none" stroke="currentColor" stroke-width="1.6"/>`);
-const warningPath = (x, y) => tag("g", { transform: `translate(${rounded(x)},${rounded(y)})` },
-  `<path d="M0,0L7,-12L14,0Z" fill="#F0E442" stroke="currentColor" stroke-width="1.2"/><path d="M7,-8v4M7,-2.6v1.2" stroke="#000" stroke-width="1.6"/>`);
+// Signs, drawn: not every machine has a font with them. (x, y) is the lower left corner.
+const placed = (x, y, drawing) => tag("g", { transform: `translate(${rounded(x)},${rounded(y)})` }, drawing);
+const lockSign = (x, y) => placed(x, y, `<rect x="0" y="-8" width="11" height="8" rx="1" fill="currentColor"/>`
+  + `<path d="M2,-8v-2.5a3.5,3.5 0 0 1 7,0v2.5" fill="none" stroke="currentColor" stroke-width="1.6"/>`);
+const warningSign = (x, y) => placed(x, y, `<path d="M0,0L7,-12L14,0Z" fill="#F0E442" stroke="currentColor" stroke-width="1.2"/>`
+  + `<path d="M7,-8v4M7,-2.6v1.2" stroke="#000" stroke-width="1.6"/>`);
 
 class Drawing {
   // view: {formulas, state, parts (a Set), width, reach (samples), lens: {first, count} frames, id, mask, leak, convention, envelopes,
@@ -61,6 +65,15 @@ class Drawing {
   }
 
   add(...attributes) { this.out.push(tag(...attributes)); }
+  collected(draw) { // what is drawn meanwhile, as text
+    const outer = this.out;
+    this.out = [];
+    draw();
+    const inner = this.out.join("");
+    this.out = outer;
+    return inner;
+  }
+  fill(hatch) { return `url(#${this.id}-${hatch})`; }
   colour(stage) { return this.formulas.stages[stage].colour; }
   x(sample) { return this.left + sample / this.reach * this.track; }
   at(tree, t) { return evaluate(tree, { t }); }
@@ -76,7 +89,7 @@ class Drawing {
   rect(x, y, width, height, fill, more = {}) { if (width > 0) this.add("rect", { x, y, width, height, fill, ...more }); }
 
   stain(x, y, width, height, step) {
-    this.rect(x, y, width, height, `url(#${this.id}-stain)`, { class: "w2v-stain", "fill-opacity": 0.8,
+    this.rect(x, y, width, height, this.fill("stain"), { class: "w2v-stain", "fill-opacity": 0.8,
       style: this.spread ? `animation-delay:${step * STEP_MS}ms` : null });
   }
 
@@ -110,39 +123,78 @@ class Drawing {
 
   name(clip) { return `${clip.index === this.state.own.index && this.state.clips.length > 1 ? "▸ " : ""}clip ${clip.index}`; }
 
+  // ---- shapes that several parts draw
+  path(d, more) { this.add("path", { d: d.replace(/-?\d+\.\d+/g, (number) => rounded(Number(number))), fill: "none", ...more }); }
+
+  // A wide band from two ends above to two ends below: what is magnified, and what a frame comes from.
+  band([a, b], top, [c, d], bottom, opacity) {
+    this.path(`M${a},${top}L${b},${top}L${d},${bottom}L${c},${bottom}Z`, { fill: "currentColor", "fill-opacity": opacity });
+  }
+
+  lit(from, to, top, height, more = {}) {
+    this.rect(from, top, Math.max(3, to - from), height, "none", { stroke: "currentColor", "stroke-width": 2.3, class: "w2v-lit", ...more });
+  }
+
+  // Thin lines between neighbouring positions, where they are far enough apart to be seen: one dashed line.
+  cells(x, hop, from, to, top, height) {
+    const wide = x(hop) - x(0), first = x(Math.max(1, Math.ceil(from / hop)) * hop);
+    if (wide < 3.5 || x(to) - 1 <= first) return;
+    this.path(`M${first - 0.4},${top + height / 2}H${x(to) - 1}`, { stroke: "currentColor", "stroke-width": height,
+      "stroke-dasharray": `0.8 ${(wide - 0.8).toFixed(4)}`, "stroke-opacity": 0.55 });
+  }
+
+  // A lane's outline, open on a side where the lane goes on.
+  outline(from, to, top, height, startShown = true, endShown = true) {
+    if (to <= from) return;
+    const side = (x, isShown) => (isShown ? `M${x},${top}v${height}` : "");
+    this.path(`M${from},${top}H${to}M${from},${top + height}H${to}${side(from, startShown)}${side(to, endShown)}`,
+      { stroke: "currentColor", "stroke-width": 0.8 });
+  }
+
+  // A pointer in this lane points at samples, or at the frames that begin there.
+  lane(kind, clip, top, height, sample, isLens = false) {
+    this.lanes.push({ kind, clip: clip.index, top, bottom: top + height, sample, isLens });
+  }
+
+  // ---- the clips, padded to the longest
   waveforms() {
-    const { state, formulas } = this, height = 40;
-    this.heading("waveform", "waveforms", `(B, L) = (${state.clips.length}, ${spaced(state.all.L)})`, "leak", NARROW);
+    const { state, formulas: { geometry } } = this, height = 40, { L } = state.all;
+    this.heading("waveform", "waveforms", `(B, L) = (${state.clips.length}, ${spaced(L)})`, "leak", NARROW);
     this.places.waves = [];
     for (const clip of state.clips) {
-      const written = `${spaced(clip.length)} samples, ${(clip.length / state.rate).toFixed(3)} s`;
-      const unread = !clip.T ? "too short for one frame" : clip.unread ? `${spaced(clip.unread)} of them read by no frame` : "every sample read";
-      const top = this.words(this.name(clip), written, height, { bold: clip.index === state.own.index, below: unread, key: `length ${clip.index}` });
-      const end = this.x(clip.length), middle = top + height / 2, peaks = this.envelopes[clip.index] || [];
-      this.rect(this.left, top + 2, end - this.left, height - 4, this.colour("waveform"), { "fill-opacity": peaks.length ? 0.18 : 0.4 });
-      if (peaks.length) this.add("path", { d: envelope(peaks, this.left, end - this.left, middle, height / 2 - 3), fill: this.colour("waveform") });
-      const tail = Math.max(clip.unread ? 3 : 0, end - this.x(clip.length - clip.unread));
-      this.rect(Math.max(this.left, end - tail), top + 2, Math.min(tail, end - this.left), height - 4, `url(#${this.id}-unread)`);
-      this.rect(end, top + 2, this.x(state.all.L) - end, height - 4, `url(#${this.id}-padding)`);
-      this.rect(this.left, top + 2, this.x(state.all.L) - this.left, height - 4, "none", { stroke: "currentColor", "stroke-width": 0.8 });
-      if (clip === state.own && state.chosen) {
-        const from = this.x(this.at(formulas.geometry.start, state.chosen[0])), to = this.x(this.at(formulas.geometry.stop, state.chosen[1]));
-        this.rect(from - 1, top - 2, Math.max(3, to - from + 2), height + 4, "none", { stroke: "currentColor", "stroke-width": 2.5, class: "w2v-lit" });
+      const isOwn = clip === state.own, peaks = this.envelopes[clip.index] || [];
+      const number = `${plural(clip.length, "sample")}, ${(clip.length / state.rate).toFixed(3)} s`;
+      const top = this.words(this.name(clip), number, height, { bold: isOwn, below: unreadText(clip), key: `length ${clip.index}` });
+      const end = this.x(clip.length), inner = [top + 2, height - 4], grey = this.colour("waveform");
+      this.laneRect(this.left, end, ...inner, grey, { "fill-opacity": peaks.length ? 0.18 : 0.4 });
+      if (peaks.length) this.add("path", { d: envelope(peaks, this.left, end - this.left, top + height / 2, height / 2 - 3), fill: grey });
+      const tail = Math.min(end - 3, this.x(clip.length - clip.unread)); // at least 3 px, so that it is seen
+      if (clip.unread) this.laneRect(Math.max(this.left, tail), end, ...inner, this.fill("unread"));
+      this.laneRect(end, this.x(L), ...inner, this.fill("padding"));
+      this.outline(this.left, this.x(L), ...inner);
+      if (isOwn && state.chosen) {
+        const [from, to] = this.chosenSamples(geometry).map((sample) => this.x(sample));
+        this.lit(from - 1, to + 1, top - 2, height + 4);
       }
-      this.places.waves.push(middle);
-      this.lanes.push({ top, bottom: top + height, kind: "sample", clip: clip.index, sample: (x) => (x - this.left) / this.track * this.reach });
+      this.places.waves.push(top + height / 2);
+      this.lane("sample", clip, top, height, (x) => (x - this.left) / this.track * this.reach);
       this.y = top + height + 8;
     }
     this.axis();
   }
 
+  laneRect(from, to, top, height, fill, more) { this.rect(from, top, to - from, height, fill, more); }
+
+  // First and last position, end excluded, that the chosen frames are computed from.
+  chosenSamples({ start, stop }) { return [this.at(start, this.state.chosen[0]), this.at(stop, this.state.chosen[1])]; }
+
   axis() {
     const seconds = this.reach / this.state.rate, room = this.track / 76;
-    const step = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60, 120, 300, 600, 1200, 3600].find((s) => seconds / s <= room) || 7200;
+    const step = TICKS.find((tick) => seconds / tick <= room) || 7200;
     for (let tick = 0; tick * step <= seconds + 1e-9; tick += 1) {
       const at = tick * step, x = this.x(at * this.state.rate);
-      this.add("path", { d: `M${rounded(x)},${this.y - 4}v5`, stroke: "currentColor" });
       const words = step < 0.1 ? `${Math.round(at * 1000)} ms` : step < 60 ? `${rounded(at)} s` : `${rounded(at / 60)} min`;
+      this.path(`M${x},${this.y - 4}v5`, { stroke: "currentColor" });
       this.text(x, this.y + 15, words, { anchor: tick ? "middle" : "start", size: 12.5 });
     }
     this.y += 18;
@@ -150,179 +202,173 @@ class Drawing {
 
   // ---- the feature encoder, magnified around the frame that is pointed at
   encoder() {
-    const { formulas, state } = this, { geometry } = formulas, fanTop = this.y;
-    const from = this.at(geometry.start, this.lens.first), last = this.lens.first + this.lens.count - 1;
+    const { formulas: { geometry, encoder }, state, lens } = this, fanTop = this.y + (this.narrow ? 2 : 4);
+    const last = lens.first + lens.count - 1, from = this.at(geometry.start, lens.first);
     const to = Math.max(this.at(geometry.start, last + 1), this.at(geometry.stop, last)), edge = (to - from) * 0.015;
-    const low = from - edge, scale = this.track / (to - from + 2 * edge);
-    const x = (sample) => this.left + (sample - low) * scale, far = this.left + this.track;
-    this.heading("feature_encoder", "feature encoder", `samples ${spaced(from)} … ${spaced(to - 1)} of clip ${state.own.index}, magnified`, "norm", 720);
-    const window = [from, to].map((sample) => Math.min(this.left + this.track, this.x(sample)));
-    this.fan(fanTop + (this.narrow ? 2 : 4), this.y + 6, window, [x(from), x(to)]);
+    const scale = this.track / (to - from + 2 * edge), far = this.left + this.track;
+    const view = { low: from - edge, scale, far, x: (sample) => this.left + (sample - from + edge) * scale };
+    view.start = view.x(Math.max(0, view.low)); // nothing lies before sample 0
+    const inside = [view.x(from), view.x(to)], outside = [this.x(from), Math.min(far, this.x(to))];
+    this.heading("feature_encoder", "feature encoder",
+      `samples ${spaced(from)} … ${spaced(to - 1)} of clip ${state.own.index}, magnified`, "norm", 720);
+    this.band(outside, fanTop, inside, this.y + 6, 0.07);
     this.y += 8;
-    const levels = [{ name: "L", before: null, after: "L", hop: 1, start: geometry.start, stop: geometry.stop }, ...formulas.encoder];
-    let above = null;
-    levels.forEach((level, step) => {
-      const own = size(level.after, state.own.values), whole = size(level.after, state.all), isLast = step === levels.length - 1;
-      const height = isLast ? 24 : step ? 14 : 18, stage = step ? "feature_encoder" : "waveform";
-      const written = `${level.name}${isLast ? " = T" : ""} = ${spaced(whole)}${own < whole ? ` · clip ${state.own.index}: ${spaced(own)}` : ""}`;
-      const top = this.words(step ? `kernel ${level.kernel}, stride ${level.stride}` : "samples", written, height, { key: level.name });
-      const end = own * level.hop, wholeEnd = whole * level.hop, start = Math.max(0, low), clipped = (sample) => Math.min(far, Math.max(x(start), x(sample)));
-      this.rect(x(start), top, clipped(end) - x(start), height, this.colour(stage), { "fill-opacity": step ? 0.25 + 0.3 * (1 - step / levels.length) : 0.4 });
-      if (level.reached && state.own.padded && this.stained.has("feature_encoder")) this.stain(x(start), top, clipped(end) - x(start), height, step - 1);
-      if (!step) this.rect(clipped(end - state.own.unread), top, clipped(end) - clipped(end - state.own.unread), height, `url(#${this.id}-unread)`);
-      this.rect(clipped(end), top, clipped(wholeEnd) - clipped(end), height, `url(#${this.id}-padding)`);
-      this.cells(x, level.hop, start, Math.min(low + this.track / scale, wholeEnd), top, height, scale);
-      this.outline(x(start), clipped(wholeEnd), top, height, low <= 0, x(wholeEnd) <= far);
-      if (state.chosen) {
-        const lit = [this.at(level.start, state.chosen[0]) * level.hop, this.at(level.stop, state.chosen[1]) * level.hop].map((sample) => Math.min(far, Math.max(this.left, x(sample))));
-        if (above) this.add("path", { d: `M${rounded(above.lit[0])},${above.bottom}L${rounded(above.lit[1])},${above.bottom}L${rounded(lit[1])},${top}L${rounded(lit[0])},${top}Z`, fill: "currentColor", "fill-opacity": 0.22 });
-        this.rect(lit[0], top, lit[1] - lit[0], height, this.colour(stage), { "fill-opacity": 0.55, stroke: "currentColor", "stroke-width": 2.2, class: "w2v-lit", "data-level": level.name });
-        above = { lit, bottom: top + height };
-      }
-      if (!step && state.sample >= 0 && x(state.sample) >= this.left && x(state.sample) <= far) {
-        this.add("path", { d: `M${rounded(x(state.sample + 0.5))},${top - 5}v${height + 8}`, stroke: "currentColor", "stroke-width": 2.5, "data-level": "sample" });
-      }
-      if (isLast) this.frameLabels(x, geometry, own, top, scale);
-      if (level.name === "T1" && this.entry === "feature_encoder") this.out.push(warningPath(this.narrow ? far - 16 : this.width - 16, top + height));
-      this.lanes.push({ top, bottom: top + height, kind: isLast ? "frame" : "sample", clip: state.own.index, lens: true, sample: (px) => low + (px - this.left) / scale });
-      this.y = top + height + (this.narrow ? 4 : 9);
-    });
-    if (state.own.T) this.lensEnds = { from: [x(from), x(to)], to: window, y: this.y - (this.narrow ? 2 : 7) };
+    const levels = [{ ...geometry, name: "L", after: "L", hop: 1 }, ...encoder];
+    levels.reduce((above, level, step) => this.level(level, step, levels.length - 1, view, above), null);
+    if (state.own.T) this.lensEnds = [inside, this.y - (this.narrow ? 2 : 7), outside];
   }
 
-  frameLabels(x, geometry, frames, top, scale) {
-    const wide = this.at(geometry.start, 1) * scale;
-    for (let { first: t, count } = this.lens, end = Math.min(frames, t + count); t < end; t += 1) {
-      const on = this.state.chosen && t >= this.state.chosen[0] && t <= this.state.chosen[1];
-      const words = String(t).length * 9 + 34 < wide ? `t = ${t}` : String(t).length * 8 < wide ? String(t) : "";
-      this.add("rect", { x: x(this.at(geometry.start, t)), y: top, width: wide, height: 24, fill: "transparent", "data-frame": t });
-      this.text(x(this.at(geometry.start, t)) + wide / 2, top + 17, words, { anchor: "middle", size: 13, bold: on, halo: true });
+  // Samples (step 0) or what a convolution leaves. Returns what is lit in it, for the band to the next level.
+  level(level, step, lastStep, view, above) {
+    const { state, state: { own } } = this, isLast = step === lastStep, stage = step ? "feature_encoder" : "waveform";
+    const height = isLast ? 24 : step ? 14 : 18, { x, far, start } = view;
+    const [valid, whole] = [own.values, state.all].map((values) => size(level.after, values));
+    const [end, wholeEnd] = [valid, whole].map((positions) => Math.min(far, Math.max(start, x(positions * level.hop))));
+    const number = `${level.name}${isLast ? " = T" : ""} = ${spaced(whole)}`;
+    const ownNumber = valid < whole ? ` · clip ${own.index}: ${spaced(valid)}` : "";
+    const top = this.words(step ? `kernel ${level.kernel}, stride ${level.stride}` : "samples", number + ownNumber, height, { key: level.name });
+
+    this.laneRect(start, end, top, height, this.colour(stage), { "fill-opacity": step ? 0.55 - 0.3 * step / (lastStep + 1) : 0.4 });
+    if (level.reached && own.padded && this.stained.has(stage)) this.stain(start, top, end - start, height, step - 1);
+    if (!step) this.laneRect(Math.min(far, Math.max(start, x(own.length - own.unread))), end, top, height, this.fill("unread"));
+    this.laneRect(end, wholeEnd, top, height, this.fill("padding"));
+    this.cells(x, level.hop, Math.max(0, view.low), Math.min(view.low + this.track / view.scale, whole * level.hop), top, height);
+    this.outline(start, wholeEnd, top, height, view.low <= 0, x(whole * level.hop) <= far);
+
+    let lit = null;
+    if (state.chosen) {
+      lit = this.chosenSamples(level).map((position) => Math.min(far, Math.max(this.left, x(position * level.hop))));
+      if (above) this.band(above.lit, above.bottom, lit, top, 0.22);
+      this.lit(...lit, top, height, { fill: this.colour(stage), "fill-opacity": 0.55, "data-level": level.name });
+    }
+    const at = x(state.sample + 0.5);
+    if (!step && state.sample >= 0 && at >= this.left && at <= far) {
+      this.path(`M${at},${top - 5}v${height + 8}`, { stroke: "currentColor", "stroke-width": 2.5, "data-level": "sample" });
+    }
+    if (isLast) this.frameLabels(view, top);
+    if (step === 1 && this.entry === stage) this.out.push(warningSign(this.narrow ? far - 16 : this.width - 16, top + height));
+    this.lane(isLast ? "frame" : "sample", own, top, height, (px) => view.low + (px - this.left) / view.scale, true);
+    this.y = top + height + (this.narrow ? 4 : 9);
+    return lit && { lit, bottom: top + height };
+  }
+
+  frameLabels({ x, scale }, top) {
+    const { formulas: { geometry }, state, lens } = this, wide = geometry.hop * scale;
+    for (let t = lens.first; t < Math.min(state.own.T, lens.first + lens.count); t += 1) {
+      const isLit = state.chosen && t >= state.chosen[0] && t <= state.chosen[1], room = wide - String(t).length * 9;
+      const from = x(this.at(geometry.start, t));
+      this.add("rect", { x: from, y: top, width: wide, height: 24, fill: "transparent", "data-frame": t });
+      this.text(from + wide / 2, top + 17, room > 34 ? `t = ${t}` : room > 0 ? String(t) : "", { anchor: "middle", size: 13, bold: isLit, halo: true });
     }
   }
 
-  // From a window in the picture of the whole batch to the magnified one, and back.
-  fan(top, bottom, above, below) {
-    this.add("path", { d: `M${rounded(above[0])},${top}L${rounded(above[1])},${top}L${rounded(below[1])},${bottom}L${rounded(below[0])},${bottom}Z`,
-      fill: "currentColor", "fill-opacity": 0.07, stroke: "none" });
-  }
-
-  // Thin lines between neighbouring positions, where they are far enough apart to be seen: one dashed line.
-  cells(x, hop, from, to, top, height, scale) {
-    const wide = hop * scale, first = x(Math.max(1, Math.ceil(from / hop)) * hop);
-    if (wide < 3.5 || x(to) - 1 <= first) return;
-    this.add("path", { d: `M${rounded(first - 0.4)},${top + height / 2}H${rounded(x(to) - 1)}`, stroke: "currentColor", "stroke-width": height,
-      "stroke-dasharray": `0.8 ${(wide - 0.8).toFixed(4)}`, "stroke-opacity": 0.55 });
-  }
-
-  // A lane's outline, open on the side where the lane goes on.
-  outline(from, to, top, height, startShown, endShown) {
-    if (to <= from) return;
-    const [a, b] = [rounded(from), rounded(to)];
-    this.add("path", { d: `M${a},${top}H${b}M${a},${top + height}H${b}${startShown ? `M${a},${top}v${height}` : ""}${endShown ? `M${b},${top}v${height}` : ""}`,
-      stroke: "currentColor", "stroke-width": 0.8, fill: "none" });
-  }
-
+  // ---- frames of every clip
   frames() {
-    const { state, formulas } = this, { geometry } = formulas, height = 22;
-    const mask = this.mask && CONVENTIONS[this.convention].signs;
-    this.heading("feature_encoder", "frames", `(B, T) = (${state.clips.length}, ${spaced(state.all.T)})${mask ? `; frame mask: ${mask[0]} where solid` : ""}`);
-    if (this.lensEnds) this.fan(this.lensEnds.y, this.y + 2, this.lensEnds.from, this.lensEnds.to);
+    const { state, formulas: { geometry, encoder } } = this, height = 22, blue = this.colour("feature_encoder");
+    const signs = this.mask && CONVENTIONS[this.convention].signs, frameX = (t) => this.x(this.at(geometry.start, t));
+    const shape = `(B, T) = (${state.clips.length}, ${spaced(state.all.T)})`;
+    this.heading("feature_encoder", "frames", shape + (signs ? `; frame mask: ${signs[0]} where solid` : ""));
+    if (this.lensEnds) this.band(...this.lensEnds, this.y + 2, 0.07);
     this.places.frames = [];
     for (const clip of state.clips) {
-      const padding = state.all.T - clip.T, written = `${clip.empty ? `none: it runs out at ${clip.empty.name}` : `${spaced(clip.T)} valid`}${padding ? ` + ${spaced(padding)} padding` : ""}`;
-      const laneTop = this.words(this.name(clip), written, height, { bold: clip.index === state.own.index, key: `frames ${clip.index}` });
-      const end = this.x(this.at(geometry.start, clip.T)), wholeEnd = this.x(this.at(geometry.start, state.all.T));
-      this.rect(this.left, laneTop, end - this.left, height, this.colour("feature_encoder"), { "fill-opacity": 0.5 });
-      if (clip.padded && this.stained.has("feature_encoder")) this.stain(this.left, laneTop, end - this.left, height, formulas.encoder.length);
-      this.rect(end, laneTop, wholeEnd - end, height, `url(#${this.id}-padding)`);
-      this.cells((sample) => this.x(sample), geometry.hop, 0, this.at(geometry.start, state.all.T), laneTop, height, this.track / this.reach);
-      this.outline(this.left, wholeEnd, laneTop, height, true, true);
-      if (clip === state.own && state.chosen) {
-        const from = this.x(this.at(geometry.start, state.chosen[0])), to = this.x(this.at(geometry.start, state.chosen[1] + 1));
-        this.rect(from, laneTop - 2, Math.max(3, to - from), height + 4, this.colour("feature_encoder"), { stroke: "currentColor", "stroke-width": 2.2, class: "w2v-lit" });
-      }
-      this.places.frames.push(laneTop + height / 2);
-      this.lanes.push({ top: laneTop, bottom: laneTop + height, kind: "frame", clip: clip.index, sample: (x) => (x - this.left) / this.track * this.reach });
-      this.y = laneTop + height + 8;
+      const isOwn = clip === state.own, padding = state.all.T - clip.T, end = frameX(clip.T), wholeEnd = frameX(state.all.T);
+      const number = (clip.empty ? `none: it runs out at ${clip.empty.name}` : `${spaced(clip.T)} valid`)
+        + (padding ? ` + ${spaced(padding)} padding` : "");
+      const top = this.words(this.name(clip), number, height, { bold: isOwn, key: `frames ${clip.index}` });
+      this.laneRect(this.left, end, top, height, blue, { "fill-opacity": 0.5 });
+      if (clip.padded && this.stained.has("feature_encoder")) this.stain(this.left, top, end - this.left, height, encoder.length);
+      this.laneRect(end, wholeEnd, top, height, this.fill("padding"));
+      this.cells((sample) => this.x(sample), geometry.hop, 0, this.at(geometry.start, state.all.T), top, height);
+      this.outline(this.left, wholeEnd, top, height);
+      if (isOwn && state.chosen) this.lit(frameX(state.chosen[0]), frameX(state.chosen[1] + 1), top - 2, height + 4, { fill: blue });
+      this.places.frames.push(top + height / 2);
+      this.lane("frame", clip, top, height, (x) => (x - this.left) / this.track * this.reach);
+      this.y = top + height + 8;
     }
   }
 
   // ---- what one frame is made of: sizes that no length moves
   frame() {
-    const { formulas, state } = this, { C, D, V } = formulas.constants, full = 92;
-    this.heading("projection", "one frame", state.all.T ? `the same sizes and weights for each of the ${spaced(state.all.T)}` : "no clip has one; these are its sizes");
-    const blocks = [["feature_encoder", C, "C", ["feature", "encoder"]], ["projection", D, "D", ["feature", "projection"]],
-      ["positions", D, "D", ["+ positions"]], ["transformer", D, "D", ["Transformer", `× ${formulas.depth}`]]];
-    if (V) blocks.push(["head", V, "V", ["head"]]);
-    const base = this.y + full + 6, begin = this.narrow ? MARGIN : this.left, pitch = (this.width - MARGIN - begin) / blocks.length;
-    const wide = this.narrow ? 16 : 30, gap = this.narrow ? 5 : 9, cramped = pitch < 72;
-    blocks.forEach(([stage, number, letter, name], index) => {
+    const { formulas: { constants: { C, D, V }, depth }, state, narrow } = this, full = 92;
+    this.heading("projection", "one frame", state.all.T
+      ? `the same sizes and weights for each of the ${spaced(state.all.T)}` : "no clip has one; these are its sizes");
+    const blocks = [["feature_encoder", C, "C", "feature", "encoder"], ["projection", D, "D", "feature", "projection"],
+      ["positions", D, "D", "+ positions"], ["transformer", D, "D", "Transformer", `× ${depth}`]];
+    if (V) blocks.push(["head", V, "V", "head"]);
+    const begin = narrow ? MARGIN : this.left, pitch = (this.width - MARGIN - begin) / blocks.length;
+    const base = this.y + full + 6, isCramped = pitch < 80, [wide, gap] = narrow ? [16, 5] : [30, 9];
+    blocks.forEach(([stage, number, letter, ...name], index) => {
       const x = begin + index * pitch, height = Math.max(5, number / Math.max(C, D) * full), beside = x + wide + gap;
       this.rect(x, base - height, wide, height, this.colour(stage), { "fill-opacity": 0.85, stroke: "currentColor", "stroke-width": 0.8 });
-      if (this.stained.has(stage)) this.stain(x, base - height, wide, height, formulas.encoder.length + 1 + index);
-      this.text(beside, base - 42, number, { size: this.narrow ? 14 : 17, bold: true });
-      this.out.push(lockPath(beside + (this.narrow ? 1 : 11 * String(number).length + 6), base - (this.narrow ? 60 : 43)));
+      if (this.stained.has(stage)) this.stain(x, base - height, wide, height, this.formulas.encoder.length + 1 + index);
+      this.text(beside, base - 42, number, { size: narrow ? 14 : 17, bold: true });
+      this.out.push(narrow ? lockSign(beside + 1, base - 60) : lockSign(beside + 11 * String(number).length + 6, base - 43));
       this.text(beside, base - 24, letter);
-      if (this.entry === stage && stage !== "feature_encoder") this.out.push(warningPath(beside, base - 76));
-      const lower = cramped && index % 2 ? 32 : 0;
-      name.forEach((line, row) => this.text(x, base + 17 + lower + row * 16, line, { size: this.narrow ? 12 : 13 }));
-      if (index && !this.narrow) this.add("path", { d: `M${rounded(x - 34)},${base - 12}h24m-6,-4l6,4l-6,4`, fill: "none", stroke: "currentColor", "stroke-width": 1.4 });
+      if (this.entry === stage && stage !== "feature_encoder") this.out.push(warningSign(beside, base - 76));
+      const below = base + 17 + (isCramped && index % 2 ? 32 : 0); // every other name lower, where they would touch
+      name.forEach((line, row) => this.text(x, below + row * 16, line, { size: narrow ? 12 : 13 }));
+      if (index && !narrow) this.path(`M${x - 34},${base - 12}h24m-6,-4l6,4l-6,4`, { stroke: "currentColor", "stroke-width": 1.4 });
     });
-    this.y = base + (cramped ? 68 : 36);
+    this.y = base + (isCramped ? 68 : 36);
   }
 
+  // ---- attention masks, a square for each clip; each square is a switch
   attention() {
-    const { state, mask } = this, frames = state.all.T, { signs } = CONVENTIONS[this.convention];
+    const { state, mask } = this, frames = state.all.T, signs = mask && CONVENTIONS[this.convention].signs;
     const shape = `(B, 1, T, T) = (${state.clips.length}, 1, ${spaced(frames)}, ${spaced(frames)})`;
     this.heading("transformer", "attention mask", mask ? shape : "none was handed: every query looks at every key", "mask", 900, this.narrow ? 2 : 1);
-    const side = 112, pitch = side + 52, begin = this.narrow ? MARGIN + 12 : this.left, top = this.y + 18;
-    const perLine = Math.max(1, Math.floor((this.width - MARGIN - begin + 52) / pitch));
+    const side = 112, gap = 52, begin = this.narrow ? MARGIN + 12 : this.left, top = this.y + 18;
     if (!frames) { this.text(begin, top, "no frame, so nothing to look at"); this.y += 28; return; }
-    this.text(begin, top - 6, `keys →${mask && signs ? `\u2003 solid: ${signs[0]}, hatched: ${signs[1]}` : ""}`, { size: 13 });
+    this.text(begin, top - 6, `keys →${signs ? `\u2003 solid: ${signs[0]}, hatched: ${signs[1]}` : ""}`, { size: 13 });
     this.add("text", { transform: `translate(${begin - 7},${top + 56}) rotate(-90)`, "font-size": 13 }, "queries");
-    state.clips.forEach((clip, place) => {
-      const x = begin + (place % perLine) * pitch, y = top + Math.floor(place / perLine) * (side + 46);
-      const valid = side * clip.T / frames, seen = mask ? clip.T : frames, edge = mask ? valid : side;
-      const square = [];
-      const keep = this.out;
-      this.out = square;
-      if (mask && !signs) { // a length is all that this convention hands over; the square is built inside of the model
-        this.rect(x, y, side, side, "none", { stroke: "currentColor", "stroke-dasharray": "3 4" });
-        this.text(x + side / 2, y + side / 2 + 8, spaced(clip.T), { anchor: "middle", size: 22, bold: true });
-      } else {
-        this.rect(x, y, edge, side, this.colour("transformer"), { "fill-opacity": 0.3 });
-        this.rect(x, y, Math.min(edge, valid), valid, this.colour("transformer"), { "fill-opacity": 0.55 });
-        this.rect(x + edge, y, side - edge, side, `url(#${this.id}-padding)`);
-        this.rect(x, y, side, side, "none", { stroke: "currentColor" });
-        if (edge < side) this.add("path", { d: `M${rounded(x + edge)},${y}v${side}`, stroke: "currentColor" });
-        if (mask) this.signs(x, y, side, edge, signs);
-        else if (clip.padded && this.entry) this.stain(x + valid, y, side - valid, valid, this.formulas.encoder.length + 4);
-      }
-      this.out = keep;
-      this.out.push(tag("g", { "data-action": "mask", class: "w2v-click" }, square.join("")));
-      this.text(x, y + side + 18, mask && !signs ? `clip ${place}: one number` : `clip ${place}: ${spaced(seen)} of ${spaced(frames)} seen`, { size: 13, key: `seen ${place}` });
+    const perLine = Math.max(1, Math.floor((this.width - MARGIN - begin + gap) / (side + gap)));
+    for (const clip of state.clips) {
+      const x = begin + (clip.index % perLine) * (side + gap), y = top + Math.floor(clip.index / perLine) * (side + 46);
+      this.add("g", { "data-action": "mask", class: "w2v-click" }, this.collected(() => this.square(clip, x, y, side, signs)));
+      const seen = `clip ${clip.index}: ${spaced(mask ? clip.T : frames)} of ${spaced(frames)} seen`;
+      this.text(x, y + side + 18, mask && !signs ? `clip ${clip.index}: one number` : seen, { size: 13, key: `seen ${clip.index}` });
       this.y = y + side + 28;
-    });
+    }
   }
 
-  // What stands in the mask: written into the two areas where there is room.
-  signs(x, y, side, edge, [valid, padding]) {
-    for (const [words, from, to] of [[valid, x, x + edge], [padding, x + edge, x + side]]) {
-      const wide = words.length * 7 + 6;
-      if (to - from < wide) continue;
-      this.rect((from + to - wide) / 2, y + side / 2 - 11, wide, 20, "var(--jp-layout-color0, Canvas)", { rx: 3, "fill-opacity": 0.9 });
-      this.text((from + to) / 2, y + side / 2 + 4, words, { anchor: "middle", size: 12 });
+  square(clip, x, y, side, signs) {
+    const valid = side * clip.T / this.state.all.T, edge = this.mask ? valid : side, pink = this.colour("transformer");
+    if (this.mask && !signs) { // a length is all that this convention hands over; the square is built inside of the model
+      this.rect(x, y, side, side, "none", { stroke: "currentColor", "stroke-dasharray": "3 4" });
+      this.text(x + side / 2, y + side / 2 + 8, spaced(clip.T), { anchor: "middle", size: 22, bold: true });
+      return;
     }
+    this.rect(x, y, edge, side, pink, { "fill-opacity": 0.3 }); // queries of padding are fainter
+    this.rect(x, y, Math.min(edge, valid), valid, pink, { "fill-opacity": 0.55 });
+    this.rect(x + edge, y, side - edge, side, this.fill("padding"));
+    this.rect(x, y, side, side, "none", { stroke: "currentColor" });
+    if (edge < side) this.path(`M${x + edge},${y}v${side}`, { stroke: "currentColor" });
+    if (!this.mask && clip.padded && this.entry) this.stain(x + valid, y, side - valid, valid, this.formulas.encoder.length + 4);
+    if (signs) [[signs[0], x, x + edge], [signs[1], x + edge, x + side]].forEach((area) => this.sign(...area, y + side / 2));
+  }
+
+  // What stands in this part of the mask, where there is room for it.
+  sign(words, from, to, middle) {
+    const wide = words.length * 7 + 6, centre = (from + to) / 2;
+    if (to - from < wide) return;
+    this.rect(centre - wide / 2, middle - 11, wide, 20, "var(--jp-layout-color0, Canvas)", { rx: 3, "fill-opacity": 0.9 });
+    this.text(centre, middle + 4, words, { anchor: "middle", size: 12 });
   }
 }
 
+function unreadText({ T, unread }) {
+  if (!T) return "too short for one frame";
+  return unread ? `${spaced(unread)} of them read by no frame` : "every sample read";
+}
+
 function envelope(peaks, left, width, middle, half) {
-  const step = width / peaks.length, point = (peak, index, side) => `${(left + index * step).toFixed(1)},${(middle - side * peak * half).toFixed(1)}`;
+  const step = width / peaks.length;
+  const point = (peak, index, side) => `${(left + index * step).toFixed(1)},${(middle - side * peak * half).toFixed(1)}`;
   const upper = peaks.map((peak, index) => point(peak, index, 1)), lower = peaks.map((peak, index) => point(peak, index, -1)).reverse();
   return `M${upper.join("L")}L${lower.join("L")}Z`;
 }
 
-// The whole picture: {svg, height, lanes, places}. parts: which of "waveforms", "encoder", "frames", "frame", "attention".
+// The whole picture. parts: which of "waveforms", "encoder", "frames", "frame", "attention".
 function drawPicture(view) {
   const drawing = new Drawing(view);
   for (const part of ["waveforms", "encoder", "frames", "frame", "attention"]) {
@@ -330,6 +376,6 @@ function drawPicture(view) {
     drawing[part]();
     drawing.y += 8;
   }
-  return { svg: hatches(view.id) + drawing.out.join(""), height: drawing.y, lanes: drawing.lanes, places: drawing.places,
-    left: drawing.left, track: drawing.track };
+  const { y: height, lanes, places, left, track } = drawing;
+  return { svg: hatches(view.id) + drawing.out.join(""), height, lanes, places, left, track };
 }

@@ -11,7 +11,7 @@ function html(tag, attributes = {}, ...children) {
     else if (value === true) node.setAttribute(name, "");
     else if (value !== false && value != null) node.setAttribute(name, value);
   }
-  node.append(...children.filter((child) => child != null));
+  node.append(...children.filter(Boolean));
   return node;
 }
 const option = (value, text) => html("option", { value }, text);
@@ -48,9 +48,9 @@ function folded(title, name, open, content, update) {
   return { node: details, update: (...values) => { latest = values; if (details.open) update(...values); } };
 }
 
-function sentencesPart(id, open) {
+function sentencesPart(id) {
   const list = html("ul", { id, class: "w2v-sentences" });
-  const part = folded("The picture as text", "text", open, [list], () => {});
+  const part = folded("The picture as text", "text", false, [list], () => {});
   // always filled: the picture's description for a screen reader
   part.update = (state, formulas) => writeLines(list, [...state.clips.map((clip) => `clip ${clip.index}: ${clip.sentence}`),
     state.pointed, `padding gets in ${leakSentence(formulas, state.padded)}`], "li");
@@ -63,11 +63,13 @@ function lengthsPart(open) {
   let shape = "", lines = [];
   const build = (state, encoder) => {
     const column = (text) => html("th", { scope: "col" }, text), number = (value) => html("td", { class: "w2v-number" }, value);
-    head.replaceChildren(...["after", "kernel", "stride", ...state.clips.map((clip) => `clip ${clip.index}`), "left over, longest clip"].map(column));
+    const names = state.clips.map((clip) => `clip ${clip.index}`);
+    head.replaceChildren(...["after", "kernel", "stride", ...names, "left over, longest clip"].map(column));
     lines = [null, ...encoder].map((step) => {
       const numbers = state.clips.map(() => number("")), left = number("");
       const first = step ? `${step.name}${step.after === "T" ? " = T" : ""}` : "L, samples";
-      const node = html("tr", {}, html("th", { scope: "row" }, first), number(step ? step.kernel : "–"), number(step ? step.stride : "–"), ...numbers, left);
+      const [kernel, stride] = step ? [step.kernel, step.stride] : ["–", "–"];
+      const node = html("tr", {}, html("th", { scope: "row" }, first), number(String(kernel)), number(String(stride)), ...numbers, left);
       return { step, numbers, left, node };
     });
     body.replaceChildren(...lines.map((line) => line.node));
@@ -93,7 +95,7 @@ function masksPart(open, get) {
 
 function costsPart(open) {
   const fixed = html("dl"), growing = html("dl");
-  const lock = () => drawn(12, 14, lockPath(0.5, 13.5), "fixed:");
+  const lock = () => drawn(12, 14, lockSign(0.5, 13.5), "fixed:");
   const fill = (list, entries, sign) => {
     if (list.children.length !== 2 * Object.keys(entries).length) {
       list.replaceChildren(...Object.keys(entries).flatMap((name) => [html("dt", {}, sign(), ` ${name}`), html("dd")]));
@@ -109,7 +111,7 @@ function costsPart(open) {
 }
 
 // ---- the table of all layers
-function layersPart(open, get, set, id) {
+function layersPart(open, get, set) {
   const body = html("tbody");
   const unfold = html("input", { type: "checkbox", "data-name": "unfold", onchange: (event) => set({ unfold: event.target.checked }) });
   let source = null, lines = [], later = null;
@@ -121,7 +123,8 @@ function layersPart(open, get, set, id) {
         html("th", { scope: "row", style: `padding-left:${0.5 + row.depth * 0.8}em;border-left:4px solid ${colour}` },
           html("span", { "data-cell": "label" }, row.label), html("small", {}, row.what)),
         html("td", { class: "w2v-shape" }, html("span", { "data-cell": "letters" }, row.letters), html("br"), cells[0]),
-        html("td", { class: "w2v-shape" }, cells[1]), html("td", { "data-cell": "mask" }, row.mask.split("\n")[0]), html("td", {}, cells[2]));
+        html("td", { class: "w2v-shape" }, cells[1]), html("td", { "data-cell": "mask" }, row.mask.split("\n")[0]),
+        html("td", {}, cells[2]));
       return { row, cells, node };
     });
     body.replaceChildren(...lines.map((line) => line.node));
@@ -142,6 +145,7 @@ function layersPart(open, get, set, id) {
   const heads = ["layer", "shape", "valid per clip", "mask handed", "padding"].map((text) => html("th", { scope: "col" }, text));
   const table = html("table", { class: "w2v-layers" }, html("caption", {}, "Every layer: shapes in letters and numbers"),
     html("thead", {}, html("tr", {}, ...heads)), body);
-  return folded("All layers", "table", open, [html("label", { class: "w2v-check" }, unfold, html("span", {}, "unfold equal layers")),
-    html("div", { class: "w2v-scroll", tabindex: 0, role: "region", "aria-label": "table of all layers", id: `${id}-layers` }, table)], update);
+  return folded("All layers", "table", open, [
+    html("label", { class: "w2v-check" }, unfold, html("span", {}, "unfold equal layers")),
+    html("div", { class: "w2v-scroll", tabindex: 0, role: "region", "aria-label": "table of all layers" }, table)], update);
 }

@@ -32,14 +32,14 @@ def clip_sentence(data: dict[str, Any], length: int, rate: int) -> str:
     """``"16 000 samples = 1.000 s → 49 frames, the last 240 samples unread"``."""
     values, geometry = sizes(data, 1, length), geometry_of(data["encoder"])
     frames, unread = values["T"], len(geometry.unread(length))
-    text = f"{_spaced(length)} samples = {length / rate:.3f} s → {_spaced(frames)} frame{'' if frames == 1 else 's'}"
+    text = f"{_plural(length, 'sample')} = {length / rate:.3f} s → {_plural(frames, 'frame')}"
     if frames:
-        return text + (f", the last {_spaced(unread)} samples unread" if unread else ", every sample read")
+        return text + (f", the last {_plural(unread, 'sample')} unread" if unread else ", every sample read")
     step = next(step for step in data["encoder"] if not _size(step["after"], values))
     left, missing = _size(step["before"], values), geometry.receptive_field - length
-    gets = f"{_spaced(left)} position{'' if left == 1 else 's'} and needs {step['kernel']}"
-    samples = "1 sample is" if missing == 1 else f"{_spaced(missing)} samples are"
-    return f"{text}: it runs out at {step['name']}, which gets {gets}; {samples} missing"
+    gets = f"{_plural(left, 'position')} and needs {step['kernel']}"
+    are = "is" if missing == 1 else "are"
+    return f"{text}: it runs out at {step['name']}, which gets {gets}; {_plural(missing, 'sample')} {are} missing"
 
 
 def pointed_sentence(data: dict[str, Any], lengths: list[int], clip: int, frame: int, sample: int, rate: int) -> str:
@@ -176,6 +176,10 @@ def _size(label: int | str, values: dict[str, int]) -> int:
 
 def _spaced(number: int) -> str:
     return f"{number:,}".replace(",", _SPACE)
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"{_spaced(number)} {noun}{'' if number == 1 else 's'}"
 
 
 def _amount(number: float, units: tuple[tuple[str, float], ...]) -> str:
