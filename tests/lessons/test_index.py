@@ -36,7 +36,7 @@ SEARCHES = {
     "trim": (4, "From frames to attention"), "batch change": (5, "One clip"), "train mode": (5, "A false alarm"),
     "group norm": (5, "Leak one"), "no mask for base": (5, "“No mask"), "pooling": (5, "Leak four"),
     "SamePad": (6, "A position is a convolution"), "leak through": (6, "A position is a convolution"),
-    "maximum length": (6, "No maximum length"), "newly initialized": (6, "“Some weights"),
+    "maximum length": (6, "No maximum length"), "newly initialized": (10, "A folder"),
     "flash": (6, "What it costs"), "hidden_states": (6, "Hidden states"), "infinite": (7, "The price"),
     "blank": (7, "Three rules"), "-100": (7, "-100 is another mask"), "forced alignment": (7, "Back to time"),
     "labels, 103": (7, "Labels for frames"), "0.065": (8, "What 0.065 means"),
