@@ -67,7 +67,7 @@ def logits(model, clip: torch.Tensor, total: int, mask: str | None) -> torch.Ten
         return model(row, attention_mask=attention_mask).logits[0]
 
 
-def heard(model, clip: torch.Tensor, total: int, mask: str | None) -> str:
+def transcript(model, clip: torch.Tensor, total: int, mask: str | None) -> str:
     """The text of the clip's own frames."""
     geometry = FrameGeometry.from_config(model.config)
     ids = logits(model, clip, total, mask)[: geometry.frame_count(len(clip))].argmax(dim=-1)
@@ -76,8 +76,8 @@ def heard(model, clip: torch.Tensor, total: int, mask: str | None) -> str:
 
 def outcomes(models, clip: torch.Tensor, total: int) -> dict[tuple[str, str], str]:
     """Text per norm and switch: alone, mask on, off, inverted."""
-    texts = {(norm, "alone"): heard(models[norm], clip, len(clip), None) for norm in NORMS}
-    return texts | {(norm, mask): heard(models[norm], clip, total, mask) for norm in NORMS for mask in MASKS}
+    texts = {(norm, "alone"): transcript(models[norm], clip, len(clip), None) for norm in NORMS}
+    return texts | {(norm, mask): transcript(models[norm], clip, total, mask) for norm in NORMS for mask in MASKS}
 
 
 def shows_most(texts: dict[tuple[str, str], str], says: str) -> int:

@@ -65,8 +65,8 @@ class Journey {
     const box = (t) => this.across(hop * t + (field - hop) / 2, hop * t + (field + hop) / 2 - hop * 0.14);
     const boxes = Array.from({ length: frames }, (_, t) => make("div", {
       class: "cells", style: `${box(t)};background:var(--frame);${t < validFrames ? "" : "opacity:0.3"}` }));
-    const told = validFrames < frames ? `, ${validFrames} of them valid for the model` : "";
-    this.row("frames", `T = ${frames}${told}`, 20, `${frames} frames side by side${told}`, "frame", ...boxes);
+    const validity = validFrames < frames ? `, ${validFrames} of them valid for the model` : "";
+    this.row("frames", `T = ${frames}${validity}`, 20, `${frames} frames side by side${validity}`, "frame", ...boxes);
     if (alone) this.change(answer, alone, box);
     const features = answer.hiddenStates.length / frames;
     this.row("features of each frame", `(T, D) = (${frames}, ${features})`, 128,
@@ -135,19 +135,19 @@ class Journey {
     this.root.append(make("div", { class: "legend" },
       entry("background:rgb(0,90,170)", "feature below 0"), entry("background:rgb(213,94,0)", "above 0"),
       ...(hatched ? [entry("background:repeating-linear-gradient(135deg, var(--hatch) 0 1.5px, transparent 1.5px 6px)", "padding")] : []),
-      entry("background:var(--shine)", "chosen frame and its samples")));
+      entry("background:var(--highlight)", "chosen frame and its samples")));
   }
 
   /** Light up samples [start, end) in every row. */
-  shine(start, end) {
-    this.root.querySelectorAll(".shine").forEach((element) => element.remove());
+  highlight(start, end) {
+    this.root.querySelectorAll(".highlight").forEach((element) => element.remove());
     for (const strip of this.root.querySelectorAll(".strip:not(.letters)"))
-      strip.append(make("div", { class: "shine", style: this.across(start, end) }));
+      strip.append(make("div", { class: "highlight", style: this.across(start, end) }));
   }
 }
 
 /** One frame enlarged: its samples, and below them what each convolution leaves, until one position is left. */
-function lens(place, clip, t, { kernels, strides, hop, receptive_field: field }) {
+function drawFrame(place, clip, t, { kernels, strides, hop, receptive_field: field }) {
   const part = clip.subarray(t * hop, t * hop + field), loudest = part.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-6);
   const wave = [...part].map((value, i) => `${i},${(16 - (14 * value) / loudest).toFixed(2)}`).join("L");
   const boxes = [];

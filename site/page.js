@@ -1,4 +1,4 @@
-// The page itself: state, controls, and what is asked of the worker. SITE (data/site.js) holds what the build knows.
+// The page itself: state, controls, and what is asked of the worker. SITE, on the first line of the built file, holds what the build knows.
 
 const $ = (id) => document.getElementById(id);
 const state = { clip: null, name: "", partner: SITE.partner, total: 0, norm: "layer", mask: "on", turns: 0 };
@@ -18,9 +18,9 @@ const storedClip = async (name) => fromBase64((await load(`clip_${name}`)).sampl
 // ---- the worker: one answer per question, the last few kept
 const source = $("model-source").textContent;
 const worker = new Worker(URL.createObjectURL(new Blob([source, $("worker-source").textContent], { type: "text/javascript" })));
-const answers = new Map(), open = {}, ready = {};
+const answers = new Map(), pending = {}, ready = {};
 let questions = 0;
-worker.onmessage = ({ data: { id, ...answer } }) => { open[id](answer); delete open[id]; };
+worker.onmessage = ({ data: { id, ...answer } }) => { pending[id](answer); delete pending[id]; };
 
 /** Hand a checkpoint to the worker, the first time it is needed. */
 function checkpoint(norm) {
@@ -33,7 +33,7 @@ function checkpoint(norm) {
 function ask(norm, clip, total, valid) {
   const known = answers.get(clip) ?? answers.set(clip, {}).get(clip), key = `${norm} ${total} ${valid}`;
   return (known[key] ??= checkpoint(norm).then(() => new Promise((resolve) => {
-    open[(questions += 1)] = resolve;
+    pending[(questions += 1)] = resolve;
     worker.postMessage({ id: questions, norm, clip, total, valid });
   })).catch((error) => { delete known[key]; return { error: error.message }; }));
 }
@@ -49,10 +49,11 @@ function pointAt(kind, sample) {
   if (kind === "sample") {
     $("sample").value = Math.min(sample, state.clip.length - 1);
     $("sample").setAttribute("aria-valuetext", `sample ${sample}`);
+    const isPadding = sample >= state.clip.length;
     const readers = last < first ? "no frame: it lies behind the last full window"
       : first === last ? `frame ${first} alone` : `frames ${first} and ${last}`;
-    say(`Sample ${spaced(sample)}, at ${(sample / RATE).toFixed(4)} s, is read by ${readers}.`);
-    shine(last < first ? sample : first * hop, last < first ? sample + 1 : last * hop + field);
+    showPointed(`Sample ${spaced(sample)}, at ${(sample / RATE).toFixed(4)} s, is ${isPadding ? "padding" : `read by ${readers}`}.`);
+    highlight(last < first ? sample : first * hop, last < first ? sample + 1 : last * hop + field);
   } else pointAtFrame(Math.max(0, Math.min(frames - 1, Math.round((sample - field / 2) / hop))));
 }
 
@@ -60,18 +61,19 @@ function pointAtFrame(t) {
   const { hop, receptive_field: field } = SITE.geometry, start = t * hop;
   $("frame").value = t;
   $("frame").setAttribute("aria-valuetext", `frame ${t}`);
-  say(`Frame ${t} is computed from samples ${spaced(start)} to ${spaced(start + field - 1)}, ${milliseconds(field)} around ` +
+  showPointed(`Frame ${t} is computed from samples ${spaced(start)} to ${spaced(start + field - 1)}, ${milliseconds(field)} around ` +
     `${((start + field / 2) / RATE).toFixed(4)} s. One convolution after the other makes of its ${field} samples ` +
     `${shrinking(field).slice(0, -1).join(", ")} and at last 1 position. ${state.norm === "layer" ? "" : "Group norm adds the mean of the whole row. "}` +
     "After attention it has heard of every valid frame.");
-  shine(start, start + field);
-  lens($("lens"), state.clip, t, SITE.geometry);
+  highlight(start, start + field);
+  drawFrame($("enlarged"), state.clip, t, SITE.geometry);
 }
+
 /** Positions left of one frame's samples after each convolution: 400 -> 79, 39, 19, 9, 4, 2, 1. */
 const shrinking = (samples) => SITE.geometry.kernels.map(
   (kernel, i) => (samples = Math.floor((samples - kernel) / SITE.geometry.strides[i]) + 1));
-const say = (words) => { $("pointed").textContent = words; };
-function shine(start, end) { for (const journey of [alone, padded]) if (journey.total) journey.shine(start, end); }
+const showPointed = (sentence) => { $("pointed").textContent = sentence; };
+function highlight(start, end) { for (const journey of [alone, padded]) if (journey.total) journey.highlight(start, end); }
 
 $("frame").addEventListener("input", (event) => pointAtFrame(Number(event.target.value)));
 $("sample").addEventListener("input", (event) => pointAt("sample", Number(event.target.value)));
@@ -88,8 +90,8 @@ function take(samples, name, notes = []) {
     throw new NotAClip(`${name} has ${samples.length} samples; one frame needs ${shortest} (${milliseconds(shortest)}).`);
   Object.assign(state, { clip: samples, name });
   answers.clear();
-  const tell = [`${name}: ${(samples.length / RATE).toFixed(2)} s, ${spaced(samples.length)} samples at 16 kHz.`, ...notes];
-  recorderModel.say(tell.join(" "), false);
+  const sentences = [`${name}: ${(samples.length / RATE).toFixed(2)} s, ${spaced(samples.length)} samples at 16 kHz.`, ...notes];
+  recorderModel.setStatus(sentences.join(" "), false);
   $("sample").max = samples.length - 1;
   return choosePartner();
 }
@@ -108,7 +110,7 @@ async function choosePartner() {
 async function attempt(name, action) {
   try { await action(); } catch (error) {
     const words = error instanceof NotAClip ? error.message : `${name}: ${error.message}.`;
-    recorderModel.say(`${words} ${state.clip ? `${state.name} stays.` : ""}`, true);
+    recorderModel.setStatus(`${words} ${state.clip ? `${state.name} stays.` : ""}`, true);
   }
 }
 const takeFile = (file) => attempt(file.name, async () => {
@@ -124,12 +126,12 @@ const recorderModel = {
   get(name) { return this.values[name]; },
   on(event, run) { (this.listeners[event] ??= []).push(run); },
   off() {},
-  say(status, problem) {
+  setStatus(status, problem) {
     Object.assign(this.values, { status, problem });
     for (const name of ["status", "problem", "answered"]) (this.listeners[`change:${name}`] ?? []).forEach((run) => run());
   },
   send({ kind, words, name, part, parts, rate }, _, buffers) {
-    if (kind === "problem") this.say(`${words} ${state.clip ? `(${state.name} stays.)` : ""}`, true);
+    if (kind === "problem") this.setStatus(`${words} ${state.clip ? `(${state.name} stays.)` : ""}`, true);
     if (kind === "clip") attempt(name, async () => take(await storedClip(titles[name]), name));
     if (kind !== "pcm" && kind !== "file") return;
     this.parts = part ? [...this.parts, ...buffers] : [...buffers];
@@ -174,6 +176,7 @@ for (const button of $("prediction").querySelectorAll("button")) button.addEvent
   guess = button.dataset.answer;
   $("prediction").hidden = true;
   $("outcome").hidden = false;
+  $("verdict").focus(); // the button that had the focus is gone
   update();
 });
 

@@ -83,7 +83,7 @@ def test_additive_mask_never_makes_nan(dtype):
         (torch.ones(2, 400), TypeError, "list of clips, found one array"),
         (np.ones(400, np.float32), TypeError, "list of clips, found one array"),
         ([torch.ones(400), torch.ones(0)], ValueError, "clip 1 is empty"),
-        ([torch.ones(399)], ValueError, "clip 0 has 399 samples, one frame needs 400: 1 are missing"),
+        ([torch.ones(399)], ValueError, "clip 0 has 399 samples, one frame needs 400: 1 too few"),
         ([torch.ones(2, 400)], ValueError, r"mono, shape \(L,\), found shape \(2, 400\)"),
         ([torch.ones(1, 1, 400)], ValueError, "mono"),
         ([torch.ones(400, dtype=torch.int16)], TypeError, r"found torch.int16; 16-bit integers .* / 32768"),

@@ -126,9 +126,9 @@ def test_help_and_version(capsys):
     ("words", "message"),
     [
         ((), "give lengths in samples or audio files"),
-        (("399",), "clip 0 has 399 samples, one frame needs 400: 1 is missing"),
+        (("399",), "clip 0 has 399 samples, one frame needs 400: 1 too few"),
         (("16000", "390", "--run"), "one frame needs 400"),
-        (("16000", "390"), "clip 1 has 390 samples, one frame needs 400: 10 are missing"),
+        (("16000", "390"), "clip 1 has 390 samples, one frame needs 400: 10 too few"),
         (("0",), "give a positive length"),
         (("-5",), "give a positive length"),
         (("1.5",), "whole numbers of samples, or seconds with their unit"),

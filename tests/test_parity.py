@@ -228,7 +228,7 @@ def test_a_short_clip_in_a_long_batch_is_where_we_differ_on_purpose():
     mask = torch.arange(4000) < torch.tensor([[4000], [300]])
     marked = theirs._get_feature_vector_attention_mask(12, mask.long())
     assert marked.sum(1).tolist() == [12, 12]
-    with pytest.raises(ValueError, match="clip 1 has 300 valid samples, one frame needs 400: 100 are missing"):
+    with pytest.raises(ValueError, match="clip 1 has 300 valid samples, one frame needs 400: 100 too few"):
         ours(torch.randn(2, 4000, dtype=torch.float64), mask)
 
 

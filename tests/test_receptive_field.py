@@ -72,7 +72,7 @@ def test_equal_measurements_are_equal(layer_norm_model):
         ({"frame": -1}, IndexError, "frame -1 does not exist"),
         ({"frame": 12}, IndexError, "4000 samples give 12 frames here, 0 to 11"),
         ({"at": "wav2vec2.nothing"}, ValueError, "no module 'wav2vec2.nothing'; its parts are wav2vec2"),
-        ({"samples": 399}, ValueError, "1 are missing"),
+        ({"samples": 399}, ValueError, "1 too few"),
     ],
 )
 def test_bad_input_is_answered_in_words(layer_norm_model, arguments, error, message):

@@ -114,7 +114,7 @@ def test_feature_mask():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        (([49, 7], 49), ValueError, "clip 1 has 7 valid frames, one span needs 10: 3 are missing"),
+        (([49, 7], 49), ValueError, "clip 1 has 7 valid frames, one span needs 10: 3 too few"),
         (([49, 50], 49), ValueError, "clip 1 has 50 valid frames, but the mask is to have 49"),
         (([49], 49, 1.5), ValueError, "prob is a share"),
         (([49], 49, -0.1), ValueError, "prob is a share"),
@@ -128,6 +128,12 @@ def test_bad_input_of_the_sampler(arguments, error, message):
     lengths, *others = arguments
     with pytest.raises(error, match=message):
         sample_time_mask(torch.tensor(lengths), *others)
+
+
+def test_features_that_are_too_few_are_repaired_by_the_settings_of_the_feature_mask():
+    advice = r"one span needs 10: 2 too few; choose shorter spans \(mask_feature_length\), .* \(mask_feature_prob=0"
+    with pytest.raises(ValueError, match=advice):
+        sample_feature_mask(2, 8, prob=0.1, span=10)
 
 
 BATCH = pad([torch.ones(16_000), torch.ones(8000)])  # 49 and 24 frames

@@ -119,7 +119,7 @@ def _checked(clip, index: int, minimum_samples: int) -> Tensor:
     if len(clip) < minimum_samples:
         raise ValueError(
             f"clip {index} has {len(clip)} samples, one frame needs {minimum_samples}: "
-            f"{minimum_samples - len(clip)} are missing; leave the clip out, or add silence and count it as valid"
+            f"{minimum_samples - len(clip)} too few; leave the clip out, or add silence and count it as valid"
         )
     if not bool(torch.isfinite(clip).all()):
         raise ValueError(f"clip {index} holds NaN or infinity; every sample must be a finite number")

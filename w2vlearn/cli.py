@@ -206,10 +206,9 @@ def derived(clips: Sequence[int | Any], preset: str = "base", masked: bool = Tru
     lengths = [clip if isinstance(clip, int) else len(clip) for clip in clips]
     for index, samples in enumerate(lengths):
         if not geometry.frame_count(samples):
-            missing = geometry.receptive_field - samples
             raise UserError(
-                f"clip {index} has {samples} samples, one frame needs {geometry.receptive_field}: {missing} "
-                f"{'is' if missing == 1 else 'are'} missing (clips count from 0)"
+                f"clip {index} has {samples} samples, one frame needs {geometry.receptive_field}: "
+                f"{geometry.receptive_field - samples} too few (clips count from 0)"
             )
     shapes = SymbolicTrace.preset(preset, masked).at(B=len(lengths), L=max(lengths), lengths=lengths)
     notes = ("from formulas that were derived from the model's own operations; nothing was run (--run does that)",)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import http.server
-import importlib.util
 import json
 import re
 import subprocess
@@ -29,15 +28,8 @@ NOTHING_FETCHED = {"preload": False}  # axe-core would read style sheets anew, w
 WAIT = 120_000  # ms; a busy machine is no failure
 
 
-def _module(path: Path):
-    spec = importlib.util.spec_from_file_location(f"site_{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-build = _module(ROOT / "site" / "build.py")
+sys.path.insert(0, str(ROOT / "site"))
+import build  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -125,7 +117,7 @@ def test_the_page_opens_with_everything_in_place(chromium, built, server, models
     address = f"file://{built}/index.html" if scheme == "file" else f"{server}/index.html"
     visit = Visit(chromium.new_page(viewport={"width": 1000, "height": 900}), address)
     first = next(clip for clip in clips if clip.name == opening(built)["first"])
-    assert visit.text("heard") == build.heard(models["layer"], first.waveform, len(first.waveform), None)
+    assert visit.text("heard") == build.transcript(models["layer"], first.waveform, len(first.waveform), None)
     lengths = build.FrameGeometry.from_config(models["layer"].config).lengths(len(first.waveform))
     labels = visit.page.locator("#alone .label").all_inner_texts()
     for index, length in enumerate(lengths):
@@ -176,7 +168,8 @@ def test_padding_and_mask_do_what_lesson_5_says(visit, built, models, clips):
             if not radio.is_checked():
                 visit.after(radio.check)
                 assert visit.page.locator("#outcome").is_hidden(), "the answer was there before the prediction"
-                visit.after(visit.page.get_by_role("button", name="The text changes").click)
+                visit.after(lambda: visit.page.get_by_role("button", name="The text changes").press("Enter"))
+                assert visit.page.evaluate("document.activeElement.id") == "verdict"
         expected = texts[norm, mask]
         assert visit.text("text-alone") == texts[norm, "alone"]
         assert visit.text("text-company") == (expected or "(no letter)")
@@ -197,7 +190,7 @@ def test_the_row_grows_with_its_slider_and_its_company(visit, clips):
     assert visit.page.locator("#padded .padding").count() > 0
 
 
-def test_by_keyboard_alone(visit, built):
+def test_by_keyboard_alone(visit):
     """Everything can be reached with Tab and moved with arrows; what is pointed at is said in words."""
     reached = set()
     visit.page.locator("body").press("Home")
@@ -223,15 +216,13 @@ def test_by_keyboard_alone(visit, built):
     visit.page.evaluate("pointAt('sample', 350)")
     assert "frames 0 and 1" in visit.text("pointed")
     visit.page.locator("#hear").press("Enter")
-    last = opening(built)["geometry"]["hop"]
-    assert last == 320
 
 
 def test_pointing_lights_up_samples_and_frames(visit):
     for strip, words in (("#alone .strip >> nth=0", "Sample "), ("#alone canvas", "Frame ")):
         visit.page.locator(strip).hover()  # its middle
         assert visit.text("pointed").startswith(words)
-    assert visit.page.locator("#alone .shine").count() == visit.page.locator("#alone .strip:not(.letters)").count()
+    assert visit.page.locator("#alone .highlight").count() == visit.page.locator("#alone .strip:not(.letters)").count()
 
 
 def write(path: Path, samples, rate: int = 16_000) -> Path:
@@ -289,7 +280,7 @@ def test_a_microphone_that_speaks_a_stored_clip(chromium, chromium_path, built, 
     """Chromium's fake microphone plays a file: half a second of silence, the clip, silence."""
     quiet = torch.zeros(8000)
     for clip in clips:  # one whose text a little silence does not move
-        texts = {build.heard(models["layer"], (w := torch.cat([quiet[:a], clip.waveform, quiet[:b]])), len(w), None)
+        texts = {build.transcript(models["layer"], (w := torch.cat([quiet[:a], clip.waveform, quiet[:b]])), len(w), None)
                  for a, b in ((8000, 8000), (5000, 4000), (2000, 8000), (8000, 1000))}  # fmt: skip
         if texts == {clip.says}:
             break

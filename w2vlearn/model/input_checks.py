@@ -55,7 +55,7 @@ def check_input_values(input_values: Tensor, geometry: FrameGeometry, dtype: tor
         if shape[1] < geometry.receptive_field:
             raise ValueError(
                 f"the clips have {shape[1]} samples, one frame needs {geometry.receptive_field}: "
-                f"{geometry.receptive_field - shape[1]} are missing; pad the waveform with silence"
+                f"{geometry.receptive_field - shape[1]} too few; pad the waveform with silence"
             )
     if readable(input_values) and not bool(torch.isfinite(input_values).all()):
         clip = int((~torch.isfinite(input_values)).any(dim=1).nonzero()[0])
@@ -107,7 +107,7 @@ def _check_right_padded(mask: Tensor, shortest: int) -> None:
         )
     raise ValueError(
         f"clip {clip} has {length} valid samples, one frame needs {shortest}: "
-        f"{shortest - length} are missing; leave the clip out, or count some silence as valid"
+        f"{shortest - length} too few; leave the clip out, or count some silence as valid"
     )
 
 
@@ -126,9 +126,10 @@ def check_spans(lengths: Tensor, size: int, prob: float, span: int, min_spans: i
         if length > size:
             raise ValueError(f"clip {clip} has {length} {what}, but the mask is to have {size} positions only")
         if length < span:
+            kind, repair = ("feature", "") if what == "features" else ("time", " leave the clip out,")
             raise ValueError(
-                f"clip {clip} has {length} {what}, one span needs {span}: {span - length} are missing; leave the clip "
-                f"out, choose shorter spans (mask_time_length), or hide nothing (mask_time_prob=0, or eval())"
+                f"clip {clip} has {length} {what}, one span needs {span}: {span - length} too few;{repair} choose "
+                f"shorter spans (mask_{kind}_length), or hide nothing (mask_{kind}_prob=0, or eval())"
             )
 
 

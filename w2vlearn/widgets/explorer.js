@@ -223,7 +223,7 @@ function render({ model, el }) {
   ].filter(Boolean);
   const root = html("div", { class: "w2v-explorer", "data-focus": get("focus") }, formula,
     shows("model") && modelPart(page), questionPart(page), message, busy, shows("clips") && clipsPart(page),
-    ...(sections.size ? [picturePart(), legend(page)] : []), (shows("frames") || shows("batch")) && pointingPart(page),
+    ...(sections.size ? [picturePart(), legend(page)] : []), sections.has("encoder") && pointingPart(page),
     (shows("batch") || shows("costs")) && leakPart(page), ...tables.map((table) => table.node), live);
   for (const table of tables) updates.push(table.update);
   el.append(root);

@@ -316,7 +316,7 @@ class Drawing {
   attention() {
     const { state, mask } = this, frames = state.all.T, signs = mask && CONVENTIONS[this.convention].signs;
     const shape = `(B, 1, T, T) = (${state.clips.length}, 1, ${spaced(frames)}, ${spaced(frames)})`;
-    this.heading("transformer", "attention mask", mask ? shape : "none was handed: every query looks at every key", "mask", 900, this.narrow ? 2 : 1);
+    this.heading("transformer", "attention mask", mask ? shape : "none was handed: every query looks at every key", "mask", 960, this.narrow ? 2 : 1);
     const side = 112, gap = 52, begin = this.narrow ? MARGIN + 12 : this.left, top = this.y + 18;
     if (!frames) { this.text(begin, top, "no frame, so nothing to look at"); this.y += 28; return; }
     this.text(begin, top - 6, `keys →${signs ? `\u2003 solid: ${signs[0]}, hatched: ${signs[1]}` : ""}`, { size: 13 });
