@@ -226,7 +226,7 @@ def trained_figure() -> Picture:
     )
 
 
-CASES_OF_SPREAD = [f"{norm} norm, {mask}" for norm in ("group", "layer") for mask in ("no mask", "mask")]
+SPREADS = [f"{norm} norm, {mask}" for norm in ("group", "layer") for mask in ("no mask", "mask")]
 _ROWS = {
     "first convolution": "feature_extractor.conv_layers.0.conv",
     "its norm": "feature_extractor.conv_layers.0.layer_norm",
@@ -246,7 +246,7 @@ def _spread(norm: str):
 
 
 def spread_figure(case: str) -> Picture:
-    """Which positions of a clip padding has moved, layer by layer; ``case`` is one of `CASES_OF_SPREAD`."""
+    """Which positions of a clip padding has moved, layer by layer; ``case`` is one of `SPREADS`."""
     norm, masked = case.split()[0], not case.endswith("no mask")
     report = _spread(norm)
     run = report.with_mask if masked else report.without_mask

@@ -94,7 +94,7 @@ def spans_figure(p: float) -> Picture:
     )
 
 
-def temperature_figure(scores: torch.Tensor) -> Callable[[float], Picture]:
+def softmax_figure(scores: torch.Tensor) -> Callable[[float], Picture]:
     """How sharp the choice of one frame is at a temperature; ``scores`` (T, G, E), the noise always the same."""
     noise = -torch.empty(scores.shape[1:]).exponential_(generator=torch.Generator().manual_seed(0)).log()  # (G, E)
     noisy = scores[CHOICE_FRAME] + noise

@@ -32,10 +32,6 @@ MELS = WHISPER_SECONDS * SECOND // MEL_HOP  # mel frames that Whisper wants
 WHISPER_T = MELS // 2  # its second convolution has stride 2
 STACKED = 2  # mel frames that w2v-BERT puts side by side
 MEL_BANDS = 80
-XVECTOR_KERNELS, XVECTOR_DILATIONS = (5, 3, 3), (1, 2, 3)  # tdnn_kernel, tdnn_dilation; two more have kernel 1
-XVECTOR_LOST = sum((kernel - 1) * step for kernel, step in zip(XVECTOR_KERNELS, XVECTOR_DILATIONS, strict=True))
-XVECTOR_T = XVECTOR_LOST + 1  # frames that give the head one of its own
-XVECTOR_SAMPLES, XVECTOR_SAFE = (geometry.samples_for(frames).start for frames in (XVECTOR_T, XVECTOR_T + 1))
 CHECKPOINT = "facebook/wav2vec2-base-960h"
 
 SETUP = """

@@ -39,6 +39,7 @@ KILO = 1000
 PICTURE_MS = 1000 / FPS
 PITCH, WORLD = 100, 200  # values per second: Kaldi's features; WORLD's pitch, which begins at 0
 SHORT_HOP = SECOND // PITCH  # samples
+AROUND = 8  # rows before a picture's middle, and as many after it: a window for each picture
 MEL_RATE, MEL_WINDOW, MEL_HOP = 22_050, 1024, 256  # a vocoder's spectrogram
 MEL_PAD = (MEL_WINDOW - MEL_HOP) // 2  # HiFi-GAN's padding
 BOTH_ENDS = OVERLAP // 2  # samples that bshall/hubert adds at either end
