@@ -280,8 +280,9 @@ def test_a_microphone_that_speaks_a_stored_clip(chromium, chromium_path, built, 
     """Chromium's fake microphone plays a file: half a second of silence, the clip, silence."""
     quiet = torch.zeros(8000)
     for clip in clips:  # one whose text a little silence does not move
-        texts = {build.transcript(models["layer"], (w := torch.cat([quiet[:a], clip.waveform, quiet[:b]])), len(w), None)
-                 for a, b in ((8000, 8000), (5000, 4000), (2000, 8000), (8000, 1000))}  # fmt: skip
+        around = ((8000, 8000), (5000, 4000), (2000, 8000), (8000, 1000))
+        waves = [torch.cat([quiet[:before], clip.waveform, quiet[:after]]) for before, after in around]
+        texts = {build.transcript(models["layer"], wave, len(wave), None) for wave in waves}
         if texts == {clip.says}:
             break
     else:
