@@ -326,9 +326,6 @@ def test_without_scripts_question_answer_and_table_are_there(chromium, built):
     page.close()
 
 
-# ------------------------------------------------------------------------------------------------- all lessons
-
-
 @pytest.fixture(scope="session")
 def pages(built):
     """Every page of the site, parsed: path -> soup."""
@@ -376,6 +373,10 @@ def test_the_lessons_are_the_notebooks_own(built, pages):
             lesson.stem
         )
         assert f"make lab LESSON={int(lesson.stem[:2])}" in article.get_text()
+        moving = [
+            cell for cell in notebook.cells if re.search(r"^(explore|slide)\(", cell.source, re.M) and cell.outputs
+        ]
+        assert article.get_text().count("Run this lesson to move it") >= len(moving), lesson.stem
         cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.outputs]
         assert len(soup.select("div.cell_output")) >= len(cells), lesson.stem
 
