@@ -1,4 +1,4 @@
-"""All lessons as pages, from their stored outputs: sources are copied, completed by two notes, and handed to Sphinx."""
+"""All lessons as pages, from their stored outputs: sources are copied, completed by a note, and handed to Sphinx."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from sphinx.util.docutils import docutils_namespace
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 LESSONS = ROOT / "notebooks"
-_WIDGET = re.compile(r"\b(explore|slide|record)\(")
 
 INDEX = """# The lessons
 
@@ -39,10 +38,6 @@ OPEN = """```{{admonition}} Open this lesson
 These are its stored outputs. To run it, predict and solve its exercises, say in the project's folder:
 `make lab LESSON={number}`
 ```"""
-STILL = """```{note}
-A picture that moves when the lesson runs; here it stands still.
-<a href="../../index.html#explorer">The live page</a> has one that moves.
-```"""
 
 
 def anchor(title: str) -> str:
@@ -58,19 +53,10 @@ def index() -> str:
     return INDEX.format(text=text, lessons="\n".join(f"notebooks/{name}" for name in names))
 
 
-def with_notes(path: Path) -> nbformat.NotebookNode:
-    """A lesson, with the command that opens it below its title, and a note below each picture that would move."""
+def with_note(path: Path) -> nbformat.NotebookNode:
+    """A lesson, with the command that opens it below its first cell."""
     notebook = nbformat.read(path, as_version=4)
-    cells = []
-    for cell in notebook.cells:
-        cells.append(cell)
-        if len(cells) == 1:
-            cells.append(nbformat.v4.new_markdown_cell(OPEN.format(number=int(path.stem[:2]))))
-        elif cell.cell_type == "code" and _WIDGET.search(cell.source):
-            kinds = [set(output.get("data", ())) for output in cell.outputs]
-            if kinds and not any("text/html" in kind for kind in kinds):
-                cells.append(nbformat.v4.new_markdown_cell(STILL))
-    notebook.cells = cells
+    notebook.cells.insert(1, nbformat.v4.new_markdown_cell(OPEN.format(number=int(path.stem[:2]))))
     return notebook
 
 
@@ -80,7 +66,7 @@ def write_sources(folder: Path) -> None:
     target.mkdir(parents=True)
     (folder / "index.md").write_text(index(), encoding="utf-8")
     for path in LESSONS.glob("*.ipynb"):
-        nbformat.write(with_notes(path), target / path.name)
+        nbformat.write(with_note(path), target / path.name)
     for path in LESSONS.glob("*.md"):
         (target / path.name).write_text(
             path.read_text(encoding="utf-8").replace("../README.md", "../index.md"), encoding="utf-8"

@@ -280,8 +280,9 @@ def test_a_microphone_that_speaks_a_stored_clip(chromium, chromium_path, built, 
     """Chromium's fake microphone plays a file: half a second of silence, the clip, silence."""
     quiet = torch.zeros(8000)
     for clip in clips:  # one whose text a little silence does not move
-        texts = {build.transcript(models["layer"], (w := torch.cat([quiet[:a], clip.waveform, quiet[:b]])), len(w), None)
-                 for a, b in ((8000, 8000), (5000, 4000), (2000, 8000), (8000, 1000))}  # fmt: skip
+        around = ((8000, 8000), (5000, 4000), (2000, 8000), (8000, 1000))
+        waves = [torch.cat([quiet[:before], clip.waveform, quiet[:after]]) for before, after in around]
+        texts = {build.transcript(models["layer"], wave, len(wave), None) for wave in waves}
         if texts == {clip.says}:
             break
     else:
@@ -323,9 +324,6 @@ def test_without_scripts_question_answer_and_table_are_there(chromium, built):
     assert "Who turns one into the other?" in words and "The length of a clip only" in words
     assert page.locator("noscript svg").count() and "mask inverted" in words
     page.close()
-
-
-# ------------------------------------------------------------------------------------------------- all lessons
 
 
 @pytest.fixture(scope="session")
@@ -375,6 +373,10 @@ def test_the_lessons_are_the_notebooks_own(built, pages):
             lesson.stem
         )
         assert f"make lab LESSON={int(lesson.stem[:2])}" in article.get_text()
+        moving = [
+            cell for cell in notebook.cells if re.search(r"^(explore|slide)\(", cell.source, re.M) and cell.outputs
+        ]
+        assert article.get_text().count("Run this lesson to move it") >= len(moving), lesson.stem
         cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.outputs]
         assert len(soup.select("div.cell_output")) >= len(cells), lesson.stem
 
