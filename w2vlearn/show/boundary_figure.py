@@ -60,20 +60,22 @@ def boundary_figure(
     _box(canvas, across, 0, length, top, WAVEFORM.colour)
     _box(canvas, across, length, longest, top, canvas.hatch("padding"))
     y = top + _HEIGHT + 22
-    canvas.text(_LEFT, y, f"shortcut: pieces of {width} samples, kept if one sample is valid: {kept} frames")
+    canvas.text(_LEFT, y, f"shortcut: pieces of {width} samples, kept if one sample is valid: {_counted(kept)}")
+    shortcut = y + 6
     for t in range(frames):
         state = "too many" if valid <= t < kept else "valid" if t < kept else "padding"
-        _frame(canvas, across, t, t * width, (t + 1) * width, y + 6, state)
+        _frame(canvas, across, t, t * width, (t + 1) * width, shortcut, state)
     y += _HEIGHT + 28
     field = geometry.receptive_field
-    canvas.text(_LEFT, y, f"formula: windows of {field} samples, valid if all are valid: {valid} frames")
+    canvas.text(_LEFT, y, f"formula: windows of {field} samples, valid if all are valid: {_counted(valid)}")
     for t in range(frames):
         span = geometry.span(t)
         state = "valid" if t < valid else "padding"
         _frame(canvas, across, t, span.start, span.stop, y + 6 + (_HEIGHT + 3) * (t % 2), state)
     y += 2 * _HEIGHT + 20
-    if low < length < high:
-        canvas.line(across(length), top - 4, across(length), y - 6, 2)
+    if low < length < high:  # the clip's end, in each lane
+        for start, stop in ((top, top + _HEIGHT), (shortcut, shortcut + _HEIGHT), (y - 14 - 2 * _HEIGHT, y - 12)):
+            canvas.line(across(length), start - 4, across(length), stop + 4, 2)
     x_axis(canvas, across, y, "sample n")
     legend = [("valid", FEATURE_ENCODER.colour, 0.75), ("kept, and computed from padding", HEAD.colour, 0.75)]
     y = canvas.legend(_LEFT, y + 66, [*legend, canvas.hatch_entry("padding")])
@@ -81,9 +83,13 @@ def boundary_figure(
     text = Table(("way", "samples per frame", "frames valid"), rows, title or f"clip of {length} samples").text()
     alt = alt or (
         f"{title + ': ' if title else ''}A clip of {length} samples in a batch of {longest}: the shortcut keeps {kept} "
-        f"frames, the formula {valid}. Samples {low} to {high} are drawn."
+        f"frame{'s' * (kept != 1)}, the formula {valid}. Samples {low} to {high} are drawn."
     )
     return canvas.picture(y + 14, alt, text, format)
+
+
+def _counted(frames: int) -> str:
+    return f"{frames} frame{'s' * (frames != 1)}"
 
 
 def _box(canvas: Canvas, across: Any, start: float, stop: float, y: float, fill: str = "none") -> None:
