@@ -72,7 +72,8 @@ def cost_figure(seconds: int) -> Picture:
     lengths = [10, 15, 20, 30, 45, CROSSING, 90, 120, 300, 600, 1800, 3600]
     costs = {"attention weights, one layer, eager": weights_gb, "first convolution": first_gb}
     now = {name: cost(seconds * SECOND) for name, cost in costs.items()}
-    told = ", ".join(f"{name} {value:.2g} GB" for name, value in now.items())
+    numbers = [f"{value:.0f}" if value >= 10 else f"{value:.2g}" for value in now.values()]
+    told = ", ".join(f"{name} {number} GB" for name, number in zip(now, numbers, strict=True))
     picture = line_figure(
         lengths,
         {name: [cost(length * SECOND) for length in lengths] for name, cost in costs.items()},
@@ -81,7 +82,7 @@ def cost_figure(seconds: int) -> Picture:
         y_label="GB",
         log_x=True,
         log_y=True,
-        seams={" and ".join(f"{value:.2g}" for value in now.values()) + " GB": seconds},
+        seams={f"{' and '.join(numbers)} GB": seconds},
         alt=f"At {seconds} s, T = {T(seconds * SECOND)}: {told}. The lines cross at about {CROSSING} s.",
     )
     return Picture(picture.html, picture.alt)

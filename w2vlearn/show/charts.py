@@ -162,7 +162,9 @@ def line_figure(
     for name, place in (seams or {}).items():
         at = round(across(place))
         canvas.add("path", d=f"M{at},{top}V{top + height}", stroke="currentColor", stroke_dasharray="5 4")
-        canvas.text(at + 6, top + 14, name, 13) if name.strip() else None
+        if name.strip():
+            room = at + 6 + CHARACTER * len(name) <= right
+            canvas.text(at + (6 if room else -6), top + 14, name, 13, None if room else "end")
     start = len(canvas.parts)
     at, row = left, 44
     for index, (name, values) in enumerate(data.items()):
