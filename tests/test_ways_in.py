@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import json
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -97,3 +100,20 @@ def test_the_container_installs_what_make_lab_installs():
 
 def _read(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("colab", [False, True])
+def test_the_first_cell_of_a_lesson_says_or_installs_what_is_missing(monkeypatch, colab):
+    ran, found = [], importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: (name != "w2vlearn" and found(name, *rest)) or None
+    )
+    monkeypatch.setattr("runpy.run_path", lambda path, run_name: ran.append((Path(path), run_name)))
+    monkeypatch.delitem(sys.modules, "course", raising=False)
+    if colab:
+        monkeypatch.setitem(sys.modules, "google.colab", object())
+        importlib.import_module("course")
+        assert ran == [(ROOT / "tools" / "anywhere.py", "__main__")]
+    else:
+        with pytest.raises(ModuleNotFoundError, match=r"say `make lab`; .* `python tools/anywhere.py`"):
+            importlib.import_module("course")

@@ -2,7 +2,7 @@
 
     python tools/anywhere.py            # from a copy of this repository
 
-Lessons call it with ``%run`` where w2vlearn is not installed; it then also makes the package importable at once.
+On Colab a lesson's first cell runs it (``notebooks/course/__init__.py``); the package can then be imported at once.
 """
 
 from __future__ import annotations

@@ -4,7 +4,19 @@ What a lesson says (its predictions, exercises, hints, solutions, wrong answers)
 computes with is Python, ``lesson_02.py``. The package ``w2vlearn`` knows nothing of either.
 """
 
-from importlib import import_module
+import runpy
+import sys
+from importlib import import_module, util
+from pathlib import Path
+
+if util.find_spec("w2vlearn") is None:  # a lesson opened where the project was not set up
+    _tool = Path(__file__).resolve().parents[2] / "tools" / "anywhere.py"
+    if "google.colab" not in sys.modules or not _tool.is_file():
+        raise ModuleNotFoundError(
+            f"w2vlearn is not installed for {sys.executable}. In the project's folder say `make lab`; or, where an "
+            "installed torch should stay as it is, `python tools/anywhere.py`"
+        )
+    runpy.run_path(str(_tool), run_name="__main__")  # says what it adds; torch stays
 
 _MODULES = {
     "again": "logbook",
