@@ -55,11 +55,12 @@ def test_cells_from_the_lesson_file_are_fresh(number):
         assert f'compare("{identifier}"' in sources, f"prediction {identifier} is compared nowhere"
 
 
-@pytest.mark.parametrize("number", NUMBERS)
+LEARNT = [number for number in NUMBERS if number != 11]  # lesson 11 is for looking things up
+
+
+@pytest.mark.parametrize("number", LEARNT)
 def test_what_is_to_be_recalled_is_answered_in_a_fold(number):
     asked = contents.texts(number)
-    if not asked.recalls:
-        pytest.skip(f"lesson_{number:02d}.md has no recall questions yet")
     used = [cell.metadata.get(KEY, {}).get("part") for cell in notebook_of(number).cells]
     assert used.count("recall") == 1 and len(asked.recalls) >= 3
     assert {recall.id.split(".")[0] for recall in asked.recalls} == {str(number)}
@@ -67,11 +68,9 @@ def test_what_is_to_be_recalled_is_answered_in_a_fold(number):
     assert "without looking" not in prose, "recall questions belong into the lesson's Markdown, with their answers"
 
 
-@pytest.mark.parametrize("number", [number for number in NUMBERS if number >= 2])
+@pytest.mark.parametrize("number", [number for number in LEARNT if number >= 2])
 def test_a_lesson_opens_with_two_questions_of_earlier_ones(number):
     opening = contents.texts(number).opening
-    if not opening:
-        pytest.skip(f"lesson_{number:02d}.md opens with no questions yet")
     cells = [cell.metadata.get(KEY, {}).get("part") for cell in notebook_of(number).cells]
     assert cells.count("opening") == 1 and cells.index("opening") < 5
     assert len(set(opening)) == 2 and all(int(identifier.split(".")[0]) < number for identifier in opening)

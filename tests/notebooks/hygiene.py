@@ -211,6 +211,14 @@ def no_trailing_semicolon(notebook: dict, path: Path) -> list[str]:
 
 
 @rule
+def no_block_characters(notebook: dict, path: Path) -> list[str]:
+    """What is drawn is a figure of `w2vlearn.show`, with alt text, not a row of block characters."""
+    drawn = [(position, text) for position, _, text in output_texts(notebook)]
+    drawn += [(position, text_of(cell["source"])) for position, cell in cells(notebook, "code")]
+    return [f"cell {position}: draws with block characters" for position, text in drawn if re.search("[▀-▟]", text)]
+
+
+@rule
 def alt_text(notebook: dict, path: Path) -> list[str]:
     """Every figure says in words what it shows."""
     complaints = []
