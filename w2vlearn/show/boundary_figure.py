@@ -14,9 +14,7 @@ _LEFT, _RIGHT, _HEIGHT = 24, 736, 22
 _REACH = 1_100  # samples shown to each side of the clip's end
 
 
-def boundary_figure(
-    length: int, longest: int, geometry: Any, *, title: str = "", alt: str | None = None, format: str = "svg"
-) -> Picture:
+def boundary_figure(length: int, longest: int, geometry: Any, *, title: str = "", alt: str | None = None) -> Picture:
     """The samples, the T equal pieces of the shortcut and the windows of the frames, around the end of a clip.
 
     The shortcut cuts the batch into T equal pieces and keeps each piece that holds a valid sample. A frame is valid
@@ -33,8 +31,6 @@ def boundary_figure(
         Above the figure.
     alt : str, optional
         Made from the numbers unless given.
-    format : {"svg", "image"}
-        See `Canvas.picture`.
 
     Raises
     ------
@@ -85,7 +81,7 @@ def boundary_figure(
         f"{title + ': ' if title else ''}A clip of {length} samples in a batch of {longest}: the shortcut keeps {kept} "
         f"frame{'s' * (kept != 1)}, the formula {valid}. Samples {low} to {high} are drawn."
     )
-    return canvas.picture(y + 14, alt, text, format)
+    return canvas.picture(y + 14, alt, text)
 
 
 def _counted(frames: int) -> str:

@@ -178,7 +178,7 @@ class Canvas:
             + "</svg>"
         )
 
-    def picture(self, height: float, alt: str, text: str = "", format: str = "svg") -> Picture:
+    def picture(self, height: float, alt: str, text: str = "") -> Picture:
         """The drawing as a `Picture`.
 
         Parameters
@@ -188,27 +188,23 @@ class Canvas:
             What it shows, with its numbers.
         text : str
             The same in words; ``alt`` unless given.
-        format : {"svg", "image"}
-            "svg" stands in the page and follows its theme. "image" is an ``<img>`` with that SVG inside, kept also by
-            untrusted notebooks, in a grey that is seen on every background.
 
         Raises
         ------
         ValueError
-            If ``alt`` is empty or the format unknown.
+            If ``alt`` is empty.
         """
         if not alt.strip():
             raise ValueError("a figure needs alt text: say what it shows, with its numbers")
-        if format not in ("svg", "image"):
-            raise ValueError(f'wanted format "svg" or "image", found {format!r}')
-        html = self.svg(height, alt)
-        if format == "image":
-            html = as_image(html)
-        return Picture(html, alt, text)
+        return Picture(self.svg(height, alt), alt, text)
 
 
 def as_image(html: str) -> str:
-    """HTML with every ``<svg>`` of `Canvas` as an ``<img>`` with that SVG inside; its alt text is the SVG's."""
+    """HTML with every ``<svg>`` of `Canvas` as an ``<img>`` with that SVG inside; its alt text is the SVG's.
+
+    Untrusted notebooks keep an ``<img>``. It cannot follow the page's theme, so its lines are a grey that is seen on
+    every background.
+    """
 
     def image(found: re.Match) -> str:
         svg, width = found[0].replace("currentColor", INK), found[1]

@@ -115,7 +115,6 @@ def line_figure(
     seams: Mapping[str, float] | None = None,
     measured: bool = False,
     alt: str | None = None,
-    format: str = "svg",
 ) -> Picture:
     """One or more lines over ``x``, told apart by colour, marker and legend.
 
@@ -138,8 +137,6 @@ def line_figure(
         "measured", which the comparison of stored lessons leaves out. Wants ``limits`` and ``alt``.
     alt : str, optional
         Made from the data unless given.
-    format : {"svg", "image"}
-        See `Canvas.picture`.
     """
     x = _steady(x)
     data = {name: _steady(values) for name, values in series.items()}
@@ -200,7 +197,7 @@ def line_figure(
         [short_number(value), *(short_number(line[i], smallest) for line in data.values())] for i, value in enumerate(x)
     ]
     text = Table((x_label, *data), body).text() if len(x) <= 40 and not measured else alt
-    return canvas.picture(top + height + 44, alt, text, format)
+    return canvas.picture(top + height + 44, alt, text)
 
 
 def _axes(canvas: Canvas, across: _Scale, up: _Scale, x_label: str, y_label: str) -> None:
@@ -239,7 +236,6 @@ def bar_figure(
     log: bool = False,
     limits: tuple[float, float] | None = None,
     alt: str | None = None,
-    format: str = "svg",
 ) -> Picture:
     """Horizontal bars, one per name, each with its number beside it; ``limits`` keep the axis still under a slider."""
     values = _steady(values)
@@ -263,7 +259,7 @@ def bar_figure(
     pairs = ", ".join(f"{name} {word}" for name, word in zip(names, words, strict=True))
     alt = alt or f"{title + ': ' if title else ''}{value_label}: {pairs}."
     text = Table(("", value_label), list(zip(names, words, strict=True)), align="lr").text()
-    return canvas.picture(bottom + 44, alt, text, format)
+    return canvas.picture(bottom + 44, alt, text)
 
 
 def heat_map(

@@ -22,7 +22,6 @@ def clips_figure(
     loudest: float | None = None,
     title: str = "",
     alt: str | None = None,
-    format: str = "svg",
 ) -> Picture:
     """Waveforms below each other, so that lengths and loudness can be compared by eye.
 
@@ -40,8 +39,6 @@ def clips_figure(
         Above the figure.
     alt : str, optional
         Made from the data unless given.
-    format : {"svg", "image"}
-        See `Canvas.picture`.
 
     Raises
     ------
@@ -87,7 +84,7 @@ def clips_figure(
         f"{name}: {samples} samples, largest value {peak}" + f", then {padding} of padding" * (padding != "0")
         for name, samples, padding, peak in body
     )
-    return canvas.picture(y + 14, alt, Table(heads, body, title).text(), format)
+    return canvas.picture(y + 14, alt, Table(heads, body, title).text())
 
 
 def _peak(values: list[float]) -> float:

@@ -14,9 +14,7 @@ WIDTH = 760
 _CELL, _HEIGHT, _GAP = 58, 30, 46
 
 
-def matrix_figure(
-    named: Mapping[str, Any], rows: Sequence[str], *, title: str = "", alt: str | None = None, format: str = "svg"
-) -> Picture:
+def matrix_figure(named: Mapping[str, Any], rows: Sequence[str], *, title: str = "", alt: str | None = None) -> Picture:
     """Matrices of the same height side by side, each number written in its cell with two digits.
 
     Parameters
@@ -30,8 +28,6 @@ def matrix_figure(
         Above the figure.
     alt : str, optional
         Made from the numbers unless given.
-    format : {"svg", "image"}
-        See `Canvas.picture`.
 
     Raises
     ------
@@ -67,7 +63,7 @@ def matrix_figure(
         for row in body
     )
     alt = alt or f"{title + ': ' if title else ''}{said}."
-    return canvas.picture(y + 14, alt, Table(("row", *tables), body, title).text(), format)
+    return canvas.picture(y + 14, alt, Table(("row", *tables), body, title).text())
 
 
 def _cell(canvas: Canvas, x: float, y: float, value: float, weight: bool) -> None:

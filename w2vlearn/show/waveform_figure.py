@@ -24,7 +24,6 @@ def waveform_figure(
     sample_rate: int = 16_000,
     title: str = "",
     alt: str | None = None,
-    format: str = "svg",
 ) -> Picture:
     """A waveform with its frames below it.
 
@@ -48,8 +47,6 @@ def waveform_figure(
         Above the figure.
     alt : str, optional
         Made from the data unless given.
-    format : {"svg", "image"}
-        See `Canvas.picture`.
     """
     values = as_list(waveform)
     total = len(values)
@@ -111,4 +108,4 @@ def waveform_figure(
     if spans:
         windows = ", ".join(f"{t}: samples {span.start} to {span.stop - 1}" for t, span in spans.items())
         parts.append(f"shaded frames {windows}")
-    return canvas.picture(y + 14, alt or "; ".join(parts) + ".", format=format)
+    return canvas.picture(y + 14, alt or "; ".join(parts) + ".")
