@@ -26,7 +26,7 @@ def installed() -> dict[str, str]:
 
 
 def wanted() -> list[str]:
-    """What the lessons need, as pyproject.toml has it: of the package, of the lessons, of lesson 10."""
+    """What the lessons need, as pyproject.toml has it: of the package, and what only lessons use."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return [*project["dependencies"], *project["optional-dependencies"]["huggingface"], "matplotlib"]
 

@@ -111,8 +111,9 @@ def _check_right_padded(mask: Tensor, shortest: int) -> None:
     )
 
 
-def check_spans(lengths: Tensor, size: int, prob: float, span: int, min_spans: int, what: str = "valid frames") -> None:
-    """Spans of ``span`` positions fit into every clip. Shape: lengths (B,), integer."""
+def check_spans(lengths: Tensor, size: int, prob: float, span: int, min_spans: int, kind: str = "time") -> None:
+    """Spans of ``span`` positions fit into every clip; ``kind`` of mask: time or feature. Lengths: (B,), integer."""
+    what, repair = ("valid frames", " leave the clip out,") if kind == "time" else ("features", "")
     if lengths.ndim != 1 or lengths.is_floating_point() or lengths.dtype == torch.bool:
         raise TypeError(
             "lengths must be integers of shape (B,), one per clip, found "
@@ -126,7 +127,6 @@ def check_spans(lengths: Tensor, size: int, prob: float, span: int, min_spans: i
         if length > size:
             raise ValueError(f"clip {clip} has {length} {what}, but the mask is to have {size} positions only")
         if length < span:
-            kind, repair = ("feature", "") if what == "features" else ("time", " leave the clip out,")
             raise ValueError(
                 f"clip {clip} has {length} {what}, one span needs {span}: {span - length} too few;{repair} choose "
                 f"shorter spans (mask_{kind}_length), or hide nothing (mask_{kind}_prob=0, or eval())"

@@ -86,7 +86,7 @@ def sample_feature_mask(
         Shape: (B, D), bool, True = set to 0. Parameters and errors as in :func:`sample_time_mask`.
     """
     widths = torch.full((clips,), features, device=device)
-    return _sample_spans(widths, features, prob, span, min_spans, generator, what="features")
+    return _sample_spans(widths, features, prob, span, min_spans, generator, kind="feature")
 
 
 def apply_time_mask(hidden_states: Tensor, time_mask: Tensor, mask_vector: Tensor) -> Tensor:
@@ -106,10 +106,10 @@ def _sample_spans(
     span: int,
     min_spans: int,
     generator: torch.Generator | None,
-    what: str = "valid frames",
+    kind: str = "time",
 ) -> Tensor:
     """Spans within the first ``lengths`` of ``size`` positions. Shapes: (B,) -> (B, size), bool."""
-    check_spans(lengths, size, prob, span, min_spans, what)
+    check_spans(lengths, size, prob, span, min_spans, kind)
     output_device = lengths.device
     device = output_device if generator is None else generator.device
     lengths = lengths.to(device)

@@ -8,7 +8,6 @@ from typing import Any
 from w2vlearn.show.canvas import Canvas, Picture, as_list, number
 from w2vlearn.show.palette import FEATURE_ENCODER, POSITIONS, PROJECTION, TRANSFORMER
 
-WIDTH = 760
 _STEPS = 8  # shades of a weight
 _COLOURS = (FEATURE_ENCODER.colour, PROJECTION.colour, POSITIONS.colour, TRANSFORMER.colour)
 
@@ -34,7 +33,7 @@ def weights_figure(panels: Mapping[str, Any], valid: int, *, title: str = "Atten
     frames = len(next(iter(tables.values()), []))
     if len(tables) not in (1, 2) or not frames or any(len(row) != frames for t in tables.values() for row in t):
         raise ValueError(f"wanted one or two squares (T, T) of one size, found {len(tables)} with {frames} rows")
-    side, top, canvas = 300, 64, Canvas(WIDTH)
+    side, top, canvas = 300, 64, Canvas()
     cell = side / frames
     largest = max(max(map(max, table)) for table in tables.values()) or 1.0
     canvas.text(24, 18, title, 15, bold=True)
@@ -91,7 +90,7 @@ def cells_figure(panels: Mapping[str, Any], sources: Mapping[str, Any], *, sourc
     title : str
         Above the figure.
     """
-    cell, top, left, canvas = 34, 64, 24, Canvas(WIDTH)
+    cell, top, left, canvas = 34, 64, 24, Canvas()
     canvas.text(24, 18, title, 15, bold=True)
     told, bottom, seen = [], 0, set()
     for name, rows in panels.items():

@@ -9,7 +9,6 @@ from w2vlearn.show.charts import linear, x_axis
 from w2vlearn.show.palette import FEATURE_ENCODER, HEAD, WAVEFORM
 from w2vlearn.show.table import Table
 
-WIDTH = 760
 _LEFT, _RIGHT, _HEIGHT = 24, 736, 22
 _REACH = 1_100  # samples shown to each side of the clip's end
 
@@ -47,10 +46,8 @@ def boundary_figure(length: int, longest: int, geometry: Any, *, title: str = ""
     kept, valid = min(frames, -(-length // width)), geometry.frame_count(length)
     low = max(0, min(length - _REACH, longest - 2 * _REACH))
     high = min(longest, low + 2 * _REACH)
-    canvas, across, y = Canvas(WIDTH), linear(low, high, _LEFT, _RIGHT), 18.0
-    if title:
-        canvas.text(_LEFT, y, title, 15, bold=True)
-        y += 26
+    canvas, across = Canvas(), linear(low, high, _LEFT, _RIGHT)
+    y = canvas.title(_LEFT, title)
     canvas.text(_LEFT, y, f"samples: the clip ends after {length}")
     top = y + 6
     _box(canvas, across, 0, length, top, WAVEFORM.colour)
@@ -78,8 +75,8 @@ def boundary_figure(length: int, longest: int, geometry: Any, *, title: str = ""
     rows = [["shortcut", str(width), str(kept)], ["formula", str(field), str(valid)]]
     text = Table(("way", "samples per frame", "frames valid"), rows, title or f"clip of {length} samples").text()
     alt = alt or (
-        f"{title + ': ' if title else ''}A clip of {length} samples in a batch of {longest}: the shortcut keeps {kept} "
-        f"frame{'s' * (kept != 1)}, the formula {valid}. Samples {low} to {high} are drawn."
+        f"{title + ': ' if title else ''}A clip of {length} samples in a batch of {longest}: the shortcut keeps "
+        f"{_counted(kept)}, the formula {valid}. Samples {low} to {high} are drawn."
     )
     return canvas.picture(y + 14, alt, text)
 

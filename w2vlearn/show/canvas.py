@@ -18,6 +18,7 @@ from w2vlearn.show.palette import HATCHES, svg_pattern
 _FONT = "font-family=\"system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif\""
 SMALLEST_TEXT = 13  # px at normal size; the design asks for 12 or more
 INK = "#797979"  # of an image, which cannot follow the theme: 4.3 : 1 on white and on JupyterLab's dark #111111
+WIDTH = 760  # of a figure, unless it needs more
 CHARACTER = 7.2  # width of a character of text of 14 px, roughly; what is beside a text keeps that much away
 
 
@@ -66,7 +67,7 @@ class Canvas:
         Width of the drawing in its own units, one unit being one CSS pixel at normal size.
     """
 
-    def __init__(self, width: float) -> None:
+    def __init__(self, width: float = WIDTH) -> None:
         self.width = width
         self.parts: list[str] = []
         self.hatches: list[str] = []
@@ -87,6 +88,13 @@ class Canvas:
         """A rectangle; colours are ``"#rrggbb"``, ``"currentColor"`` or a hatch from `hatch`."""
         line = {"stroke": stroke, "stroke_width": stroke_width} if stroke else {}
         self.add("rect", x=x, y=y, width=max(0, width), height=height, fill=fill, fill_opacity=opacity, rx=rx, **line)
+
+    def title(self, x: float, title: str) -> float:
+        """The figure's title, if it has one; returns where the first line below it stands."""
+        if not title:
+            return 18.0
+        self.text(x, 18, title, 15, bold=True)
+        return 44.0
 
     def line(self, x1: float, y1: float, x2: float, y2: float, width: float = 1, opacity: float | None = None) -> None:
         """A straight line in the theme's colour."""

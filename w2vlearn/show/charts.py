@@ -12,11 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from w2vlearn.show.canvas import CHARACTER, Canvas, Picture, as_list, number, runs
+from w2vlearn.show.canvas import CHARACTER, WIDTH, Canvas, Picture, as_list, number, runs
 from w2vlearn.show.palette import FEATURE_ENCODER, STAGES
 from w2vlearn.show.table import Table
 
-WIDTH = 760
 COLOURS = tuple(stage.colour for stage in STAGES[1:])
 # One shape per line, centred on (0, 0): circle, square, triangle, diamond, cross. Colour is never alone.
 _MARKERS = ("m-4,0a4,4 0 1 0 8,0a4,4 0 1 0 -8,0z", "m-3.5,-3.5h7v7h-7z", "m0,-4.5l4.5,8h-9z", "m0,-5l5,5l-5,5l-5,-5z",
@@ -148,7 +147,7 @@ def line_figure(
     if measured and (alt is None or limits is None):
         raise ValueError("a measured figure needs alt= and limits=: what is made from its numbers differs elsewhere")
     left, right, top, height = 76, WIDTH - 24, 30, 190
-    canvas = Canvas(WIDTH)
+    canvas = Canvas()
     canvas.text(left, 18, title, 15, bold=True)
     across = _scale(x, left, right, True) if log_x else linear(min(x), max(x), left, right)
     legend_rows = -(-sum(60 + CHARACTER * len(name) for name in data) // (right - left)) if len(data) > 1 else 0
@@ -244,7 +243,7 @@ def bar_figure(
     words = [short_number(value) for value in values]
     left = min(330, 24 + round(CHARACTER * max(map(len, names))))
     right = WIDTH - 24 - round(8 * max(map(len, words)))
-    canvas = Canvas(WIDTH)
+    canvas = Canvas()
     canvas.text(left, 18, title, 15, bold=True)
     across = _scale([*(limits or values), *([] if log else [0.0])], left, right, log)
     pitch, top = 30, 30

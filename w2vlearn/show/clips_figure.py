@@ -10,7 +10,6 @@ from w2vlearn.show.charts import linear, short_number, x_axis
 from w2vlearn.show.palette import WAVEFORM
 from w2vlearn.show.table import Table
 
-WIDTH = 760
 _LEFT, _RIGHT, _HEIGHT = 24, 736, 64
 
 
@@ -54,10 +53,8 @@ def clips_figure(
             raise ValueError(f"wanted a length from 0 to {len(values)} for {name!r}, found {valid[name]}")
     extent = max(extent or 0, *(len(values) for values in rows.values()), 1)
     loudest = loudest or max((abs(value) for values in rows.values() for value in values), default=0) or 1.0
-    canvas, across, y = Canvas(WIDTH), linear(0, extent, _LEFT, _RIGHT), 18.0
-    if title:
-        canvas.text(_LEFT, y, title, 15, bold=True)
-        y += 26
+    canvas, across = Canvas(), linear(0, extent, _LEFT, _RIGHT)
+    y = canvas.title(_LEFT, title)
     for name, values in rows.items():
         canvas.text(_LEFT, y, name)
         y += 8

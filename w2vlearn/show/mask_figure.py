@@ -11,7 +11,6 @@ from w2vlearn.show.canvas import Canvas, Picture, as_list, runs
 from w2vlearn.show.palette import FEATURE_ENCODER, TRANSFORMER, WAVEFORM, Stage
 from w2vlearn.show.table import Table
 
-WIDTH = 760
 _LEFT, _TRACK, _TRACK_WIDTH, _RIGHT = 16, 110, 440, 564
 _KINDS = {"sample": WAVEFORM, "frame": FEATURE_ENCODER, "attention": TRANSFORMER, "time": FEATURE_ENCODER}
 _MOST = 6
@@ -45,7 +44,7 @@ def mask_figure(named: Mapping[str, Any], *, title: str = "Masks", alt: str | No
     if not named:
         raise ValueError("no mask given: pass a mapping from title to mask, such as {'frame mask': frame_mask}")
     parsed = {name: _parse(name, values) for name, values in named.items()}
-    canvas, y, hatches = Canvas(WIDTH), 26.0, set()
+    canvas, y, hatches = Canvas(), 26.0, set()
     for name, clips in parsed.items():
         stage = next((stage for word, stage in _KINDS.items() if word in name), TRANSFORMER)
         canvas.heading(_LEFT, y, name, f"{_shape(named[name])} {_key(name, named[name], clips)}".strip(), stage.colour)

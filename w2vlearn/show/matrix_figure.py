@@ -10,7 +10,6 @@ from w2vlearn.show.canvas import Canvas, Picture, as_list
 from w2vlearn.show.palette import HEAD, TRANSFORMER
 from w2vlearn.show.table import Table
 
-WIDTH = 760
 _CELL, _HEIGHT, _GAP = 58, 30, 46
 
 
@@ -39,10 +38,8 @@ def matrix_figure(named: Mapping[str, Any], rows: Sequence[str], *, title: str =
         counts = [len(table) for table in tables.values()]
         raise ValueError(f"wanted matrices of {len(rows)} rows, one per name, found {counts}")
     left = 36 + 7.4 * max(map(len, rows))
-    canvas, y = Canvas(WIDTH), 18.0
-    if title:
-        canvas.text(24, y, title, 15, bold=True)
-        y += 26
+    canvas = Canvas()
+    y = canvas.title(24, title)
     for index, name in enumerate(rows):
         canvas.text(left - 10, y + 26 + _HEIGHT * index, name, anchor="end")
     x = left

@@ -9,7 +9,6 @@ from w2vlearn.show.canvas import Canvas, Picture, as_list, envelope, number, run
 from w2vlearn.show.charts import linear, x_axis
 from w2vlearn.show.palette import FEATURE_ENCODER, HEAD, TRANSFORMER, WAVEFORM
 
-WIDTH = 760
 _LEFT, _RIGHT = 130, 736
 
 
@@ -36,7 +35,7 @@ def views_figure(
     frames, hop = len(flags), geometry.hop
     if len(table) != frames:
         raise ValueError(f"wanted one row of codes per frame, found {frames} frames and {len(table)} rows")
-    canvas, across = Canvas(WIDTH), linear(0, len(values), _LEFT, _RIGHT)
+    canvas, across = Canvas(), linear(0, len(values), _LEFT, _RIGHT)
     canvas.text(24, 18, title, 15, bold=True)
     loudest = max((abs(value) for value in values), default=0) or 1.0
     canvas.text(_LEFT - 10, 62, WAVEFORM.name, anchor="end")
@@ -90,7 +89,7 @@ def choice_figure(shares: Any, chosen: Sequence[int], *, title: str = "", alt: s
     alt : str, optional
         Made from the numbers unless given.
     """
-    table, canvas, high = [[round(float(v), 3) for v in row] for row in as_list(shares)], Canvas(WIDTH), 90
+    table, canvas, high = [[round(float(v), 3) for v in row] for row in as_list(shares)], Canvas(), 90
     entries, told = len(table[0]), []
     pitch = (_RIGHT - _LEFT) / entries
     canvas.text(24, 18, title, 15, bold=True)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from w2vlearn.show.canvas import CHARACTER, Canvas, Picture, number, runs
+from w2vlearn.show.canvas import CHARACTER, WIDTH, Canvas, Picture, number, runs
 from w2vlearn.show.charts import linear, short_number, x_axis
 from w2vlearn.show.palette import FEATURE_ENCODER, HATCHES, HEAD, Stage
 
-WIDTH = 760
 _TRACK_HEIGHT, _PITCH = 22, 34
 # Kind of a piece -> its words, colour (None: the track's own), opacity and hatch. Colour is never alone.
 KINDS: dict[str, tuple[str, str | None, float, str | None]] = {
@@ -99,7 +98,7 @@ def track_figure(
     low, high = limits or (min(ends), max(ends))
     left = 24 + round(CHARACTER * max(len(track.name) for track in tracks))
     right = WIDTH - 24 - round(CHARACTER * max(len(track.note) for track in tracks))
-    canvas, across, y = Canvas(WIDTH), linear(low, high, left, right), 40
+    canvas, across, y = Canvas(), linear(low, high, left, right), 40
     canvas.text(24, 18, title, 15, bold=True)
     for track in tracks:
         _draw(canvas, track, across, y)

@@ -9,7 +9,6 @@ from w2vlearn.show.canvas import Canvas, Picture, as_list, envelope, runs
 from w2vlearn.show.charts import linear, x_axis
 from w2vlearn.show.palette import FEATURE_ENCODER, WAVEFORM
 
-WIDTH = 760
 _LEFT, _RIGHT = 24, 736
 
 
@@ -59,7 +58,7 @@ def waveform_figure(
     spans = {t: geometry.span(t) for t in highlight} if geometry is not None else {}
     masked = [t for t, flag in enumerate(as_list(time_mask) if time_mask is not None else []) if flag]
 
-    canvas, top, height = Canvas(WIDTH), 30, 130
+    canvas, top, height = Canvas(), 30, 130
     canvas.text(_LEFT, 18, title, 15, bold=True)
     across = linear(0, max(total, extent or 0), _LEFT, _RIGHT)
     right = across(total)
