@@ -167,7 +167,7 @@ class _Comparison:
         one, other = getattr(stated, name), getattr(observed, name)
         if one == other or (name == "valid" and None in (one, other)):  # not both state it
             return
-        if (name == "form" and (one, other) in self.forms) or (name == "shape" and _same_sizes(one, other)):
+        if (name == "form" and (one, other) in self.forms) or (name == "shape" and same_sizes(one, other)):
             return
         yield Difference(*key, f"{prefix}{name}", one, other)
 
@@ -182,7 +182,7 @@ class _Comparison:
                 yield Difference(*key, info.path, "no such tensor", info.shape)
                 continue
             self.tensors += 1
-            if not _same_sizes(one.shape, info.shape):
+            if not same_sizes(one.shape, info.shape):
                 yield Difference(*key, info.path, one.shape, info.shape, in_letters[info.path])
             elif any(a != b and not b.isdigit() for a, b in zip(one.letters, info.letters, strict=True)):
                 yield Difference(*key, f"letters of {info.path}", one.letters, info.letters)
@@ -214,7 +214,7 @@ class _Comparison:
             yield Difference(*key, "mask", stated.mask and stated.mask.argument, None)
 
 
-def _same_sizes(stated: tuple, observed: tuple) -> bool:
+def same_sizes(stated: tuple, observed: tuple) -> bool:
     """Shapes agree; a size that depends on values (no number in the formula) agrees with anything."""
     return len(stated) == len(observed) and all(
         a == b or isinstance(a, str) for a, b in zip(stated, observed, strict=True)
