@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._sympy.functions import FloorDiv
 
-from w2vlearn.symbolic.agreement import same_sizes
+from w2vlearn.symbolic.agreement import by_place, same_sizes
 from w2vlearn.symbolic.evaluation import AGREES, Range, Shapes
 from w2vlearn.symbolic.expressions import compiled, letters_of, tidy
 from w2vlearn.symbolic.formulas import SymbolicTrace
@@ -138,22 +138,17 @@ def _export(model: nn.Module, arguments: Mapping[str, Any]) -> Exported:
         if isinstance(value, Tensor)
     }
     dynamic = {name: dict.fromkeys(axes[name], torch.export.Dim.AUTO) if name in axes else None for name in arguments}
-    handed: dict[str, tuple] = {}
     calls: list[RawCall] = []
-
-    def enter(module: nn.Module, args: tuple, kwargs: dict) -> None:
-        handed.update({name: tuple(value.shape) for name, value in kwargs.items() if isinstance(value, Tensor)})
-
     try:
         with torch.no_grad():
             body, notes = isolated_copy(model)
-        body.register_forward_pre_hook(enter, with_kwargs=True)
         with isolated_run(model, warn=True), observing(body, keep_fast_path=False) as calls:
             program = torch.export.export(body, (), dict(arguments), dynamic_shapes=dynamic, strict=False)
     except Exception as error:
         entered = [call.name for call in calls if call.error is not None or call.ended is None]
         raise _explained(model, error, entered[-1] if entered else "") from error
     last = max(i for i, call in enumerate(calls) if call.name == "")  # torch may run the model more than once
+    handed = {tensor.path: tensor.shape for tensor in calls[last].inputs}
     sizes = [(letter, handed[name][axis]) for name, letters in axes.items() for axis, letter in letters.items()]
     return _in_letters(calls[last:], sizes, program.range_constraints, notes)
 
@@ -208,12 +203,11 @@ def _explained(model: nn.Module, error: Exception, layer: str) -> ExportError:
     root = error
     while root.__cause__ is not None:
         root = root.__cause__
-    traces = [e.__traceback__ for e in (error, root)]
-    frames = [
-        pair for trace in traces for pair in zip(traceback.walk_tb(trace), traceback.extract_tb(trace), strict=True)
-    ]
-    own = next((line for (frame, _), line in reversed(frames) if is_users(frame.f_globals.get("__name__"))), None)
-    operation = f"{own.name}, line {own.lineno} of {Path(own.filename).name}: {own.line}" if own else "?"
+    frames = [pair for e in (error, root) for pair in traceback.walk_tb(e.__traceback__)]
+    users = [pair for pair in frames if is_users(pair[0].f_globals.get("__name__"))]
+    operation = "?"
+    for line in traceback.StackSummary.extract(iter(users[-1:])):
+        operation = f"{line.name}, line {line.lineno} of {Path(line.filename).name}: {line.line}"
     module = dict(model.named_modules()).get(layer, model)
     where = f"{f'layer {layer!r}' if layer else 'the model itself'} ({type(module).__name__})"
     reason = (str(root).strip() or type(root).__name__).splitlines()[0][:300]
@@ -304,13 +298,13 @@ def _difference(s: SymbolicTrace, runs: FakeRuns, clips: int, samples: int) -> s
     if [(call.name, call.call) for call in calls] != [(record.name, record.call) for record in records]:
         return "other layers are called"
     for call, record in zip(calls, records, strict=True):
-        stated = {info.path: info.shape for info in (*record.inputs, *record.outputs)}
-        for tensor in (*call.inputs, *call.outputs):
+        stated = by_place(record)
+        for place, tensor in by_place(call).items():
             where = f"{call.name or 'the model'}, {tensor.path}"
-            if tensor.path not in stated:
+            if place not in stated:
                 return f"{where}: no such tensor in the formulas"
-            if not same_sizes(stated[tensor.path], tensor.shape):
-                return f"{where}: {tuple(tensor.shape)}, the formula says {stated[tensor.path]}"
+            if not same_sizes(stated[place].shape, tensor.shape):
+                return f"{where}: {tuple(tensor.shape)}, the formula says {stated[place].shape}"
     return ""
 
 
