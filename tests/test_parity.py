@@ -295,10 +295,8 @@ def test_pretraining_outputs_losses_and_gradients(name, dtype, masked, training,
     batch = batch_of([geometry.samples_for(frames)[0] for frames in (40, 27, 20)])
     time_mask, negatives = sample_task(config, batch.lengths, generator=torch.Generator().manual_seed(0))
     task = {"mask_time_indices": time_mask, "sampled_negative_indices": negatives}
-    noise = sample_gumbel(
-        (*time_mask.shape, config.num_codevector_groups, config.num_codevectors_per_group),
-        torch.Generator().manual_seed(0),
-    ).to(dtype)
+    shape = (*time_mask.shape, config.num_codevector_groups, config.num_codevectors_per_group)
+    noise = sample_gumbel(torch.empty(shape, dtype=dtype), torch.Generator().manual_seed(0))
     same_noise(noise)
     mine = run(ours, batch, masked, dtype, **task, gumbel_noise=noise)
     other = run(theirs, batch, masked, dtype, **task)
