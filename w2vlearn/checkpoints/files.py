@@ -31,18 +31,7 @@ def built_in() -> dict[str, Path]:
 
 
 def find_folder(name: str | Path) -> Path:
-    """The folder that holds checkpoint ``name``, downloaded first if it is a hub id.
-
-    Parameters
-    ----------
-    name : str or Path
-        A folder, a built-in name, or a hub id such as ``"facebook/wav2vec2-base-960h"``. A folder that exists wins.
-
-    Raises
-    ------
-    CheckpointError
-        If there is no such folder and no such name, or the download fails; the message says what to do.
-    """
+    """The folder that holds checkpoint ``name``: a folder, a built-in name, or a hub id, which is downloaded first."""
     hub_page = re.match(r"https?://huggingface\.co/([\w.-]+/[\w.-]+)", str(name))
     if hub_page:
         raise CheckpointError(f"{name} is a URL; load takes the hub id: load({hub_page[1]!r})")
@@ -115,13 +104,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def read_weights(files: list[Path], dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
-    """All tensors of all files, on the CPU, as ``dtype``. Nothing but tensors is ever unpickled.
-
-    Raises
-    ------
-    CheckpointError
-        If a file is damaged, holds Python objects, or stores integers as weights.
-    """
+    """All tensors of all files, on the CPU, as ``dtype``. Nothing but tensors is ever unpickled."""
     weights: dict[str, Tensor] = {}
     for path in files:
         for key, tensor in _tensors(path).items():

@@ -56,31 +56,12 @@ def modern_name(key: str) -> str:
 def fit_keys(
     weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor], head: str, source: str, drop_heads: bool = False
 ) -> tuple[dict[str, Tensor], list[str]]:
-    """The weights under the model's own names, every key accounted for.
+    """The weights under the model's own names, every key accounted for; and in words what was left out or is missing.
 
-    Parameters
-    ----------
-    weights : mapping of str to Tensor
-        As stored, names of any era, the encoder's under any prefix: ``wav2vec2.``, ``module.``, none.
-    wanted : mapping of str to Tensor
-        The model's ``state_dict()``; only names and shapes are read.
-    head : str
-        A key of `HEADS`.
-    drop_heads : bool
-        For ``"plain"``: leave out whatever is no part of the encoder instead of calling it unexpected.
+    ``weights`` have names of any era, the encoder's under any prefix: ``wav2vec2.``, ``module.``, none. Of ``wanted``,
+    the model's ``state_dict()``, only names and shapes are read. With ``drop_heads``, what is no part of the encoder
+    is left out instead of being called unexpected.
 
-    Returns
-    -------
-    dict of str to Tensor, list of str
-        The weights, and in words what was left out or may be missing.
-
-    Raises
-    ------
-    CheckpointError
-        If a key is missing, unexpected, wrongly shaped, or there twice; the message lists them all.
-
-    Notes
-    -----
     The one allowance besides: ``masked_spec_embed``, the vector that replaces masked frames in training. Checkpoints of
     2021 lack it (facebook/wav2vec2-base-960h among them), others keep it although their config masks nothing.
     """
