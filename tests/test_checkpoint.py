@@ -5,10 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import pickle
+import tempfile
+from pathlib import Path
 
 import pytest
 import torch
 import transformers
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 import w2vlearn.model
@@ -266,28 +270,26 @@ def test_every_key_that_does_not_fit_is_listed_or_told_to_be_there_twice(old_fol
     refused(old_folder(weights), "twice")
 
 
-SETTINGS = {"do_normalize": False, "return_attention_mask": True, "sampling_rate": 8000}  # none at its default
+FIELDS = {
+    "do_normalize": st.booleans(),
+    "return_attention_mask": st.booleans(),
+    "sampling_rate": st.integers(1, 48_000),
+}
+SETTINGS = st.fixed_dictionaries({}, optional=FIELDS)
+NEWER = st.fixed_dictionaries({"feature_extractor": SETTINGS}, optional=FIELDS)  # in processor_config.json since 2024
 
 
-def pairs_of_settings_files():
-    """Content of preprocessor_config.json and processor_config.json: each field absent in turn, both disagreeing."""
-    other = {"do_normalize": True, "return_attention_mask": False, "sampling_rate": 16_000}
-    for name in (None, *SETTINGS):
-        fields = {key: value for key, value in SETTINGS.items() if key != name}
-        for old, new in ((fields, None), (None, fields), (fields, other), (other, fields)):
-            yield old, new and {"feature_extractor": new}
-    yield SETTINGS, {"processor_class": "Wav2Vec2Processor", "do_normalize": True}  # as of 2023: nothing to read
-
-
-def test_processor_settings_are_those_that_transformers_reads(tmp_path):
-    for number, files in enumerate(pairs_of_settings_files()):
-        (folder := tmp_path / str(number)).mkdir()
-        for name, values in zip(("preprocessor_config.json", "processor_config.json"), files, strict=True):
-            if values is not None:
-                (folder / name).write_text(json.dumps(values))
-        extractor = transformers.Wav2Vec2FeatureExtractor.from_pretrained(folder)
-        expected = Processing(extractor.sampling_rate, extractor.do_normalize, extractor.return_attention_mask)
-        assert Processing.from_folder(folder) == expected, files
+@given(old=SETTINGS, new=st.none() | SETTINGS | NEWER, both=st.booleans())
+def test_processor_settings_are_those_that_transformers_reads(old, new, both):
+    """Any field absent, both files disagreeing, and files as of 2023, of which nothing is read."""
+    with tempfile.TemporaryDirectory() as name:
+        if new is not None:
+            (Path(name) / "processor_config.json").write_text(json.dumps(new))
+        if both or "feature_extractor" not in (new or {}):
+            (Path(name) / "preprocessor_config.json").write_text(json.dumps(old))
+        extractor = transformers.Wav2Vec2FeatureExtractor.from_pretrained(name)
+        settings = Processing.from_folder(Path(name))
+    assert settings == Processing(extractor.sampling_rate, extractor.do_normalize, extractor.return_attention_mask)
 
 
 # -------------------------------------------------------------------------------------------------- refused, in words
@@ -363,7 +365,7 @@ DAMAGES = [
     (instead("pytorch_model.bin", {"args": None, "model": {}}), "fairseq"),
     (instead("pytorch_model.bin", [1, 2]), "holds a list"),
     (instead("pytorch_model.bin", {"step": 3}), "no tensors: step"),
-    (instead(INDEX, b'{"weight_map": {"a": "../secret.safetensors"}}'), "outside its folder"),
+    (instead(INDEX, b'{"weight_map": {"a": "../secret.safetensors"}}'), "not beside it: ../secret"),
     (instead(INDEX, b"{}"), "no .weight_map"),
 ]
 

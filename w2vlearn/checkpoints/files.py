@@ -83,23 +83,26 @@ def read_config(folder: Path) -> tuple[Wav2Vec2Config, dict]:
 
 def weight_files(folder: Path) -> list[Path]:
     """The files of ``folder`` that hold its weights: one, or the shards that an index lists."""
-    for name in _WEIGHTS:
-        if (folder / name).is_file():
-            return [folder / name]
-        index = folder / f"{name}.index.json"
+    names = sorted(path.name for path in folder.iterdir())
+    for weights in _WEIGHTS:
+        if weights in names:
+            return [folder / weights]
+        index = folder / f"{weights}.index.json"
         if index.is_file():
-            files = [folder / shard for shard in _shards(index)]
-            absent = [file.name for file in files if not file.is_file()]
+            table = read_json(index).get("weight_map")
+            if not isinstance(table, dict) or not table:
+                raise CheckpointError(f'{index} has no "weight_map"; wanted {{"weight_map": {{key: file, …}}}}')
+            shards = sorted(set(table.values()))
+            absent = [shard for shard in shards if shard not in names]  # or outside the folder, where nobody looks
             if absent:
                 raise CheckpointError(
-                    f"{index} lists {len(files)} files, these are not there: {', '.join(absent)}. "
+                    f"{index} lists {len(shards)} files, these are not beside it: {', '.join(absent)}. "
                     f"Download them into {folder}"
                 )
-            return files
-    names = ", ".join(sorted(path.name for path in folder.iterdir()))
+            return [folder / shard for shard in shards]
     raise CheckpointError(
         f"{folder} holds no weights: wanted {_SAFETENSORS} or {_BIN} (or their .index.json with shards), "
-        f"found {names}. Weights of TensorFlow, Flax or ONNX are not read here: save the model from PyTorch"
+        f"found {', '.join(names)}. Weights of TensorFlow, Flax or ONNX are not read here: save the model from PyTorch"
     )
 
 
@@ -116,18 +119,6 @@ def read_weights(files: list[Path], dtype: torch.dtype = torch.float32) -> dict[
             # A copy: the tensor must not stay tied to the file, which may be overwritten while the model lives.
             weights[key] = tensor.to(dtype, copy=True)
     return weights
-
-
-def _shards(index: Path) -> list[str]:
-    """Names of the files that an index lists."""
-    table = read_json(index).get("weight_map")
-    if not isinstance(table, dict) or not table:
-        raise CheckpointError(f'{index} has no "weight_map"; wanted {{"weight_map": {{key: file, …}}}}')
-    names = sorted(set(table.values()))
-    outside = [name for name in names if Path(name).name != name]
-    if outside:
-        raise CheckpointError(f"{index} points outside its folder: {', '.join(outside)}; shards lie beside their index")
-    return names
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
@@ -172,14 +163,10 @@ def _safe_tensors(path: Path) -> dict[str, Tensor]:
 def _fetch(name: str) -> Path:
     """Download what `load` reads of a hub checkpoint, or find it in the cache; only one format of the weights."""
     folder = _snapshot(name, ["*.json"])
-    if not (folder / _CONFIG).is_file():
-        raise _unreachable(name, f"it has no {_CONFIG}")
     read_config(folder)  # before gigabytes come that nobody can use
-    for weights in _WEIGHTS:
-        index = folder / f"{weights}.index.json"
-        files = _shards(index) if index.is_file() else [weights]
-        folder = _snapshot(name, ["*.json", *files])
-        if all((folder / file).is_file() for file in files):
+    for weights in ("model*.safetensors", "pytorch_model*.bin"):  # whole or in shards
+        folder = _snapshot(name, ["*.json", weights])
+        if any(folder.glob(weights)):
             return folder
     raise _unreachable(name, "there are no weights: none of " + ", ".join(_WEIGHTS))
 
