@@ -16,7 +16,6 @@ from w2vlearn.paths import local_path
 __all__ = ["CheckpointError", "built_in", "find_folder", "read_config", "read_json", "read_weights", "weight_files"]
 
 _BUILT_IN = Path(__file__).parents[1] / "data"
-_CONFIG = "config.json"
 _WEIGHTS = _SAFETENSORS, _BIN = "model.safetensors", "pytorch_model.bin"  # in order of preference
 
 
@@ -26,7 +25,7 @@ class CheckpointError(ValueError):
 
 def built_in() -> dict[str, Path]:
     """The models that come with the package: name such as ``"digits-group"`` -> folder."""
-    folders = (path.parent for path in sorted(_BUILT_IN.glob(f"*/{_CONFIG}")))
+    folders = (path.parent for path in sorted(_BUILT_IN.glob("*/config.json")))
     return {folder.name.replace("_", "-"): folder for folder in folders}
 
 
@@ -70,15 +69,10 @@ def read_json(path: Path) -> dict:
 
 def read_config(folder: Path) -> tuple[Wav2Vec2Config, dict]:
     """The config of a checkpoint, and all that its ``config.json`` holds; other architectures are refused by name."""
-    path = folder / _CONFIG
-    if not path.is_file():
-        names = ", ".join(sorted(file.name for file in folder.iterdir())) or "nothing"
-        raise CheckpointError(f"{folder} holds no config.json, found {names}; wanted a Hugging Face model folder")
-    values = read_json(path)
     try:
-        return Wav2Vec2Config.from_dict(values), values
-    except ValueError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+        return Wav2Vec2Config.from_json(folder), read_json(folder / "config.json")
+    except (FileNotFoundError, ValueError) as error:
+        raise CheckpointError(f"{folder}: {error}") from error
 
 
 def weight_files(folder: Path) -> list[Path]:
