@@ -65,7 +65,10 @@ def test_samples_for_holds_exactly_the_lengths_with_that_count(stack, frames):
 def test_frames_at_and_span_are_each_others_inverse_and_the_unread_tail_is_what_they_leave(stack, samples):
     geometry = FrameGeometry(*stack)
     frames = geometry.frame_count(samples)
-    readers = {sample: [t for t in range(frames) if sample in geometry.span(t)] for sample in range(samples)}
+    readers = {sample: [] for sample in range(samples)}
+    for t in range(frames):
+        for sample in geometry.span(t):
+            readers[sample].append(t)
     assert {sample: [*geometry.frames_at(sample, samples)] for sample in range(samples)} == readers
     endless = [t for t in range(samples + 1) if samples in geometry.span(t)]
     assert list(geometry.frames_at(samples)) == endless
