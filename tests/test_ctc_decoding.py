@@ -89,66 +89,48 @@ def tokenizers(draw):
     return Tokenizer(phonemes, tuple(tokens), options, added, layout)
 
 
-def stored_and_read(tokenizer: Tokenizer, folder: Path):
-    """Our vocabulary of one folder, transformers' tokenizer that was stored there, and V.
-
-    Not that which it loads again: 5.23 forgets a word delimiter other than "|" on the way.
-    """
-    reference = tokenizer.store(folder)
-    config = dataclasses.replace(CONFIG, vocab_size=len(reference), pad_token_id=0)
-    return Vocabulary.from_folder(folder, config), reference, len(reference)
-
-
-def agree(ids, vocabulary, reference):
-    """Text, character offsets and word offsets are those of transformers' tokenizer."""
+def agree(ids, vocabulary, *references):
+    """Text, character offsets and word offsets are those of transformers' tokenizers."""
     ours = ctc_decode(ids, vocabulary, GEOMETRY)
-    if vocabulary.phonemes:
-        theirs = reference.decode(ids, output_char_offsets=True) if ids else None  # theirs fails on no ids
-        rows = [(ours.characters, theirs.char_offsets if ids else [], "char")]
-    else:
-        theirs = reference.decode(ids, output_char_offsets=True, output_word_offsets=True)
-        rows = [(ours.characters, theirs.char_offsets, "char"), (ours.words, theirs.word_offsets, "word")]
-    assert ours.text == (theirs.text if theirs else "")
-    for pieces, offsets, key in rows:
-        placed = [(piece.text, piece.frames.start, piece.frames.stop) for piece in pieces]
-        assert placed == [(offset[key], offset["start_offset"], offset["end_offset"]) for offset in offsets]
-    return ours
+    if vocabulary.phonemes and not ids:  # theirs fails
+        assert (ours.text, ours.characters, ours.words) == ("", (), ())
+        return
+    options = {} if vocabulary.phonemes else {"output_word_offsets": True}
+    for reference in references:
+        theirs = reference.decode(ids, output_char_offsets=True, **options)
+        assert ours.text == theirs.text
+        rows = [(ours.characters, theirs.char_offsets, "char")]
+        rows += [] if vocabulary.phonemes else [(ours.words, theirs.word_offsets, "word")]
+        for pieces, offsets, key in rows:
+            placed = [(piece.text, piece.frames.start, piece.frames.stop) for piece in pieces]
+            assert placed == [(offset[key], offset["start_offset"], offset["end_offset"]) for offset in offsets]
 
 
 @settings(max_examples=60)
 @given(tokenizer=tokenizers(), data=st.data())
-def test_every_tokenizer_that_transformers_saves_reads_and_writes_alike(tokenizer, data):
-    with tempfile.TemporaryDirectory() as name:
-        vocabulary, reference, size = stored_and_read(tokenizer, Path(name))
-    for _ in range(3):
-        agree(data.draw(st.lists(st.integers(0, size - 1), max_size=25)), vocabulary, reference)
-        pieces = st.sampled_from([*tokenizer.tokens, *tokenizer.added, " ", " ", "x", "A", "a", "é", "ß"])
-        text = "".join(data.draw(st.lists(pieces, max_size=12)))
-        assert vocabulary.ids(text) == reference(text).input_ids, text
-
-
-@settings(max_examples=25)
-@given(tokenizer=tokenizers())
-def test_what_is_written_reads_back_equal_and_means_the_same_to_transformers(tokenizer):
+def test_every_tokenizer_that_transformers_saves_reads_writes_and_is_stored_alike(tokenizer, data):
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        vocabulary, reference, size = stored_and_read(tokenizer, folder)
+        reference = tokenizer.store(folder)
+        size = len(reference)
+        config = dataclasses.replace(CONFIG, vocab_size=size, pad_token_id=0)
+        vocabulary = Vocabulary.from_folder(folder, config)
         for file in folder.iterdir():
             file.unlink()
         for file, content in vocabulary.to_files().items():
             (folder / file).write_text(json.dumps(content))
-        again = Vocabulary.from_folder(folder, dataclasses.replace(CONFIG, vocab_size=size, pad_token_id=0))
+        again = Vocabulary.from_folder(folder, config)
         theirs = type(reference).from_pretrained(folder)
-    theirs._word_delimiter_token = reference._word_delimiter_token
+    theirs._word_delimiter_token = reference._word_delimiter_token  # 5.23 forgets one other than "|" on the way
     assert dataclasses.replace(again, whole=vocabulary.whole) == vocabulary
-    ids = list(range(size)) * 2
-    assert (
-        theirs.decode(ids)
-        == reference.decode(ids)
-        == vocabulary.text(token for token in map(vocabulary.tokens.__getitem__, ids) if token != vocabulary.blank)
-    )
-    text = " ".join(vocabulary.tokens) + "xA".join(vocabulary.tokens)
-    assert theirs(text).input_ids == reference(text).input_ids == again.ids(text)
+    texts = [" ".join(vocabulary.tokens) + "xA".join(vocabulary.tokens)]
+    agree([*range(size)] * 2, vocabulary, reference, theirs)
+    for _ in range(3):
+        agree(data.draw(st.lists(st.integers(0, size - 1), max_size=25)), vocabulary, reference, theirs)
+        pieces = st.sampled_from([*tokenizer.tokens, *tokenizer.added, " ", " ", "x", "A", "a", "é", "ß"])
+        texts.append("".join(data.draw(st.lists(pieces, max_size=12))))
+    for text in texts:
+        assert vocabulary.ids(text) == again.ids(text) == reference(text).input_ids == theirs(text).input_ids, text
 
 
 def test_labels_that_another_program_must_make_are_refused(tmp_path):
@@ -171,7 +153,6 @@ def test_times_lie_on_the_frame_grid():
     assert (a.frames, a.samples) == (range(1, 4), range(320, 3 * 320 + 400))
     assert (a.start_s, a.end_s) == (0.020, 0.085)  # frames 1 to 3 read 20 ms to 85 ms
     assert b.samples == range(4 * 320, 4 * 320 + 400)
-    assert b.centre_s == pytest.approx(GEOMETRY.centre_ms(4) / 1000)
     assert a.end_s - b.start_s == pytest.approx(0.005)  # neighbours share 80 samples
     assert space.text == " "
     (word,) = decoded.words

@@ -37,15 +37,13 @@ class AudioWarning(UserWarning):
     """A sound file holds less, or more, than its header says; what could be read was read."""
 
 
-def read_audio(path: str | os.PathLike[str], sample_rate: int = SAMPLE_RATE) -> torch.Tensor:
+def read_audio(path: str | os.PathLike[str]) -> torch.Tensor:
     """Read a sound file as the model wants it: one channel, 16 000 samples per second.
 
     Parameters
     ----------
     path : str or path
         A WAV, FLAC, OGG or MP3 file, of any sample rate and any number of channels. ``~`` is your home folder.
-    sample_rate : int
-        Samples per second of the result. Leave it at 16 000 for wav2vec 2.0.
 
     Returns
     -------
@@ -55,7 +53,7 @@ def read_audio(path: str | os.PathLike[str], sample_rate: int = SAMPLE_RATE) -> 
     Raises
     ------
     TypeError
-        If ``path`` is no path or ``sample_rate`` no integer.
+        If ``path`` is no path.
     ValueError
         If the file is missing, a directory, a URL, empty, not audio, damaged (a FLAC that was cut is: its last frame
         cannot be decoded), of zero length, of a sample rate outside 1 to 768 kHz, or holds NaN or infinity. The message
@@ -73,7 +71,7 @@ def read_audio(path: str | os.PathLike[str], sample_rate: int = SAMPLE_RATE) -> 
     keeps time: second 1.5 of the file is second 1.5 of the result. Nothing is normalised here; `pad` does that when
     asked. For a recording of hours see `AudioStream`.
     """
-    stream = AudioStream(path, sample_rate)
+    stream = AudioStream(path)
     clip = torch.cat(list(stream))  # [(n,)] -> (L,)
     for note in stream.notes:
         warnings.warn(f"{stream.path}: {note}", AudioWarning, stacklevel=2)
@@ -104,7 +102,6 @@ class AudioStream:
 
     def __post_init__(self):
         self.path = _checked_path(self.path)
-        self.sample_rate = _checked_rate(self.sample_rate)
 
     def __iter__(self) -> Iterator[torch.Tensor]:
         """Blocks of the waveform. Shapes: (n,), float32; together what `read_audio` gives."""
@@ -208,20 +205,6 @@ def _checked_path(path: str | os.PathLike[str]) -> Path:
     if status.st_size == 0:
         raise ValueError(f"{file}: empty, 0 bytes; wanted {_READABLE}. Perhaps the download or the recording failed.")
     return file
-
-
-def _checked_rate(sample_rate: int) -> int:
-    if isinstance(sample_rate, bool) or not hasattr(sample_rate, "__index__"):
-        raise TypeError(
-            f"sample_rate wants a whole number of samples per second, such as {SAMPLE_RATE}; got {sample_rate!r}."
-        )
-    sample_rate = int(sample_rate)
-    if not LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
-        raise ValueError(
-            f"sample_rate wants {LOWEST_RATE} to {HIGHEST_RATE} samples per second, got {sample_rate}. "
-            f"wav2vec 2.0 hears {SAMPLE_RATE}; is this a number of kHz?"
-        )
-    return sample_rate
 
 
 def _check_finite(mono, position: int, path: Path) -> None:

@@ -58,11 +58,6 @@ class Piece:
         """End of the last frame's span, in seconds."""
         return self.samples.stop / self.sample_rate
 
-    @property
-    def centre_s(self) -> float:
-        """Midway between, in seconds."""
-        return (self.start_s + self.end_s) / 2
-
     def __iter__(self):
         return iter((self.text, self.start_s, self.end_s))
 
