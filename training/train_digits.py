@@ -34,10 +34,19 @@ from tqdm import tqdm
 
 from training.augment import augment
 from training.card import write_card
-from training.compose import Clip, compose
+from training.compose import compose, transcript
 from training.layout import fast_layout
 from training.measure import judge, measure, measure_doubt, prompts_speaker
-from training.sources import ROOT, SAMPLE_RATE, Bank, check_programs, fetch_people, read_people, record_bank
+from training.sources import (
+    ROOT,
+    SAMPLE_RATE,
+    Bank,
+    check_programs,
+    fetch_people,
+    read_people,
+    record_bank,
+    with_people,
+)
 from w2vlearn.checkpoints import load, save
 from w2vlearn.model import Wav2Vec2ForCTC
 
@@ -97,19 +106,19 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
     return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
-def draw_batch(bank: Bank, rng: np.random.Generator, audio: int = AUDIO_PER_STEP) -> tuple[torch.Tensor, list[Clip]]:
+def draw_batch(bank: Bank, rng: np.random.Generator, audio: int = AUDIO_PER_STEP) -> tuple[torch.Tensor, list[str]]:
     """One batch of clips of one length: no padding, no mask.
 
     Returns
     -------
     waves : torch.Tensor
         float32 (B, L), normalised; B = audio // L.
-    clips : list of Clip
-        What each of them says, and where.
+    texts : list of str
+        What each of them says.
     """
     length = int(rng.choice(CLIP_SAMPLES))
     clips = [compose(bank, length, rng) for _ in range(max(1, audio // length))]
-    return augment(np.stack([clip.samples for clip in clips]), rng), clips
+    return augment(np.stack([samples for _, samples in clips]), rng), [transcript(digits) for digits, _ in clips]
 
 
 def letter_loss(logits: torch.Tensor, labels: list[list[int]], blank: int) -> torch.Tensor:
@@ -174,10 +183,10 @@ def train(
         for step in range(first, steps):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(step, steps, rate)
-            waves, clips = draw_batch(bank, rng, audio)
+            waves, texts = draw_batch(bank, rng, audio)
             with torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16()):
                 logits = model(waves).logits
-            loss = letter_loss(logits, [vocabulary.ids(clip.text) for clip in clips], vocabulary.blank_id)
+            loss = letter_loss(logits, [vocabulary.ids(text) for text in texts], vocabulary.blank_id)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -234,11 +243,13 @@ def main(arguments: list[str] | None = None) -> None:
     people = options.people or fetch_people(options.cache)
     recorded, recipe = read_people(people), RECIPES[options.variant]
     decides = (START, options.steps, recipe, options.seed, sorted(recorded))
+    synthetic = record_bank(options.seed, options.cache)
     runs, judged = {}, {}
 
     def run(name: str, model: Wav2Vec2ForCTC, without: Collection[str], steps: int) -> Path:
         file = run_file(options.cache / "runs", options.variant, name, decides)
-        bank = record_bank(recorded, without, options.seed, options.cache)
+        heard = {person: takes for person, takes in recorded.items() if person not in without}
+        bank = with_people(synthetic, heard, options.seed, options.cache)
         steps = options.steps or steps
         runs[name] = train(model, bank, steps, recipe.rate, recipe.averaging, options.seed, file)
         return file
