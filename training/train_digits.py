@@ -29,7 +29,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
 from training.augment import augment
@@ -48,7 +48,9 @@ from training.sources import (
     with_people,
 )
 from w2vlearn.checkpoints import load, save
+from w2vlearn.config import Wav2Vec2Config
 from w2vlearn.model import Wav2Vec2ForCTC
+from w2vlearn.model.ctc import ctc_loss
 
 START = "88dd5b3"  # the commit whose training/ made the weights to start from, on synthetic speech alone
 CLIP_SAMPLES = (8_000, 11_000, 16_000, 24_000, 40_000, 72_000)  # 0.5 to 4.5 s; each batch has one of these lengths
@@ -121,21 +123,15 @@ def draw_batch(bank: Bank, rng: np.random.Generator, audio: int = AUDIO_PER_STEP
     return augment(np.stack([samples for _, samples in clips]), rng), [transcript(digits) for digits, _ in clips]
 
 
-def letter_loss(logits: torch.Tensor, labels: list[list[int]], blank: int) -> torch.Tensor:
+def letter_loss(logits: torch.Tensor, labels: list[list[int]], config: Wav2Vec2Config) -> torch.Tensor:
     """CTC loss of logits (B, T, V), summed over the clips and divided by the labels of all of them.
 
     A clip without labels counts with the sum over its frames, like any other: a mean per clip would let silence push
     the blank into every word. No clip is padded: each has all T frames.
     """
-    total = F.ctc_loss(
-        logits.float().log_softmax(-1).transpose(0, 1),  # (B, T, V) -> (T, B, V)
-        torch.tensor([i for row in labels for i in row], dtype=torch.int64),
-        torch.full((logits.shape[0],), logits.shape[1]),
-        torch.tensor([len(row) for row in labels]),
-        blank=blank,
-        reduction="sum",
-        zero_infinity=True,
-    )
+    rows = pad_sequence([torch.tensor(row, dtype=torch.int64) for row in labels], batch_first=True, padding_value=-100)
+    frame_lengths = torch.full((len(rows),), logits.shape[1])
+    total = ctc_loss(logits, rows, frame_lengths, dataclasses.replace(config, ctc_loss_reduction="sum"))
     return total / max(1, sum(map(len, labels)))
 
 
@@ -186,7 +182,7 @@ def train(
             waves, texts = draw_batch(bank, rng, audio)
             with torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16()):
                 logits = model(waves).logits
-            loss = letter_loss(logits, [vocabulary.ids(text) for text in texts], vocabulary.blank_id)
+            loss = letter_loss(logits, [vocabulary.ids(text) for text in texts], model.config)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
