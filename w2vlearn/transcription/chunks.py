@@ -28,20 +28,9 @@ from torch import Tensor, nn
 
 from w2vlearn.geometry import FrameGeometry
 
-__all__ = [
-    "CHUNK_S",
-    "CONTEXT_S",
-    "Chunk",
-    "check_model",
-    "chunk_outputs",
-    "chunk_waveforms",
-    "frame_outputs",
-    "on_grid",
-    "plan",
-]
+__all__ = ["CHUNK_S", "CONTEXT_S", "Chunk", "chunk_outputs", "frame_outputs", "on_grid", "plan"]
 
 CHUNK_S = 20.0  # LARGE was trained on clips of up to 20 s, BASE of 15.6 s (fairseq, max_sample_size)
-ONE_PASS = 2**62  # frames; longer than any clip
 CONTEXT_S = 2.0  # more than the 1.28 s that the positional convolution looks back, and the 1.26 s that it looks ahead
 
 
@@ -60,13 +49,7 @@ class Chunk:
 
 
 def on_grid(seconds: float, geometry: FrameGeometry, name: str = "chunk_s") -> int:
-    """Seconds as a whole number of frames.
-
-    Raises
-    ------
-    ValueError
-        If ``seconds`` is no multiple of the hop (20 ms); the message names the nearest ones.
-    """
+    """Seconds as a whole number of frames; ValueError, which names the nearest, off the grid (20 ms)."""
     hop_s = geometry.hop / geometry.sample_rate
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not math.isfinite(seconds) or seconds < 0:
         raise ValueError(f"{name} must be a number of seconds, 0 or more, found {seconds!r}")
@@ -110,21 +93,11 @@ def plan(samples: int, geometry: FrameGeometry, chunk_s: float = CHUNK_S, contex
 def chunk_waveforms(
     blocks: Iterable[Tensor], geometry: FrameGeometry, chunk_s: float = CHUNK_S, context_s: float = CONTEXT_S
 ) -> Iterator[tuple[Chunk, Tensor]]:
-    """Cut a stream of samples into the chunks of `plan`, holding no more than about one chunk at a time.
+    """Cut a waveform, given in pieces (n,) of any length, into the chunks of `plan`, each with its samples.
 
-    Parameters
-    ----------
-    blocks : iterable of Tensor
-        The waveform in pieces of any length. Shapes: (n,), float.
-    chunk_s, context_s : float
-        As in `plan`.
-
-    Yields
-    ------
-    Chunk, Tensor
-        The chunk and its samples. Shape: (len(chunk.samples),).
+    No more than about one chunk is held at a time. Shapes: (len(chunk.samples),).
     """
-    frames = ONE_PASS if chunk_s == math.inf else on_grid(chunk_s, geometry, "chunk_s")
+    frames = 2**62 if chunk_s == math.inf else on_grid(chunk_s, geometry, "chunk_s")
     context = on_grid(context_s, geometry, "context_s")
     if frames < 1:
         hop_s = geometry.hop / geometry.sample_rate
@@ -176,7 +149,7 @@ def chunk_outputs(
     Parameters
     ----------
     model : Module
-        In eval mode.
+        In eval mode, or ValueError: chance would change every chunk.
     blocks : iterable of Tensor
         The waveform in pieces, as of `AudioStream`, or ``[waveform]``. Shapes: (n,), float32.
     chunk_s, context_s : float
@@ -189,11 +162,6 @@ def chunk_outputs(
     Chunk, Tensor, Tensor
         The chunk, its samples, and what the model makes of ``(samples - mean) / scale`` in the kept frames, on the CPU.
         Shapes: (len(chunk.samples),), (len(chunk.keep), V) or (len(chunk.keep), D).
-
-    Raises
-    ------
-    ValueError
-        If the model is in train mode or has an adapter, or a size is off the grid.
     """
     from tqdm.auto import tqdm
 

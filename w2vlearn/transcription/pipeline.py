@@ -170,22 +170,19 @@ def _transcript(
 ) -> Transcript:
     """Decode the best tokens of one clip."""
     decoded = ctc_decode(ids, vocabulary, geometry, confidence)
-    tokens = tuple("" if token_id == vocabulary.blank_id else vocabulary.tokens[token_id] for token_id in ids.tolist())
     transcript = Transcript(
-        decoded.text,
-        decoded.words,
-        decoded.characters,
-        tokens,
-        tuple(confidence.tolist()),
-        envelope,
-        samples,
-        geometry,
+        **vars(decoded),
+        tokens=tuple("" if i == vocabulary.blank_id else vocabulary.tokens[i] for i in ids.tolist()),
+        confidence=tuple(confidence.tolist()),
+        envelope=envelope,
+        samples=samples,
+        geometry=geometry,
     )
     loudest = float(envelope.abs().max())
     if loudest < QUIET:
         notes.append(f"the clip is silent: its loudest sample is {loudest:.5f} of 1")
     if not decoded.words:
-        notes.append(f"no words: in all {len(tokens)} frames the best token is the blank or a separator")
+        notes.append(f"no words: in all {transcript.frames} frames the best token is the blank or a separator")
     elif transcript.mean_confidence < unsure_below:
         notes.append(
             f"the model is unsure (mean confidence {transcript.mean_confidence:.2f}): perhaps this is no speech, "
