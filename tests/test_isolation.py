@@ -12,7 +12,6 @@ import threading
 import types
 import warnings
 from collections import Counter, OrderedDict, UserDict, defaultdict, deque
-from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -39,26 +38,9 @@ def short():
 # ---------------------------------------------------------------- a model that keeps what it sees everywhere
 
 
-@dataclass
-class Cache:
-    items: list = field(default_factory=list)
-
-
 class Plain:
-    last = None
-
     def remember(self, x):
         self.last = x
-
-
-def places() -> dict[str, object]:
-    """One object of every kind that can keep a tensor."""
-    return {
-        "dict": {}, "list": [], "set": set(), "ordered": OrderedDict(), "default": defaultdict(list),
-        "deque": deque(maxlen=4), "user": UserDict(), "counter": Counter(), "namespace": types.SimpleNamespace(),
-        "dataclass": Cache(), "object": Plain(), "nested": {"a": [(Plain(),)]}, "partial": functools.partial(keep, []),
-        "method": Plain().remember, "closure": remembering(),
-    }  # fmt: skip
 
 
 def remembering():
@@ -73,20 +55,30 @@ def remembering():
     return remember
 
 
-def keep(place, x) -> None:
-    """Keep ``x`` in an object of any kind."""
-    if place is not None and callable(place):
-        place(x)
-    elif isinstance(place, dict | UserDict) and "a" in place:
-        place["a"][0][0].last = x
-    elif isinstance(place, dict | UserDict):
-        place["x"] = x
-    elif isinstance(place, set):
-        place.add(x)
-    elif isinstance(place, list | deque):
-        place.append(x)
-    else:
-        place.last = x
+def item(place, x):
+    place["x"] = x
+
+
+KINDS = {  # kind of object that can keep something: how it is made, how it keeps it
+    "dict": (dict, item), "ordered": (OrderedDict, item), "default": (lambda: defaultdict(list), item),
+    "counter": (Counter, item), "user": (UserDict, item), "list": (list, list.append), "set": (set, set.add),
+    "deque": (lambda: deque(maxlen=4), deque.append), "object": (Plain, Plain.remember),
+    "namespace": (types.SimpleNamespace, Plain.remember), "method": (lambda: Plain().remember, lambda f, x: f(x)),
+    "nested": (lambda: {"a": [(Plain(),)]}, lambda place, x: place["a"][0][0].remember(x)),
+    "partial": (lambda: functools.partial(item, {}), lambda f, x: f(x)),
+    "closure": (remembering, lambda f, x: f(x)),
+}  # fmt: skip
+
+
+def places() -> dict[str, object]:
+    """One object of every kind."""
+    return {kind: make() for kind, (make, _) in KINDS.items()}
+
+
+def keep(held: dict[str, object], x: object) -> None:
+    """Keep it in each of these objects."""
+    for kind, place in held.items():
+        KINDS[kind][1](place, x)
 
 
 GLOBALS, GLOBAL_LAST, GLOBAL_COUNT, GLOBAL_FUNCTION, HOOKED = places(), None, Counter(calls=1), remembering(), []
@@ -108,8 +100,7 @@ class Keeps(nn.Module):
         global GLOBAL_LAST
         print("forward of", tuple(input_values.shape))
         x = self.conv(input_values[:, None]) + torch.rand(1) * float(np.random.rand())
-        for place in (*self.own.values(), *self.on_class.values()):
-            keep(place, x)
+        keep(self.own, x), keep(self.on_class, x)
         helper(x)
         GLOBAL_COUNT["calls"] += 1
         self.last = Keeps.last_on_class = GLOBAL_LAST = x
@@ -117,9 +108,7 @@ class Keeps(nn.Module):
 
 
 def helper(x):
-    for place in GLOBALS.values():
-        keep(place, x)
-    GLOBAL_FUNCTION(x)
+    keep(GLOBALS, x), GLOBAL_FUNCTION(x)
 
 
 @pytest.fixture
