@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from course.common import *
 from course.contents import COURSE
 from course.exercise import Case
-from w2vlearn import FrameGeometry, Wav2Vec2Config
-from w2vlearn.show import line_figure
-from w2vlearn.show.canvas import Picture
+from w2vlearn import FrameGeometry
+from w2vlearn.show import Picture, line_figure
 from w2vlearn.show.palette import FEATURE_ENCODER, WAVEFORM
 from w2vlearn.show.track_figure import Track, track_figure
 
@@ -22,16 +22,7 @@ LESSON = COURSE[12]
 
 # ---------------------------------------------------------------- what prose computes with
 
-config = Wav2Vec2Config.base()
-geometry = FrameGeometry.from_config(config)
-T, SECOND, HOP, FIELD, D = (
-    geometry.frame_count, geometry.sample_rate, geometry.hop, geometry.receptive_field, config.hidden_size
-)  # fmt: skip
-RATE = SECOND // HOP  # frames per second
-HOP_MS, FIELD_MS = 1000 * HOP // SECOND, 1000 * FIELD // SECOND
-CENTRE = geometry.centre_ms(0)  # ms, of frame 0
 HALF_SAMPLE = 500 / SECOND  # ms
-OVERLAP = FIELD - HOP
 FPS, FILM, TV = 25, 24, 30  # pictures per second
 NTSC_PICTURES, NTSC_SECONDS = 30_000, 1001  # what "29.97" stands for
 NTSC = NTSC_PICTURES / NTSC_SECONDS
@@ -51,12 +42,6 @@ MINUTES = 10  # of the long clip
 LIPS_LATE, LIPS_EARLY = 125, 45  # ms of sound behind and before the picture that viewers notice (ITU-R BT.1359-1)
 REPEATED = CENTRE - KILO / PITCH / 2  # ms: a frame that stands for two pitch values, against its centre
 SLAM = 9  # the second of the click that travels through glued pieces
-
-SETUP = """
-import torch
-from w2vlearn import FrameGeometry, Wav2Vec2Config
-geometry = FrameGeometry.from_config(Wav2Vec2Config.base())
-"""
 
 
 def grid(samples: int, window: int, hop: int, pad: int) -> tuple[int, float]:
@@ -254,8 +239,3 @@ CASES = {
         Case([], because="No piece, no row."),
     ),
 }
-
-
-# ---------------------------------------------------------------- sentences with "exactly", "never" or "always"
-
-CLAIMS: dict[str, Callable[[], bool]] = {}

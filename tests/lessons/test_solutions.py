@@ -17,6 +17,7 @@ from course.lesson_05 import evidence
 from course.lesson_07 import ways
 from course.lesson_12 import by_centres
 from w2vlearn import FrameGeometry, Wav2Vec2Config, pad, padding_masks
+from w2vlearn.transcription.ctc_decoding import collapse
 
 BASE = Wav2Vec2Config.base()
 GEOMETRY = FrameGeometry.from_config(BASE)
@@ -204,6 +205,13 @@ def test_value_is_what_an_independent_count_gives(identifier):
     exercise = contents.exercise(identifier)
     told = difference(answer_of(exercise, exercise.solution), VALUES[identifier](), exercise.tolerance)
     assert told is None, told
+
+
+@pytest.mark.parametrize("labels", [[], [1], [1, 1], [1, 2], [1, 1, 2], [1, 2, 1], [2, 2, 2]])
+def test_ways_counts_the_rows_that_collapse_to_the_labels(labels):
+    for frames in range(7):
+        rows = itertools.product(range(3), repeat=frames)
+        assert ways(labels, frames) == sum([label for label, _ in collapse(row, 0)] == labels for row in rows)
 
 
 def test_the_models_of_4_5_are_what_their_names_say():
