@@ -1,10 +1,7 @@
 """Read a lesson's predictions, exercises and recall questions from its Markdown file.
 
-## Prediction 2.1 · within 0.02                    the tolerance is optional
+## Prediction 2.1 · a number · within 0.02         what is wanted; the tolerance is optional
 The question.
-```python
-prediction = None  # a number
-```
 **Because:** why it is so.
 - `50`: said to whoever predicted 50.
 - `prediction > 1000`: said where the condition holds.
@@ -12,8 +9,7 @@ prediction = None  # a number
 ## Exercise 2.2 · core · 6 minutes: its title
 The task.
 ```python
-def frame_count(samples):                          the stub
-    return ...
+hop = ...  # samples                               the stub, unless it is a function that returns `...`
 ```
 1. A hint.
 2. A hint that tells more.
@@ -48,7 +44,7 @@ from course.exercise import Exercise, LessonTexts, Prediction, Recall, Rule, Wro
 __all__ = ["read"]
 
 SECTION = re.compile(r"^## (Prediction|Exercise|Recall|Opens with) ", re.M)
-PREDICTION = re.compile(r"(?P<id>\d+\.\d+)(?: · within (?P<tolerance>\S+))?")
+PREDICTION = re.compile(r"(?P<id>\d+\.\d+) · (?P<wanted>.+?)(?: · within (?P<tolerance>\S+))?")
 EXERCISE = re.compile(
     r"(?P<id>\d+\.\d+) · (?P<level>[\w-]+) · (?P<minutes>\d+) minutes?(?: · within (?P<tolerance>[\d.e-]+))?: (?P<title>.+)"
 )
@@ -96,14 +92,6 @@ def _match(pattern: re.Pattern, text: str) -> re.Match:
     return match
 
 
-def _pieces(body: str, fences: int) -> list[str]:
-    """The text before, between and after the fences, and what is in them."""
-    pieces = FENCE.split(body)
-    if len(pieces) != 2 * fences + 1:
-        raise ValueError(f"expected {fences} fences of Python at the margin, found {len(pieces) // 2}")
-    return [piece.strip() for piece in pieces]
-
-
 def _after_mark(text: str, mark: str) -> tuple[str, str, list[str]]:
     """What stands before ``**mark:**``, the paragraph behind it, and the list items that follow."""
     before, separator, after = text.partition(f"**{mark}:** ")
@@ -115,15 +103,14 @@ def _after_mark(text: str, mark: str) -> tuple[str, str, list[str]]:
 
 def _prediction(head: str, body: str) -> Prediction:
     known = _match(PREDICTION, head)
-    question, stub, rest = _pieces(body, 1)
-    _, because, items = _after_mark(rest, "Because")
+    question, because, items = _after_mark(body, "Because")
     rules = [_match(RULE, item) for item in items]
     for rule in rules:
         ast.parse(rule["when"], mode="eval")
     return Prediction(
         known["id"],
         question,
-        stub,
+        f"prediction = None  # {known['wanted']}; running on without one is fine",
         because,
         tuple(Rule(rule["when"], rule["says"]) for rule in rules),
         float(known["tolerance"] or 1e-6),
@@ -139,8 +126,13 @@ def _recall(head: str, body: str) -> Recall:
 
 def _exercise(head: str, body: str, module: ModuleType) -> Exercise:
     known = _match(EXERCISE, head)
-    task, stub, hints, solution, rest = _pieces(body, 2)
-    why, says, items = _after_mark(rest, "Correct")
+    *stub, solution = FENCE.findall(body) or [""]
+    *before, after = FENCE.split(body)[::2]
+    if len(before) not in (1, 2):
+        raise ValueError(f"expected the solution, or stub and solution, in fences at the margin, found {len(before)}")
+    stub = stub[0] if stub else f"{solution.splitlines()[0]}\n    return ..."
+    task, *hints = (text.strip() for text in re.split(r"^\d\. ", "".join(before), flags=re.M))
+    why, says, items = _after_mark(after, "Correct")
     identifier = known["id"]
     return Exercise(
         id=identifier,
@@ -150,7 +142,7 @@ def _exercise(head: str, body: str, module: ModuleType) -> Exercise:
         task=task,
         name=_name(stub),
         stub=stub,
-        hints=tuple(hint.strip() for hint in re.split(r"^\d\. ", hints, flags=re.M)[1:]),
+        hints=tuple(hints),
         solution=solution,
         says=says,
         wrongs=tuple(_wrong(item, stub, solution) for item in items),

@@ -150,11 +150,6 @@ TEXT = """# A lesson
 
 Work it out.
 
-```python
-def f(x):
-    return ...
-```
-
 1. One.
 2. Two.
 
@@ -209,6 +204,8 @@ def test_a_lesson_that_cannot_be_read_says_where(tmp_path, old, new, wording):
     path = tmp_path / "lesson.md"
     path.write_text(TEXT, encoding="utf-8")
     (exercise,) = read(path, contents)[1]
+    assert (exercise.task, exercise.stub) == ("Work it out.", "def f(x):\n    return ...")
+    assert exercise.hints == ("One.", "Two.")
     bodies = [[code.split("\n", 1)[1].strip() for code in wrong.codes] for wrong in exercise.wrongs]
     assert bodies == [["return max(0, x - 1)"], ["return (x)", "return max(0, 2)"], ["y = x\n    return y"]]
     path.write_text(TEXT.replace(old, new), encoding="utf-8")
