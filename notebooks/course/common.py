@@ -31,6 +31,9 @@ SPAN = base.mask_time_length  # frames of one span of a time mask
 SPAN_SAMPLES = geometry.samples_for(SPAN)[0]  # the shortest clip that such a span fits in
 CROP_BASE, CROP_LARGE = 250_000, 320_000  # samples: max_sample_size in fairseq's pre-training configs
 FLOAT = 4  # bytes of a float32
+HALF_MAX = int(torch.finfo(torch.float16).max)
+BILLION, EPSILON = "-1e9", "1e-5"  # many a tutorial's minus infinity; under a norm's root, and float error
+PHONE = 8_000  # Hz
 IGNORED = 100  # -100 fills rows of labels up
 YES, DIGITS = (len(example(name)) for name in ("yes", "digits"))  # samples
 

@@ -16,7 +16,7 @@ LESSON = COURSE[1]
 
 # ---------------------------------------------------------------- what prose computes with
 
-WRONG_RATE, PHONE, STUDIO = 22_050, 8_000, 48_000  # Hz: librosa's default, a telephone, a studio
+WRONG_RATE, STUDIO = 22_050, 48_000  # Hz: librosa's default, a studio
 RESAMPLED = -(-YES * WRONG_RATE // SECOND)  # samples of "yes" at the wrong rate, as soxr rounds
 BITS, STEPS = 16, 2**15  # what a CD or a WAV file stores
 CASE_SECONDS, CASE_FRAMES = 9.36, 644  # a real question: TencentGameMate/chinese_speech_pretrain, issue 30

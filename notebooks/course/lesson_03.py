@@ -20,7 +20,6 @@ CHANNELS_FIRST = (1, C, T(SECOND))
 SHAPES = ((C,), (T(SECOND), C), (1, T(SECOND), C), (3, T(40_000), C), (2, 3, 5, C), (0, T(SECOND), C), CHANNELS_FIRST)
 SHAPES_TEXT = "\n".join(f"* `{shape}`" for shape in SHAPES)
 SQUARE_SAMPLES = geometry.samples_for(C)  # clips with as many frames as a frame has channels
-EPSILON = "1e-5"
 UNREAD = geometry.unread(4 * SECOND)[-1] + 1 - HOP // 4  # a sample that no frame of four seconds reads
 STAGES = {
     "convolutions": palette.FEATURE_ENCODER,

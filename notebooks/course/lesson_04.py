@@ -20,9 +20,7 @@ LESSON = COURSE[4]
 LENGTHS = (SECOND, SECOND // 2, SECOND // 4)  # samples of the lesson's three clips
 FRAMES = [T(length) for length in LENGTHS]
 LONG = 10 * SECOND  # samples: the batch of ten seconds in prediction 4.1
-TORCHAUDIO, BILLION = "-10000", "-1e9"  # additive masks of torchaudio, and of many a tutorial
-HALF_MAX, HALF_MIN = int(torch.finfo(torch.float16).max), int(torch.finfo(torch.float16).min)
-TOLERANCE = "1e-5"
+TORCHAUDIO = "-10000"  # in its additive masks
 SINGLE_MIN = f"{torch.finfo(torch.float32).min:.1e}"
 
 

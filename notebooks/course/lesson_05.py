@@ -24,7 +24,6 @@ LONG = geometry.samples_for(200).start  # samples of the clip in which neighbour
 PROBE, FRAME = 4000, 3  # samples of the clip, and the frame, whose receptive field is measured
 INSIDE = geometry.span(FRAME)
 REACHED = KERNEL // 2 - 1  # valid frames that see a padded one through the positional convolution
-EPSILON = "1e-5"
 
 
 @cache

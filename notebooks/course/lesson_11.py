@@ -14,8 +14,6 @@ LESSON = COURSE[11]
 
 # ---------------------------------------------------------------- what prose computes with
 
-HALF_RANGE = 65_504  # largest finite number of float16
-BILLION, PHONE = "-1e9", 8_000  # a tutorial's minus infinity; samples per second of a telephone
 LOUDEST = 32_768  # of 16-bit samples
 XVECTOR = 1 + sum((kernel - 1) * dilation for kernel, dilation in ((5, 1), (3, 2), (3, 3)))  # frames the TDNN needs
 XVECTOR_RUNS, XVECTOR_WORKS = (geometry.samples_for(frames)[0] for frames in (XVECTOR, XVECTOR + 1))  # samples
