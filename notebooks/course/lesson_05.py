@@ -205,3 +205,15 @@ def _channels() -> list[Case]:
 
 
 CASES = {"5.1": _hidden_states, "5.3": _channels}
+
+
+# ---------------------------------------------------------------- what sentences say of the trained models
+
+CLAIMS = {
+    "layer norm: with the mask the texts are those of the clips alone": lambda: (
+        trained("layer", 4.0, True, "same_as_alone") > 99.9
+    ),
+    "without the mask only some are": lambda: trained("layer", 4.0, False, "same_as_alone") < 90,
+    "group norm: the mask helps": lambda: trained("group", 4.0, True) > trained("group", 4.0, False) + 1,
+    "though it cannot repair": lambda: trained("group", 4.0, True, "same_as_alone") < 90,
+}

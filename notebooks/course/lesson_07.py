@@ -14,7 +14,7 @@ from course.contents import COURSE
 from course.exercise import Case
 from course.finetuning_demo import words_right
 from course.player import digits_clip
-from w2vlearn import Wav2Vec2ForCTC, pad
+from w2vlearn import Wav2Vec2ForCTC, pad, transcribe
 from w2vlearn.model.ctc import ctc_loss
 from w2vlearn.padding_masks import sample_mask
 from w2vlearn.show import Picture, waveform_figure
@@ -169,4 +169,23 @@ CASES = {
         Case(4000, [(0.045, 0.051)], because="A short sound that lies on no centre marks no frame."),
         Case(70_000, [(4.01, 4.014)], because="Four seconds later the centres still lie {{HOP_MS}} ms apart."),
     ),
+}
+
+
+# ---------------------------------------------------------------- what sentences say of the trained models
+
+
+def _written(norm: str, name: str) -> str:
+    return transcribe(digit_model(norm), digits_clip(name)).text
+
+
+CLAIMS = {
+    "what the model wrote is what was said": lambda: (
+        [_written("group", name) for name in (CLIP, "scotland")] == ["ONE SIX SIX ZERO FIVE", "THREE THREE"]
+    ),
+    "the clip that a mask breaks is right alone": lambda: _written("layer", BROKEN) == BROKEN_TEXT,
+    "only 1 word of them is still right": lambda: words_left() == 1,
+    "rows of padding decode to nothing": lambda: trained("layer", 4.0, True, "same_as_alone", "all") > 99.9,
+    "with random weights to something": lambda: letters_on_padding()[0] > 0,
+    "may well misunderstand you": lambda: people("exact") < 90,
 }

@@ -1,4 +1,4 @@
-"""Numbers in prose are computed: the text is compared with what the lesson's file computes now."""
+"""Numbers and claims in prose are computed: the text is compared with what the lesson's file computes now."""
 
 from __future__ import annotations
 
@@ -30,6 +30,13 @@ def test_numbers_in_the_lesson_file(number):
         if typed:
             complaints.append(f"{where}: {typed} typed, write {{{{…}}}}")
     assert not complaints, "\n".join(complaints)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_claims_hold(number):
+    """What a sentence says of the trained models beyond its numbers: new weights may turn it wrong."""
+    claims = getattr(contents.content(number), "CLAIMS", {})
+    assert [key for key, proof in claims.items() if bool(proof()) is not True] == []
 
 
 @pytest.mark.parametrize("number", NUMBERS)
