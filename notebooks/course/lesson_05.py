@@ -32,18 +32,11 @@ def build(norm: str) -> Wav2Vec2Model:
     return seeded(Wav2Vec2Model, norm, do_stable_layer_norm=norm == "layer")
 
 
-@torch.no_grad()
-def _moved(model: Wav2Vec2Model, mask: bool = True) -> float:
-    clips = [example("yes"), example("question")]
-    batch = pad(clips)
-    alone = model(clips[0][None]).last_hidden_state[0]
-    return moved(model(batch.waveforms, batch.mask if mask else None).last_hidden_state[0, : len(alone)], alone)
-
-
 @cache
 def moved_by_batch(norm: str, mask: bool = True) -> float:
     """How far the batch moves the hidden states of “yes please”, beside the question."""
-    return _moved(build(norm), mask)
+    report = padding_leak(build(norm), [example("yes"), example("question")])
+    return (report.with_mask if mask else report.without_mask)["encoder"].per_clip[0]
 
 
 @cache
@@ -87,12 +80,13 @@ def with_masked_norm() -> str:
     """What is left of the leak when exercise 5.3's norm takes the place of the group norm, mask handed."""
     names = {"torch": torch}
     exec(exercise("5.3").solution, names)
-    steps = torch.tensor([geometry.lengths(len(example(name)))[0] for name in ("yes", "question")])  # T1 of each clip
-    model = seeded(Wav2Vec2Model)
+    model, clips = seeded(Wav2Vec2Model), [example("yes"), example("question")]
+    steps = torch.tensor([geometry.lengths(len(clip))[0] for clip in clips])  # T1 of each clip
     model.feature_extractor.conv_layers[0].layer_norm.register_forward_hook(
         lambda module, inputs, output: names["masked_group_norm"](inputs[0], steps[: len(inputs[0])])
     )
-    return "nothing but float error" if _moved(model) < 1e-5 else f"{_moved(model):.2f}"
+    left = padding_leak(model, clips).with_mask["encoder"].per_clip[0]
+    return "nothing but float error" if left < 1e-5 else f"{left:.2f}"
 
 
 # ---------------------------------------------------------------- what is drawn

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from lesson_files import NUMBERS, minutes_of, notebook_of, own_prose, texts
 
 from course import contents
-from course.prose import PLACE, fill, numbers
+from course.prose import PLACE, fill, numbers, print_error, wrapped
 from tools.lesson_cells import EXERCISE_PARTS, KEY, part_source, wrong_numbers
 
 
@@ -22,13 +24,16 @@ def test_numbers_in_the_notebook(number):
 
 
 @pytest.mark.parametrize("number", NUMBERS)
-def test_numbers_in_the_lesson_file(number):
+def test_texts_of_the_lesson_file(number):
+    """Every number is computed; what is printed holds no Markdown, and its lines end between words, never in code."""
     complaints = []
     for where, text in texts(number):
-        fill(text, vars(contents.content(number)))  # every expression works
         typed = [match[0] for match in numbers(PLACE.sub("·", text))]
-        if typed:
-            complaints.append(f"{where}: {typed} typed, write {{{{…}}}}")
+        complaints += [f"{where}: {typed} typed, write {{{{…}}}}"] * bool(typed)
+        for line in wrapped(fill(text, vars(contents.content(number)))).splitlines():
+            outside = re.sub(r"`[^`]*`", "", line)
+            raw = "`" in outside or re.search(r"(?<![\w*])\*{1,2}\w[^*]*\*", outside)
+            complaints += [f"{where}, printed: {line!r}"] * bool(raw or (len(line) > 100 and "`" not in line))
     assert not complaints, "\n".join(complaints)
 
 
@@ -83,7 +88,16 @@ def test_minutes_are_what_words_cells_and_exercises_take(number):
     assert abs(said - measured) <= 5 and said <= 45, f"measured {measured:.0f} minutes, course/contents.py says {said}"
 
 
-# ---------------------------------------------------------------- what the tools take for a number, and write
+# ---------------------------------------------------------------- what is printed, and what counts as a number
+
+
+def test_printed_text_keeps_code_and_loses_emphasis(capsys):
+    assert wrapped("what *goes in*, **all** of `a * b * c`: 2 * 3 * 4") == "what goes in, all of `a * b * c`: 2 * 3 * 4"
+    print_error(ValueError("no clip " * 20), "empty")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and " ".join(lines).split() == ["empty:", *["no", "clip"] * 20]
+    text = "word " * 18 + "`f(first, second, third)` and more"
+    assert wrapped(text).splitlines()[1] == "  `f(first, second, third)` and more"
 
 
 @pytest.mark.parametrize(
