@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -97,36 +97,28 @@ def seam_words() -> tuple[int, int, int]:
 # ---------------------------------------------------------------- what is drawn
 
 
-def chunks_figure(seconds: int, chunk_s: float) -> Callable[[float], Picture]:
+def chunks_figure(context_s: float) -> Picture:
     """The chunks of a clip on the frame grid: what each keeps, and what it computes and drops."""
-
-    def draw(context_s: float) -> Picture:
-        chunks = plan(seconds * SECOND, geometry, chunk_s, context_s)
-        tracks = [Track("one pass", [(0, T(seconds * SECOND), "valid")], f"{T(seconds * SECOND)} kept")]
-        for number, chunk in enumerate(chunks):
-            keep, read = chunk.keep, chunk.read
-            pieces = [
-                (read.start, keep.start, "pale"),
-                (keep.start, keep.stop, "valid"),
-                (keep.stop, read.stop, "pale"),
-            ]
-            note = f"{len(keep)} kept, {len(read) - len(keep)} dropped"
-            tracks.append(Track(f"chunk {number}", [piece for piece in pieces if piece[0] < piece[1]], note))
-        return track_figure(
-            tracks,
-            x_label="frame t",
-            title=f"{seconds} s in chunks of {chunk_s:g} s, context {context_s:g} s",
-            seams=[chunk.keep.start for chunk in chunks[1:]],
-            words={"valid": "solid: kept"},
-        )
-
-    return draw
+    chunks = plan(PASS * SECOND, geometry, CHUNK, context_s)
+    tracks = [Track("one pass", [(0, T(PASS * SECOND), "valid")], f"{T(PASS * SECOND)} kept")]
+    for number, chunk in enumerate(chunks):
+        keep, read = chunk.keep, chunk.read
+        pieces = [(read.start, keep.start, "pale"), (keep.start, keep.stop, "valid"), (keep.stop, read.stop, "pale")]
+        note = f"{len(keep)} kept, {len(read) - len(keep)} dropped"
+        tracks.append(Track(f"chunk {number}", [piece for piece in pieces if piece[0] < piece[1]], note))
+    return track_figure(
+        tracks,
+        x_label="frame t",
+        title=f"{PASS} s in chunks of {CHUNK} s, context {context_s:g} s",
+        seams=[chunk.keep.start for chunk in chunks[1:]],
+        words={"valid": "solid: kept"},
+    )
 
 
 @cache
-def _change(norm: str, context_s: float) -> tuple[torch.Tensor, float, float, int]:
+def _change(context_s: float) -> tuple[torch.Tensor, float, float, int]:
     """Chunks against one pass: change of each frame's logits, near seams, elsewhere, and best tokens that changed."""
-    waveform, model = normalised(long_clip(PASS)), digit_model(norm)
+    waveform, model = normalised(long_clip(PASS)), digit_model("layer")
     with torch.no_grad():
         whole = frame_outputs(model, waveform)  # (T, V)
     parts = chunked_logits(model, waveform, CHUNK, context_s, progress=False)
@@ -138,30 +130,25 @@ def _change(norm: str, context_s: float) -> tuple[torch.Tensor, float, float, in
     return change, moved(parts[near], whole[near]), moved(parts[~near], whole[~near]), changed
 
 
-def change_figure(norm: str) -> Callable[[float], Picture]:
-    """How far chunks move the logits along the clip, seams marked."""
-
-    def draw(context_s: float) -> Picture:
-        change, near, far, changed = _change(norm, context_s)
-        seams = {f"{number * CHUNK} s": number * CHUNK for number in range(1, PASS // CHUNK)}
-        told = (
-            f"context {context_s:g} s: logits moved by {near:.2f} within half a second of a seam, by {far:.2f} "
-            f"elsewhere; {changed} of {len(change)} best tokens changed"
-        )
-        picture = line_figure(
-            [geometry.centre_ms(t) / 1000 for t in range(len(change))],
-            {"change": change.tolist()},
-            title=f"Logits, chunks of {CHUNK} s against one pass, {norm} norm",
-            x_label="seconds",
-            y_label="relative change",
-            limits=(0, math.ceil(float(_change(norm, 0.0)[0].max()))),
-            seams=seams,
-            measured=True,
-            alt=f"Chunks of {CHUNK} s against one pass, {told}.",
-        )
-        return Picture(picture.html + f"<p>{told}</p>", picture.alt)
-
-    return draw
+def change_figure(context_s: float) -> Picture:
+    """How far chunks move the logits of the layer norm model along the clip, seams marked."""
+    change, near, far, changed = _change(context_s)
+    told = (
+        f"context {context_s:g} s: logits moved by {near:.2f} within half a second of a seam, by {far:.2f} "
+        f"elsewhere; {changed} of {len(change)} best tokens changed"
+    )
+    picture = line_figure(
+        [geometry.centre_ms(t) / 1000 for t in range(len(change))],
+        {"change": change.tolist()},
+        title=f"Logits, chunks of {CHUNK} s against one pass, layer norm",
+        x_label="seconds",
+        y_label="relative change",
+        limits=(0, math.ceil(float(_change(0.0)[0].max()))),
+        seams={f"{second} s": second for second in range(CHUNK, PASS, CHUNK)},
+        measured=True,
+        alt=f"Chunks of {CHUNK} s against one pass, {told}.",
+    )
+    return Picture(picture.html + f"<p>{told}</p>", picture.alt)
 
 
 # ---------------------------------------------------------------- exercises
