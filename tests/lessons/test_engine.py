@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from course import check, compare, contents, listen
-from course.checker import judge_answer, verdict
+from course.checker import judge_answer
 from course.differences import difference
 from course.exercise import Case, Exercise, Prediction, Rule, Wrong
 from course.lesson_text import read
@@ -119,7 +119,6 @@ def test_check_and_compare_print_and_never_raise(capsys):
     for unknown in ("0.77", "99.1", "nonsense", None):
         check(unknown, 3)
         assert "could not be checked" in capsys.readouterr().out
-    assert verdict("0.77", 3).reason == "kit"
 
 
 def test_endless_code_is_stopped_in_every_thread():
@@ -162,26 +161,14 @@ def f(x):
 
 - **minus** `x + 1` → `x - 1`: other sign.
 - **two: edits** `max(0, ` → `(`, ` + 1` → nothing or `x + 1` → `2`: more.
-- **long**: a body.
-  ```python
-  y = x
-  return y
-  ```
+- **another value** `x`: no edit.
 
-## Recall 0.1
+## Recall 0
 
-What for {{LENGTHS[0]}} samples?
-
-**Answer:** one of two:
-
-- {{FRAMES[0]}} frames,
-- none.
-
-## Recall 0.2
-
-And why?
-
-**Answer:** so.
+- What for {{LENGTHS[0]}} samples?
+  **Answer:** {{FRAMES[0]}} frames.
+- And why?
+  **Answer:** so.
 
 ## Opens with 0.1, 0.2
 """
@@ -194,9 +181,9 @@ And why?
         ("1. One.\n", "", "two graded hints"),
         ("· core ·", "· easy ·", "level is one of"),
         ("`x + 1` → `x - 1`", "`z` → `x`", "stands 0 times"),
-        ("- **long**: a body.", "- **long** a body.", "expected"),
-        ("**Answer:** so.", "So.", "lesson.md, Recall 0.2: wanted a question and"),
-        ("And why?", "", "lesson.md, Recall 0.2: wanted"),
+        ("`x`: no edit.", "`x` no edit.", "expected"),
+        ("**Answer:** so.", "So.", "lesson.md, Recall 0: question 2: wanted a question and"),
+        ("And why?", "", "lesson.md, Recall 0: question 2: wanted"),
         ("0.1, 0.2", "0.1 and 0.2", "lesson.md, Opens with 0.1 and 0.2"),
     ],
 )
@@ -207,7 +194,7 @@ def test_a_lesson_that_cannot_be_read_says_where(tmp_path, old, new, wording):
     assert (exercise.task, exercise.stub) == ("Work it out.", "def f(x):\n    return ...")
     assert exercise.hints == ("One.", "Two.")
     bodies = [[code.split("\n", 1)[1].strip() for code in wrong.codes] for wrong in exercise.wrongs]
-    assert bodies == [["return max(0, x - 1)"], ["return (x)", "return max(0, 2)"], ["y = x\n    return y"]]
+    assert bodies == [["return max(0, x - 1)"], ["return (x)", "return max(0, 2)"], ["return x"]]
     path.write_text(TEXT.replace(old, new), encoding="utf-8")
     with pytest.raises(ValueError, match=re.escape(wording)):
         read(path, contents)
@@ -222,7 +209,7 @@ def test_recall_questions_become_two_cells(tmp_path, monkeypatch):
     opening, recall = notebook.cells
     assert recall.source.startswith(
         "**Can you answer these without looking?**\n\nWhat for 16\u00a0004 samples?\n\n"
-        "<details><summary>Answer 0.1</summary>\n\none of two:\n\n- 49 frames,\n- none.\n\n</details>\n\nAnd why?"
+        "<details><summary>Answer 0.1</summary>\n\n49 frames.\n\n</details>\n\nAnd why?"
     )
     assert "What for 16\u00a0004 samples? ([lesson 0](00_the_question.ipynb))" in opening.source
     assert opening.source.count("<details>") == recall.source.count("<details>") == 2
@@ -301,7 +288,7 @@ FRAMES = Prediction(
     ],
 )
 def test_compare(prediction, text):
-    assert explain(FRAMES, prediction, 49) == text
+    assert explain(FRAMES, prediction, 49)[1] == text
 
 
 def test_a_copy_of_the_notebooks_is_enough(tmp_path):
