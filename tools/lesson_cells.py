@@ -17,7 +17,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from course import contents
 from course.exercise import Exercise, Prediction
-from course.prose import NO_BREAK, compute, expressions, fill, numbers
+from course.prose import compute, expressions, fill, numbers
 
 KEY = "lesson"  # the entry of a cell's metadata that is ours
 EXERCISE_PARTS = ("task", "stub", "check", "solution")
@@ -93,20 +93,6 @@ def prose_cell(template: str, content: ModuleType) -> NotebookNode:
     return cell
 
 
-def wrong_numbers(source: str, kept: list[str], content: ModuleType) -> list[str]:
-    """Complaints about the numbers of a prose cell: those that differ from their expression, or have none."""
-    found = [match[0] for match in numbers(source)]
-    wanted = [match[0] for expression in kept for match in numbers(compute(expression, vars(content)))]
-    if found == wanted:
-        return []
-    for place, number in enumerate(found):
-        if place >= len(wanted):
-            return [f"{number!r} has no expression: write {{{{…}}}} in the draft"]
-        if number != wanted[place]:
-            return [f"the text says {number!r} where {wanted[place]!r} is computed ({', '.join(kept)})"]
-    return [f"{len(wanted) - len(found)} number(s) are computed and not in the text: {wanted[len(found) :]}"]
-
-
 def refresh(notebook: NotebookNode, path: Path) -> None:
     """Make the cells that come from the lesson's file again, and compute the numbers in prose again."""
     number = lesson_number(path)
@@ -145,20 +131,14 @@ def with_solutions(notebook: NotebookNode, answers: dict[str, str] | None = None
 def template(cell: NotebookNode, content: ModuleType) -> str:
     """The prose of a cell with its numbers turned back into ``{{expressions}}``."""
     source = re.sub(r"\A# .*", "# {{LESSON.heading}}", cell.source)
-    start = source.index("\n") if source.startswith("# ") and "\n" in source else 0
+    places, parts, end = iter(numbers(source)), [], 0
     for expression in cell.metadata.get(KEY, {}).get("numbers", []):
         value = compute(expression, vars(content))
-        place = _next_place(source, value, start)
-        if place < 0:
+        inner = numbers(value)
+        first = [next(places, None) for _ in inner][:1]  # where the value's first number stands in the text
+        start = first[0].start() - inner[0].start() if first and first[0] else source.find(value, end)
+        if start < end or source[start : start + len(value)] != value:
             raise ValueError(f"{value!r} ({expression}) is not in the text any more: {source[:80]!r}")
-        written = "{{" + expression + "}}"
-        source = source[:place] + written + source[place + len(value) :]
-        start = place + len(written)
-    return source
-
-
-def _next_place(source: str, value: str, start: int) -> int:
-    """Where the value stands next, as a number of its own and not within another."""
-    edge = rf"(?<![\w.]){re.escape(value)}(?![\d{NO_BREAK}]\d)" if value[:1].isdigit() else re.escape(value)
-    found = re.compile(edge).search(source, start)
-    return found.start() if found else -1
+        parts += [source[end:start], "{{" + expression + "}}"]
+        end = start + len(value)
+    return "".join(parts) + source[end:]
