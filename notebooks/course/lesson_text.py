@@ -1,10 +1,7 @@
 """Read a lesson's predictions, exercises and recall questions from its Markdown file.
 
-## Prediction 2.1 · within 0.02                    the tolerance is optional
+## Prediction 2.1 · a number · within 0.02         what is wanted; the tolerance is optional
 The question.
-```python
-prediction = None  # a number
-```
 **Because:** why it is so.
 - `50`: said to whoever predicted 50.
 - `prediction > 1000`: said where the condition holds.
@@ -12,8 +9,7 @@ prediction = None  # a number
 ## Exercise 2.2 · core · 6 minutes: its title
 The task.
 ```python
-def frame_count(samples):                          the stub
-    return ...
+hop = ...  # samples                               the stub, unless it is a function that returns `...`
 ```
 1. A hint.
 2. A hint that tells more.
@@ -25,11 +21,10 @@ Why it is so (optional).
 **Correct:** said to a right answer.
 - **a wrong answer** `400` → `401`: an edit of the solution, and what is said to it; more edits follow a comma.
 - **another** `samples // 320`: another value returned; alternatives follow "or"; `+ 1` → nothing leaves it out.
-- **a third**: a body of its own stands below, in a fence that is indented by two.
 
-## Recall 2.1
-A question of the recap, to be answered without looking.
-**Answer:** what is folded under it, wherever it is asked.
+## Recall 2
+- A question of the recap, to be answered without looking; the first is 2.1.
+  **Answer:** what is folded under it, wherever it is asked.
 
 ## Opens with 0.1, 1.2
 (Nothing below: these questions of earlier lessons are asked again at the lesson's beginning.)
@@ -39,7 +34,6 @@ from __future__ import annotations
 
 import ast
 import re
-import textwrap
 from pathlib import Path
 from types import ModuleType
 
@@ -53,10 +47,8 @@ EXERCISE = rf"{IDENTIFIER} · (?P<level>[\w-]+) · (?P<minutes>\d+) minutes?{WIT
 FENCE = re.compile(r"^```python\n(.*?)\n```\n", re.M | re.S)
 RULE = r"`(?P<when>[^`]+)`: (?P<says>[^\n]+)\s*"
 EDIT = r"`([^`]*)` → (?:`([^`]*)`|nothing)"
-WRONG = (
-    r"\*\*(?P<name>.+?)\*\*(?P<spec>(?: `[^`]*`| →| nothing| or|,)*)(?: within (?P<tolerance>[\d.e-]+))?: (?P<says>[^\n]+)"
-    r"(?:\n  ```python\n(?P<body>.*?)\n  ```)?\s*"
-)
+SPEC = r"(?P<spec>(?: `[^`]*`| →| nothing| or|,)+)(?: within (?P<tolerance>[\d.e-]+))?"
+WRONG = rf"\*\*(?P<name>.+?)\*\*{SPEC}: (?P<says>[^\n]+)\s*"
 
 
 def read(path: Path, module: ModuleType) -> LessonTexts:
@@ -77,7 +69,7 @@ def read(path: Path, module: ModuleType) -> LessonTexts:
             elif kind == "Exercise":
                 items = [_exercise(head, body, module)]
             elif kind == "Recall":
-                items = [_recall(head, body)]
+                items = _recalls(head, body)
             else:
                 items = _match(r"\d+\.\d+(?:, \d+\.\d+)*", head)[0].split(", ")
         except (ValueError, SyntaxError) as error:
@@ -93,14 +85,6 @@ def _match(pattern: str, text: str) -> re.Match:
     return match
 
 
-def _pieces(body: str, fences: int) -> list[str]:
-    """The text before, between and after the fences, and what is in them."""
-    pieces = FENCE.split(body)
-    if len(pieces) != 2 * fences + 1:
-        raise ValueError(f"expected {fences} fences of Python at the margin, found {len(pieces) // 2}")
-    return [piece.strip() for piece in pieces]
-
-
 def _after_mark(text: str, mark: str) -> tuple[str, str, list[str]]:
     """What stands before ``**mark:**``, the paragraph behind it, and the list items that follow."""
     before, separator, after = text.partition(f"**{mark}:** ")
@@ -111,35 +95,42 @@ def _after_mark(text: str, mark: str) -> tuple[str, str, list[str]]:
 
 
 def _prediction(head: str, body: str) -> Prediction:
-    known = _match(IDENTIFIER + WITHIN, head)
-    question, stub, answer = _pieces(body, 1)
-    _, because, items = _after_mark(answer, "Because")
+    known = _match(rf"{IDENTIFIER} · (?P<wanted>.+?){WITHIN}", head)
+    question, because, items = _after_mark(body, "Because")
+    stub = f"prediction = None  # {known['wanted']}; running on without one is fine"
     rules = tuple(Rule(**_match(RULE, item).groupdict()) for item in items)
     for rule in rules:
         ast.parse(rule.when, mode="eval")
     return Prediction(known["id"], question, stub, because, rules, float(known["tolerance"] or 1e-6))
 
 
-def _recall(head: str, body: str) -> Recall:
-    question, _, answer = (part.strip() for part in body.partition("**Answer:** "))
-    if not (question and answer):
-        raise ValueError("wanted a question and, in a paragraph of its own, **Answer:** and what is the answer")
-    return Recall(_match(IDENTIFIER, head)["id"], question, answer)
+def _recalls(head: str, body: str) -> list[Recall]:
+    recalls = []
+    for place, item in enumerate(re.split(r"^- ", body, flags=re.M)[1:], 1):
+        question, _, answer = (part.strip() for part in item.partition("**Answer:** "))
+        if not (question and answer):
+            raise ValueError(f"question {place}: wanted a question and, behind **Answer:**, what is the answer")
+        recalls.append(Recall(f"{head}.{place}", question, answer))
+    return recalls
 
 
 def _exercise(head: str, body: str, module: ModuleType) -> Exercise:
     known = _match(EXERCISE, head)
-    task, stub, hints, solution, answer = _pieces(body, 2)
+    *before, solution, answer = FENCE.split(body)
+    if len(before) not in (1, 3):
+        raise ValueError(f"expected stub and solution, or a solution, in fences at the margin, found {len(before)}")
+    stub = before[1] if len(before) == 3 else _stub(solution)
+    task, *hints = re.split(r"^\d\. ", before[0] + before[-1] * (len(before) == 3), flags=re.M)
     why, says, items = _after_mark(answer, "Correct")
     return Exercise(
         id=known["id"],
         title=known["title"],
         level=known["level"],
         minutes=int(known["minutes"]),
-        task=task,
+        task=task.strip(),
         name=_name(stub),
         stub=stub,
-        hints=tuple(hint.strip() for hint in re.split(r"^\d\. ", hints, flags=re.M)[1:]),
+        hints=tuple(hint.strip() for hint in hints),
         solution=solution,
         says=says,
         wrongs=tuple(_wrong(item, stub, solution) for item in items),
@@ -151,6 +142,13 @@ def _exercise(head: str, body: str, module: ModuleType) -> Exercise:
     )
 
 
+def _stub(solution: str) -> str:
+    """The solution's function with a ``...`` for each value that it returns."""
+    value = ast.parse(solution).body[-1].body[-1].value
+    places = ", ".join(["..."] * (len(value.elts) if isinstance(value, ast.Tuple) else 1))
+    return f"{solution.splitlines()[0]}\n    return {places}"
+
+
 def _name(stub: str) -> str:
     """What the stub defines: ``"frame_count"``, ``"rate"``, ``"(hop, field)"``."""
     body = ast.parse(stub).body
@@ -160,10 +158,7 @@ def _name(stub: str) -> str:
 
 def _wrong(item: str, stub: str, solution: str) -> Wrong:
     known = _match(WRONG, item)
-    if known["body"]:
-        codes = [_cell(textwrap.dedent(known["body"]), stub)]
-    else:
-        codes = [_code(spec, stub, solution) for spec in re.split(r" or (?=`)", known["spec"].strip())]
+    codes = [_code(spec, stub, solution) for spec in re.split(r" or (?=`)", known["spec"].strip())]
     return Wrong(known["name"], tuple(codes), known["says"], known["tolerance"] and float(known["tolerance"]))
 
 
@@ -171,17 +166,10 @@ def _code(spec: str, stub: str, solution: str) -> str:
     """The cell that one alternative describes: edits of the solution, or another value."""
     if "→" not in spec:
         value = _match("`([^`]*)`", spec)[1]
-        return _cell(f"return {value}", stub) if stub.startswith("def ") else f"{_name(stub)} = {value}"
+        return f"{stub.splitlines()[0]}\n    return {value}" if stub.startswith("def ") else f"{_name(stub)} = {value}"
     _match(f"{EDIT}(?:, {EDIT})*", spec)
     for old, new in re.findall(EDIT, spec):
         if solution.count(old) != 1:
             raise ValueError(f"`{old}` stands {solution.count(old)} times in the solution, wanted once")
         solution = solution.replace(old, new)
     return solution
-
-
-def _cell(body: str, stub: str) -> str:
-    """The stub's function with this body; the body itself if it is a whole function, or the answer a value."""
-    if body.startswith("def ") or not stub.startswith("def "):
-        return body
-    return stub.splitlines()[0] + "\n" + textwrap.indent(body, "    ")

@@ -175,11 +175,6 @@ TEXT = """# A lesson
 
 Work it out.
 
-```python
-def f(x):
-    return ...
-```
-
 1. One.
 2. Two.
 
@@ -192,26 +187,14 @@ def f(x):
 
 - **minus** `x + 1` → `x - 1`: other sign.
 - **two: edits** `max(0, ` → `(`, ` + 1` → nothing or `x + 1` → `2`: more.
-- **long**: a body.
-  ```python
-  y = x
-  return y
-  ```
+- **another value** `x`: no edit.
 
-## Recall 0.1
+## Recall 0
 
-What for {{LENGTHS[0]}} samples?
-
-**Answer:** one of two:
-
-- {{FRAMES[0]}} frames,
-- none.
-
-## Recall 0.2
-
-And why?
-
-**Answer:** so.
+- What for {{LENGTHS[0]}} samples?
+  **Answer:** {{FRAMES[0]}} frames.
+- And why?
+  **Answer:** so.
 
 ## Opens with 0.1, 0.2
 """
@@ -225,9 +208,9 @@ And why?
         ("· core ·", "· easy ·", "level is one of"),
         ("`x + 1` → `x - 1`", "`z` → `x`", "stands 0 times"),
         ("`x + 1` → `x - 1`", "`x + 1` → `x - 1`, `x`", "expected"),
-        ("- **long**: a body.", "- **long** a body.", "expected"),
-        ("**Answer:** so.", "So.", "lesson.md, Recall 0.2: wanted a question and"),
-        ("And why?", "", "lesson.md, Recall 0.2: wanted"),
+        ("`x`: no edit.", "`x` no edit.", "expected"),
+        ("**Answer:** so.", "So.", "lesson.md, Recall 0: question 2: wanted a question and"),
+        ("And why?", "", "lesson.md, Recall 0: question 2: wanted"),
         ("0.1, 0.2", "0.1 and 0.2", "lesson.md, Opens with 0.1 and 0.2"),
     ],
 )
@@ -242,13 +225,16 @@ def test_what_is_read_from_a_lesson_and_becomes_cells(tmp_path, monkeypatch):
     path = tmp_path / "lesson.md"
     path.write_text(TEXT, encoding="utf-8")
     asked = read(path, contents)
-    bodies = [[code.split("\n", 1)[1].strip() for code in wrong.codes] for wrong in asked.exercises[0].wrongs]
-    assert bodies == [["return max(0, x - 1)"], ["return (x)", "return max(0, 2)"], ["y = x\n    return y"]]
+    (exercise,) = asked.exercises
+    assert (exercise.task, exercise.stub) == ("Work it out.", "def f(x):\n    return ...")
+    assert exercise.hints == ("One.", "Two.")
+    bodies = [[code.split("\n", 1)[1].strip() for code in wrong.codes] for wrong in exercise.wrongs]
+    assert bodies == [["return max(0, x - 1)"], ["return (x)", "return max(0, 2)"], ["return x"]]
     monkeypatch.setattr(contents, "texts", lambda number: asked)
     opening, recall = draft.to_notebook("# %% opening\n\n# %% recall\n", 0).cells
     assert recall.source.startswith(
         "**Can you answer these without looking?**\n\nWhat for 16\u00a0004 samples?\n\n"
-        "<details><summary>Answer 0.1</summary>\n\none of two:\n\n- 49 frames,\n- none.\n\n</details>\n\nAnd why?"
+        "<details><summary>Answer 0.1</summary>\n\n49 frames.\n\n</details>\n\nAnd why?"
     )
     assert "What for 16\u00a0004 samples? ([lesson 0](00_the_question.ipynb))" in opening.source
     assert opening.source.count("<details>") == recall.source.count("<details>") == 2
