@@ -25,7 +25,7 @@ from w2vlearn import FrameGeometry, explore, load, pad, read_audio, transcribe
 from w2vlearn.config import PRESETS
 from w2vlearn.padding_masks import sample_mask
 from w2vlearn.transcription.ctc_decoding import ctc_decode
-from w2vlearn.widgets.explorer import front_end
+from w2vlearn.widgets import Explorer, Recorder
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -215,8 +215,8 @@ def build_live_page(out: Path) -> None:
     script = "\n".join(
         [
             f"const SITE = {json.dumps(site)};",
-            as_classic((WIDGETS / "recorder.js").read_text(encoding="utf-8"), "recorderWidget", "render", "toWav"),
-            as_classic(front_end(), "explorerWidget", "mount"),
+            as_classic(Recorder._esm, "recorderWidget", "render", "toWav"),
+            as_classic(Explorer._esm, "explorerWidget", "mount"),
             *((HERE / name).read_text(encoding="utf-8") for name in ("sound.js", "journey.js", "page.js")),
         ]
     )

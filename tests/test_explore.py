@@ -219,7 +219,7 @@ def test_a_page_without_a_kernel_gets_all_that_it_needs_as_json():
     state = json.loads(json.dumps(explorer.page_state(["tiny"])))
     assert state["formulas"]["own"] and [model["model"][:2] for model in state["models"]] == [["tiny", "layer"]]
     assert state["lengths"] == [16_000] and not [name for name in state if name.startswith("_")]
-    assert "export { mount }" in explorer_module.front_end()
+    assert "export { mount }" in explorer_module.Explorer._esm
 
 
 def test_where_it_is_only_read_the_explorer_is_a_still_picture():

@@ -15,7 +15,7 @@ import torch
 from w2vlearn import FrameGeometry, Wav2Vec2Config, Wav2Vec2ForCTC, explore
 from w2vlearn.show.rows import rows
 from w2vlearn.tracing.hooks import observing
-from w2vlearn.widgets.explorer import front_end
+from w2vlearn.widgets import Explorer
 
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>explorer</title><style>%s</style></head>
 <body style="margin: 8px"><main id="explorer"></main><script type="module">
@@ -47,7 +47,7 @@ BROKEN = """() => [...document.querySelectorAll('tr[data-layer] .w2v-shape span'
 
 def set_page(page, explorer, presets=("tiny",)):
     css = (resources.files("w2vlearn") / "widgets" / "explorer.css").read_text(encoding="utf-8")
-    code = front_end().replace("export { mount };", "").replace("export default", "const widget =")
+    code = re.sub(r"^export .*$", "", Explorer._esm, flags=re.M)
     page.set_content(PAGE % (css, code, json.dumps(explorer.page_state(presets))))
     page.locator(".w2v-explorer").wait_for()
 

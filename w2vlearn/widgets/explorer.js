@@ -42,20 +42,16 @@ function render({ model, el }) {
     const describe = (attributes) => Object.entries(attributes).forEach(([name, value]) => svg.setAttribute(name, value));
     describe({ role: "img", class: "w2v-picture", "aria-describedby": `${id}-text` });
     const stage = html("div", { class: "w2v-stage" }, svg), sliders = [];
-    const range = (name, label) => html("input", { type: "range", min: 0, step: 1, "data-name": name, "aria-label": label,
-      "data-lm-suppress-shortcuts": "true" }); // else JupyterLab takes the arrow keys
+    const range = (name, attributes) => html("input", { type: "range", min: 0, step: 1, "data-name": name, ...attributes });
 
     const makeSlider = (index) => {
-      const slider = range(`slider-${index}`, `clip ${index}: length in samples`);
-      slider.addEventListener("input", () => changeLength(index, Number(slider.value)));
-      slider.addEventListener("pointerdown", () => { local.dragging = true; });
-      for (const end of ["pointerup", "pointercancel"]) {
-        slider.addEventListener(end, () => { local.dragging = false; if (!reachFits()) draw(); });
-      }
+      const letGo = () => { local.dragging = false; if (!reachFits()) draw(); };
+      const slider = range(`slider-${index}`, { "aria-label": `clip ${index}: length in samples`,
+        oninput: () => changeLength(index, Number(slider.value)),
+        onpointerdown: () => { local.dragging = true; }, onpointerup: letGo, onpointercancel: letGo });
       slider.addEventListener("keydown", (event) => {
         const up = ["ArrowRight", "ArrowUp", "PageUp"].includes(event.key);
         const down = ["ArrowLeft", "ArrowDown", "PageDown"].includes(event.key);
-        event.stopPropagation();
         if (!up && !down) return;
         event.preventDefault();
         const page = event.key.startsWith("Page"), { hop } = local.formulas.geometry;
@@ -65,9 +61,7 @@ function render({ model, el }) {
       return slider;
     };
 
-    const frame = range("frame-slider", "");
-    frame.addEventListener("input", () => set({ frame: Number(frame.value), sample: -1 }));
-    frame.addEventListener("keydown", (event) => event.stopPropagation());
+    const frame = range("frame-slider", { oninput: () => set({ frame: Number(frame.value), sample: -1 }) });
     const norms = ["group", "layer"].map((norm) => html("button", { type: "button", "data-norm": norm,
       onclick: () => set({ norm, message: "", leak: true }) }, `${norm} norm`));
     const norm = html("div", { class: "w2v-over w2v-choice", role: "group", "aria-label": "norm of the feature encoder" }, ...norms);
@@ -221,7 +215,7 @@ function render({ model, el }) {
     sections.size && sentencesPart(`${id}-text`), shows("encoder") && lengthsPart(focus.length === 1 && !all), shows("masks") && masksPart(!all, get),
     shows("costs") && costsPart(!all), shows("table") && layersPart(!all, get, set),
   ].filter(Boolean);
-  const root = html("div", { class: "w2v-explorer", "data-focus": get("focus") }, formula,
+  const root = widget({ class: "w2v-explorer" }, formula,
     shows("model") && modelPart(page), questionPart(page), message, busy, shows("clips") && clipsPart(page),
     ...(sections.size ? [picturePart(), legend(page)] : []), sections.has("encoder") && pointingPart(page),
     (shows("batch") || shows("costs")) && leakPart(page), ...tables.map((table) => table.node), live);
@@ -237,7 +231,7 @@ function render({ model, el }) {
   const redraw = () => local.setting || draw();
   for (const name of WATCHED) model.on(`change:${name}`, redraw);
   return () => {
-    for (const name of WATCHED) model.off(`change:${name}`, redraw);
+    model.off(); // every listener of this view
     sight.disconnect();
     for (const timer of [local.speaker, local.wait]) clearTimeout(timer);
   };
@@ -245,12 +239,12 @@ function render({ model, el }) {
 
 // The explorer in a page without a kernel: mount(element, state), with the state that `Explorer.page_state` gives.
 function mount(el, state) {
-  const listeners = {};
+  let listeners = {};
   const model = {
     get: (name) => state[name],
     set: (name, value) => { state[name] = value; (listeners[`change:${name}`] || []).forEach((run) => run()); },
     on: (event, run) => { (listeners[event] = listeners[event] || []).push(run); },
-    off: (event, run) => { listeners[event] = (listeners[event] || []).filter((other) => other !== run); },
+    off: () => { listeners = {}; },
     save_changes: () => {},
   };
   return { model, remove: render({ model, el }) };

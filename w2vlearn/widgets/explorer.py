@@ -1,6 +1,6 @@
 """The shape explorer: a picture of a batch on its way through the model, to be moved. Open one with `explore`.
 
-The front end is plain JavaScript in five files, joined into one module (`front_end`). It needs no kernel: a page calls
+The front end is plain JavaScript in six files, joined into one module. It needs no kernel: a page calls
 ``mount(element, state)``, which the module exports, with the state that `Explorer.page_state` gives.
 """
 
@@ -9,8 +9,10 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Sequence
+from contextlib import suppress
+from difflib import SequenceMatcher
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -25,7 +27,7 @@ from w2vlearn.symbolic import Shapes, SymbolicTrace, symbolic_trace
 from w2vlearn.widgets.explorer_data import model_data
 from w2vlearn.widgets.explorer_text import explorer_text, question_of
 from w2vlearn.widgets.recorder import read_upload
-from w2vlearn.widgets.still import StillPicture, as_html
+from w2vlearn.widgets.still import StillPicture, as_html, front_end
 
 __all__ = ["Explorer", "explore"]
 
@@ -36,13 +38,6 @@ PARTS = ("model", "clips", "batch", "encoder", "frames", "masks", "costs", "tabl
 CONVENTIONS = ("valid", "padding", "additive", "lengths")
 QUESTIONS = ("frame", "padding", "costs", "")
 _MODEL = ("preset", "norm", "kernels", "strides")  # what the formulas depend on
-_JAVASCRIPT = ("explorer_numbers", "explorer_picture", "explorer_tables", "explorer_controls", "explorer")
-
-
-def front_end() -> str:
-    """The explorer's front end, one JavaScript module that exports ``mount`` and, for anywidget, ``render``."""
-    folder = resources.files("w2vlearn") / "widgets"
-    return "\n".join((folder / f"{name}.js").read_text(encoding="utf-8") for name in _JAVASCRIPT)
 
 
 class Explorer(StillPicture, anywidget.AnyWidget):
@@ -85,8 +80,8 @@ class Explorer(StillPicture, anywidget.AnyWidget):
         If a value set from Python is not one of these; the state stays as it was.
     """
 
-    _esm = front_end()
-    _css = (resources.files("w2vlearn") / "widgets" / "explorer.css").read_text(encoding="utf-8")
+    _esm = front_end("explorer_numbers", "explorer_picture", "explorer_tables", "explorer_controls", "explorer")
+    _css = Path(__file__).parent / "explorer.css"
 
     lengths = traitlets.List(traitlets.Int(), [16_000]).tag(sync=True)
     clip = traitlets.Int(0, min=0).tag(sync=True)
@@ -120,8 +115,7 @@ class Explorer(StillPicture, anywidget.AnyWidget):
             "examples": sorted(example_clips()),
         }
         state = dict(zip(_MODEL, _usual(state.get("preset", "base")), strict=True)) | clips | state
-        self._sounds: set[tuple[int, tuple[float, ...]]] = set()  # (length, envelope) of every sound that was put in
-        self._labels: set[str] = set()  # names of files and waveforms among `sources`; others are built-in clips
+        self._sounds: set[tuple] = set()  # (source, length, envelope) of every sound that was put in
         super().__init__(**state, formulas=_formulas(*(state[name] for name in _MODEL)))
         if question:
             self.question = question_of(question, self.current, self.lengths)
@@ -156,11 +150,9 @@ class Explorer(StillPicture, anywidget.AnyWidget):
         presets : sequence of str
             Presets whose formulas, with both norms, the page can switch to.
         """
-        state = {name: getattr(self, name) for name in self.traits(sync=True) if name in Explorer.class_own_traits()}
+        state = {name: getattr(self, name) for name in Explorer.class_own_traits(sync=True)}
         keys = [(preset, norm, *_usual(preset)[2:]) for preset in presets for norm in ("group", "layer")]
-        return {name: value for name, value in state.items() if name[0] != "_"} | {
-            "models": [_formulas(*key) for key in keys if list(key) != self.formulas["model"]]
-        }
+        return state | {"models": [_formulas(*key) for key in keys if list(key) != self.formulas["model"]]}
 
     def __repr__(self) -> str:
         return self.text
@@ -172,12 +164,10 @@ class Explorer(StillPicture, anywidget.AnyWidget):
 
     def still_html(self) -> str:
         """The batch's journey as a still picture; the text where no picture is shown or there is none to draw."""
-        if self.focus in ("model", "costs", "table"):
-            return as_html(self.text)
-        try:
-            return journey(self.shapes())
-        except ValueError:  # no clip has a frame
-            return as_html(self.text)
+        with suppress(ValueError):  # no clip has a frame
+            if self.focus not in ("model", "costs", "table"):
+                return journey(self.shapes())
+        return as_html(self.text)
 
     @traitlets.validate("lengths")
     def _check_lengths(self, proposal):
@@ -200,23 +190,22 @@ class Explorer(StillPicture, anywidget.AnyWidget):
 
     def _fit_to_clips(self, change) -> None:
         """What a clip is made of travels with it; a clip whose length was moved is a length alone."""
-        lengths = change["new"]
-        clips = list(zip(self.envelopes, self.sources, strict=False))
-        if len(clips) != len(lengths):  # clips were added or removed by their lengths alone: each is known by its own
-            before = list(zip(change["old"], clips, strict=False))
-            clips = []
-            for length in lengths:
-                match = next((entry for entry in before if entry[0] == length), (length, ([], "")))
-                clips.append(match[1])
-                if match in before:
-                    before.remove(match)
-        kept = [
-            clip if (length, tuple(clip[0])) in self._sounds else ([], "")
-            for length, clip in zip(lengths, clips, strict=True)
+        before, lengths = list(zip(self.sources, self.envelopes, strict=False)), change["new"]
+        clips = [("", [])] * len(lengths)
+        same_clips = [(0, 0, len(lengths))]
+        if len(before) != len(lengths):  # clips were added or removed by their lengths alone: each is known by its own
+            same_clips = SequenceMatcher(None, change["old"], lengths).get_matching_blocks()
+        for old, new, size in same_clips:
+            clips[new : new + size] = before[old : old + size]
+        clips = [
+            clip if self._is_sound(*clip, length) else ("", []) for clip, length in zip(clips, lengths, strict=True)
         ]
-        with self.hold_sync():
-            self.envelopes, self.sources = [peaks for peaks, _ in kept], [name for _, name in kept]
+        with self.hold_sync(), self.hold_trait_notifications():
+            self.sources, self.envelopes = map(list, zip(*clips, strict=True))
             self.clip = min(self.clip, len(lengths) - 1)
+
+    def _is_sound(self, source: str, envelope: list[float], length: int) -> bool:
+        return (source, length, tuple(envelope)) in self._sounds
 
     def _show_model(self, change) -> None:
         """Derive what the picture needs for the chosen model, or say why not; what was chosen stays as it was typed."""
@@ -232,9 +221,8 @@ class Explorer(StillPicture, anywidget.AnyWidget):
 
     def _take_source(self, change) -> None:
         """Put a built-in clip where its name was chosen."""
-        for index, name in enumerate(change["new"]):
-            changed = index >= len(change["old"]) or change["old"][index] != name
-            if name and changed and name not in self._labels:
+        for index, (name, *sound) in enumerate(zip(change["new"], self.envelopes, self.lengths, strict=False)):
+            if name and not self._is_sound(name, *sound):
                 self._put(index, example(name), name)
 
     def _take_message(self, _, content: dict[str, Any], buffers: list) -> None:
@@ -242,21 +230,20 @@ class Explorer(StillPicture, anywidget.AnyWidget):
         if content.get("kind") != "upload" or not buffers or not 0 <= content["clip"] < len(self.lengths):
             return
         name = str(content["name"])
+        source = f"{name} (file)" if name in self.examples else name
         try:
-            self._put(content["clip"], read_upload(bytes(buffers[0]), name)[:HOUR], _file_label(name, self.examples))
+            self._put(content["clip"], read_upload(bytes(buffers[0]), name)[:HOUR], source)
         except ValueError as error:
             self.message = f"{name} could not be read: {error}"
 
     def _put(self, index: int, waveform: Tensor, source: str) -> None:
         """Put a sound where clip ``index`` is."""
         peaks = _peaks(waveform)
-        self._sounds.add((len(waveform), tuple(peaks)))
-        if source not in self.examples:
-            self._labels.add(source)
-        with self.hold_sync():
-            self.envelopes = [*self.envelopes[:index], peaks, *self.envelopes[index + 1 :]]
-            self.sources = [*self.sources[:index], source, *self.sources[index + 1 :]]
-            self.lengths = [*self.lengths[:index], len(waveform), *self.lengths[index + 1 :]]
+        self._sounds.add((source, len(waveform), tuple(peaks)))
+        with self.hold_sync(), self.hold_trait_notifications():
+            for name, value in (("sources", source), ("envelopes", peaks), ("lengths", len(waveform))):
+                values = getattr(self, name)
+                setattr(self, name, [*values[:index], value, *values[index + 1 :]])
             self.message = ""
 
 
@@ -297,8 +284,6 @@ def explore(
     """
     clips = clips or (16_000, 23_456, 40_000)
     lengths = [len(clip) if isinstance(clip, Tensor) else clip for clip in clips]
-    if preset not in PRESETS:
-        raise ValueError(f"unknown preset {preset!r}: choose one of {', '.join(PRESETS)}")
     chosen = focus if isinstance(focus, str) else " ".join(focus)
     if question is None:
         question = "frame" if chosen == "all" or set(chosen.split()) & {"clips", "batch", "encoder"} else ""
@@ -320,10 +305,11 @@ def _formulas(preset: str, norm: str, kernels: str, strides: str) -> dict[str, A
 @cache
 def _traces(preset: str, norm: str, kernels: str, strides: str) -> dict[bool, SymbolicTrace]:
     """Formulas with and without the mask: stored ones where only the norm may be another, else derived (seconds)."""
+    config = Wav2Vec2Config.from_preset(preset)
     sizes = _sizes("kernels", kernels), _sizes("strides", strides)
-    if sizes == tuple(_sizes("", text) for text in _usual(preset)[2:]):
+    if sizes == (tuple(config.conv_kernel), tuple(config.conv_stride)):
         return {mask: SymbolicTrace.preset(preset, mask, norm) for mask in (True, False)}
-    return _derived(Wav2Vec2Config.from_preset(preset), norm, *sizes)
+    return _derived(config, norm, *sizes)
 
 
 def _derived(config: Wav2Vec2Config, norm: str, kernels: tuple[int, ...], strides: tuple[int, ...]) -> dict:
@@ -355,18 +341,11 @@ def _sizes(name: str, text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
-def _file_label(name: str, examples: Sequence[str]) -> str:
-    return f"{name} (file)" if name in examples else name
-
-
 def _usual(preset: str) -> tuple[str, str, str, str]:
     """A preset with its own norm, kernels and strides."""
     config = Wav2Vec2Config.from_preset(preset)
-    return preset, config.feat_extract_norm, _listed(config.conv_kernel), _listed(config.conv_stride)
-
-
-def _listed(numbers: Sequence[int]) -> str:
-    return ", ".join(map(str, numbers))
+    kernels, strides = (", ".join(map(str, sizes)) for sizes in (config.conv_kernel, config.conv_stride))
+    return preset, config.feat_extract_norm, kernels, strides
 
 
 def _peaks(waveform: Tensor) -> list[float]:

@@ -27,7 +27,7 @@ function modelPart({ id, get, set, updates, local }) {
   };
   for (const field of fields) {
     field.addEventListener("input", () => { local.typed = true; check(); });
-    field.addEventListener("keydown", (event) => { event.stopPropagation(); if (event.key === "Enter") apply(); });
+    field.addEventListener("keydown", (event) => event.key === "Enter" && apply());
   }
   updates.push(() => {
     preset.value = get("preset");
@@ -85,7 +85,7 @@ function clipRow({ id, get, set, changeLength, model }, index) {
     if (good) { field.removeAttribute("aria-invalid"); changeLength(index, samples); } else field.setAttribute("aria-invalid", "true");
   };
   field.addEventListener("change", accept);
-  field.addEventListener("keydown", (event) => { event.stopPropagation(); if (event.key === "Enter") accept(); });
+  field.addEventListener("keydown", (event) => event.key === "Enter" && accept());
   const source = html("select", { "aria-label": `${name}: sound`, "data-name": `source-${index}`, onchange: () => {
     set({ sources: get("sources").map((other, place) => (place === index ? source.value : other)) });
   } });
@@ -145,13 +145,9 @@ function clipsPart(page) {
 // ---- below the picture: what is pointed at, and where padding gets in
 function pointingPart({ get, set, updates }) {
   const number = (name) => {
-    const field = html("input", { type: "number", min: 0, step: 1, "data-name": name, "data-lm-suppress-shortcuts": "true" });
-    field.addEventListener("keydown", (event) => event.stopPropagation());
-    field.addEventListener("input", () => {
-      const value = Number(field.value);
-      if (field.value === "" || !Number.isInteger(value) || value < 0) return;
-      set({ frame: -1, sample: -1, [name]: value });
-    });
+    const field = html("input", { type: "number", min: 0, step: 1, "data-name": name, oninput: () => {
+      if (/^\d+$/.test(field.value)) set({ frame: -1, sample: -1, [name]: Number(field.value) });
+    } });
     updates.push(() => { if (document.activeElement !== field) field.value = get(name) >= 0 ? get(name) : ""; });
     return field;
   };

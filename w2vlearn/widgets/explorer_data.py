@@ -18,7 +18,7 @@ from w2vlearn.show.rows import Row, rows
 from w2vlearn.symbolic import SymbolicTrace
 from w2vlearn.symbolic.expressions import to_json
 
-_NUMBERED = re.compile(r"(encoder\.layers)\.\d+")
+_LAYER = re.compile(r"encoder\.layers\.\d+$")
 _BYTES = 4  # float32
 
 
@@ -35,34 +35,37 @@ def model_data(symbolic: SymbolicTrace, norm: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``letters``, ``labels``: trees; ``encoder``: the feature encoder's convolutions; ``geometry``: trees for which
-        samples a frame reads, and which frames read a sample; ``rows``: the table, folded and not; ``costs``: trees
-        for work and memory; ``leak``: where padding gets in, and which stages it reaches.
+        ``sizes``: trees for every letter and label of a shape, each from those before it; ``encoder``: the feature
+        encoder's convolutions; ``geometry``: trees for which samples a frame reads, and which frames read a sample;
+        ``rows``: the table, folded and not; ``costs``: trees for work and memory; ``leak``: where padding gets in, and
+        which stages it reaches.
     """
-    frames = symbolic.formula("T")
     reached = leaks()[norm]["with mask" if symbolic.masked else "without mask"]
     folded = rows(symbolic, "layers")
     encoder = _encoder(folded, reached)
+    labels = {label: text for label, text in symbolic.labels.items() if label not in symbolic.letters}  # "T+1"
+    layers = {match[0] for record in symbolic.records if (match := _LAYER.search(record.name))}
     return {
         "masked": symbolic.masked,
-        "letters": {letter: to_json(text) for letter, text in symbolic.letters.items()},
-        "labels": {label: to_json(text) for label, text in symbolic.labels.items()},
+        "sizes": {name: to_json(text) for name, text in (symbolic.letters | labels).items() if name not in ("B", "L")},
         "constants": dict(symbolic.constants),
-        "formula": f"T = {frames.closed}",
+        "formula": f"T = {symbolic.formula('T').closed}",
         "encoder": encoder,
         "geometry": geometry_trees(geometry_of(encoder)),
         "rows": [_row(row, reached) for row in folded],
         "all_rows": [_row(row, reached) for row in rows(symbolic, "all")],
         "costs": _costs(symbolic),
         "parameters": symbolic.records[0].parameters,
-        "depth": _depth(symbolic),
+        "depth": len(layers),
         "leak": _leak(folded, reached),
-        "stages": {stage.key: {"name": stage.name, "colour": stage.colour} for stage in STAGES},
+        "colours": {stage.key: stage.colour for stage in STAGES},
     }
 
 
 def _row(row: Row, reached: dict[str, Any]) -> dict[str, Any]:
-    ends = [info for info in (row.record.input, row.record.output) if info is not None]
+    ends = [list(info.shape) for info in (row.record.input, row.record.output) if info is not None]
+    # how many positions are valid is worth asking of the first size that length moves
+    times = [size for size in ends[-1][1:] if isinstance(size, str) and size != "B"] if ends else []
     return {
         "label": row.label,
         "name": row.name,
@@ -70,17 +73,11 @@ def _row(row: Row, reached: dict[str, Any]) -> dict[str, Any]:
         "stage": row.stage.key,
         "what": row.what,
         "letters": row.letters,
-        "ends": [list(info.shape) for info in ends],
-        "time": _time_label(ends[-1].shape) if ends else None,
+        "ends": ends,
+        "time": times[0] if times else None,
         "mask": row.mask,
-        "parameters": row.parameters,
         "reached": role(row.name) in reached["layers"],
     }
-
-
-def _time_label(shape: tuple[int | str, ...]) -> str | None:
-    """The first size that length moves: how many of these positions are valid is worth asking."""
-    return next((size for size in shape[1:] if isinstance(size, str) and size != "B"), None)
 
 
 def _encoder(folded: list[Row], reached: dict[str, Any]) -> list[dict[str, Any]]:
@@ -135,14 +132,13 @@ def geometry_of(encoder: list[dict[str, Any]]) -> FrameGeometry:
 
 def _costs(symbolic: SymbolicTrace) -> dict[str, Any]:
     """Trees for multiply-adds and for the memory of tensors that matter, in bytes of float32."""
-    trees = {label: to_json(text) for label, text in symbolic.labels.items()}  # "T+1" is a label, not a letter
     work: list[Any] = []
     largest_convolution: Any = 0
     for record in symbolic.records:
         if record.input is None or record.output is None:
             continue
         operation = record.operation
-        before, after = ([trees.get(size, size) for size in info.shape] for info in (record.input, record.output))
+        before, after = record.input.shape, record.output.shape
         if operation.kind == "convolution":
             work.append(["*", *after, operation.kernel[0] * operation.inputs // operation.groups])
             largest_convolution = largest_convolution or ["*", *after, _BYTES]
@@ -151,19 +147,14 @@ def _costs(symbolic: SymbolicTrace) -> dict[str, Any]:
         elif operation.kind == "attention":
             clips, frames, features = after
             work.append(["*", 2, clips, frames, frames, features])  # query times key, then weights times value
-    heads = symbolic.constants.get("H", 1)
     return {
         "multiply_adds": ["+", *work],
         "waveforms": ["*", "B", "L", _BYTES],
         "first_convolution": largest_convolution,
         "hidden_state": ["*", "B", "T", symbolic.constants["D"], _BYTES],
-        "attention_weights": ["*", "B", heads, "T", "T", _BYTES],
+        "attention_weights": ["*", "B", symbolic.constants.get("H", 1), "T", "T", _BYTES],
         "parameters": symbolic.records[0].parameters * _BYTES,
     }
-
-
-def _depth(symbolic: SymbolicTrace) -> int:
-    return len({match[0] for record in symbolic.records if (match := re.search(r"encoder\.layers\.\d+$", record.name))})
 
 
 def role(name: str) -> str:
@@ -171,14 +162,14 @@ def role(name: str) -> str:
 
     Leaks were measured on seven convolutions; where there are more, those behind the seventh are like it.
     """
-    name = _NUMBERED.sub(r"\1", name.removeprefix("wav2vec2").lstrip("."))
+    name = re.sub(r"(encoder\.layers)\.\d+", r"\1", name.removeprefix("wav2vec2").lstrip("."))
     return re.sub(r"conv_layers\.(\d+)", lambda match: f"conv_layers.{min(6, int(match[1]))}", name)
 
 
 def _leak(folded: list[Row], reached: dict[str, Any]) -> dict[str, Any]:
     """Where padding gets in, why, and the names of the stages that it reaches; ``entry`` is None for nowhere."""
-    names = {row.stage.name for row in folded if role(row.name) in reached["layers"]}
-    stages = [stage for stage in STAGES if stage.name in names]
+    keys = {row.stage.key for row in folded if role(row.name) in reached["layers"]}
+    stages = [stage for stage in STAGES if stage.key in keys]
     entry = reached["entry"]
     return {
         "entry": entry,

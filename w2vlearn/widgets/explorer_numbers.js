@@ -18,22 +18,15 @@ function evaluate(tree, letters) {
 
 // Every letter and label at one B and L. A clip that runs out has 0 positions from there on.
 function sizes(formulas, B, L) {
-  const letters = { B, L };
+  const values = { B, L };
   let gone = false;
-  for (const [letter, tree] of Object.entries(formulas.letters)) {
-    if (letter === "B" || letter === "L") continue;
-    const value = evaluate(tree, { B, L });
+  for (const [name, tree] of Object.entries(formulas.sizes)) {
+    const value = evaluate(tree, values);
     gone = gone || value <= 0;
-    letters[letter] = gone ? 0 : value;
+    values[name] = gone ? 0 : value;
   }
-  const all = { ...letters };
-  for (const [label, tree] of Object.entries(formulas.labels)) {
-    if (!(label in all)) all[label] = gone ? 0 : evaluate(tree, letters);
-  }
-  return all;
+  return values;
 }
-
-const size = (label, values) => (typeof label === "number" ? label : label in values ? values[label] : NaN);
 
 // ---- how numbers are written
 const spaced = (number) => String(number).replace(/\B(?=(\d{3})+(?!\d))/g, "\u00a0");
@@ -78,7 +71,7 @@ function derive(formulas, { lengths, clip, frame, sample, rate }) {
   const clips = lengths.map((length, index) => {
     const values = sizes(formulas, lengths.length, length), T = values.T;
     const unread = T ? evaluate(geometry.unread, { L: length, T }) : length;
-    const empty = formulas.encoder.find((convolution) => !size(convolution.after, values)); // where the clip runs out
+    const empty = formulas.encoder.find((convolution) => !values[convolution.after]); // where the clip runs out
     return { index, length, values, T, unread, empty, padded: length < longest,
       sentence: clipSentence(formulas, values, unread, empty, rate) };
   });
@@ -93,7 +86,7 @@ function clipSentence({ geometry }, values, unread, empty, rate) {
   const text = `${plural(L, "sample")} = ${(L / rate).toFixed(3)} s → ${plural(T, "frame")}`;
   if (T) return text + (unread ? `, the last ${plural(unread, "sample")} unread` : ", every sample read");
   const missing = geometry.receptive_field - L;
-  return `${text}: it runs out at ${empty.name}, which gets ${plural(size(empty.before, values), "position")} and needs ${empty.kernel}; `
+  return `${text}: it runs out at ${empty.name}, which gets ${plural(values[empty.before], "position")} and needs ${empty.kernel}; `
     + `${plural(missing, "sample")} ${missing === 1 ? "is" : "are"} missing`;
 }
 

@@ -74,7 +74,7 @@ class Drawing {
     return inner;
   }
   fill(hatch) { return `url(#${this.id}-${hatch})`; }
-  colour(stage) { return this.formulas.stages[stage].colour; }
+  colour(stage) { return this.formulas.colours[stage]; }
   x(sample) { return this.left + sample / this.reach * this.track; }
   at(tree, t) { return evaluate(tree, { t }); }
 
@@ -222,7 +222,7 @@ class Drawing {
   level(level, step, lastStep, view, above) {
     const { state, state: { own } } = this, isLast = step === lastStep, stage = step ? "feature_encoder" : "waveform";
     const height = isLast ? 24 : step ? 14 : 18, { x, far, start } = view;
-    const [valid, whole] = [own.values, state.all].map((values) => size(level.after, values));
+    const [valid, whole] = [own.values, state.all].map((values) => values[level.after]);
     const [end, wholeEnd] = [valid, whole].map((positions) => Math.min(far, Math.max(start, x(positions * level.hop))));
     const number = `${level.name}${isLast ? " = T" : ""} = ${spaced(whole)}`;
     const ownNumber = valid < whole ? ` · clip ${own.index}: ${spaced(valid)}` : "";

@@ -3,20 +3,6 @@
 const AT_ONCE = 40; // rows of the table that are filled at every move
 const FILL_AFTER = 150; // ms of rest before the others are
 
-// ---- small DOM helpers
-function html(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else if (value === true) node.setAttribute(name, "");
-    else if (value !== false && value != null) node.setAttribute(name, value);
-  }
-  node.append(...children.filter(Boolean));
-  return node;
-}
-const option = (value, text) => html("option", { value }, text);
-const labelled = (text, control) => html("label", {}, html("span", {}, text), control);
-
 function drawn(width, height, markup, label) {
   const box = html("span", { class: "w2v-drawn" });
   const name = label ? `role="img" aria-label="${label}"` : `aria-hidden="true"`;
@@ -78,8 +64,8 @@ function lengthsPart(open) {
     const key = `${state.clips.length} ${encoder.map((step) => `${step.kernel}/${step.stride}`)}`;
     if (key !== shape) { shape = key; build(state, encoder); }
     for (const { step, numbers, left } of lines) {
-      numbers.forEach((cell, index) => write(cell, spaced(size(step ? step.after : "L", state.clips[index].values)), true));
-      const rest = step && (size(step.after, state.all) ? Math.max(0, evaluate(step.left, state.all)) : size(step.before, state.all));
+      numbers.forEach((cell, index) => write(cell, spaced(state.clips[index].values[step ? step.after : "L"]), true));
+      const rest = step && (state.all[step.after] ? Math.max(0, evaluate(step.left, state.all)) : state.all[step.before]);
       write(left, step ? spaced(rest) : "–", true);
     }
   };
@@ -115,12 +101,11 @@ function layersPart(open, get, set) {
   const body = html("tbody");
   const unfold = html("input", { type: "checkbox", "data-name": "unfold", onchange: (event) => set({ unfold: event.target.checked }) });
   let source = null, lines = [], later = null;
-  const build = (rows, stages) => {
+  const build = (rows, colours) => {
     lines = rows.map((row) => {
       const cells = ["numbers", "valid", "reached"].map((name) => html("span", { "data-cell": name }));
-      const colour = (stages[row.stage] || { colour: "currentColor" }).colour;
       const node = html("tr", { "data-layer": row.name },
-        html("th", { scope: "row", style: `padding-left:${0.5 + row.depth * 0.8}em;border-left:4px solid ${colour}` },
+        html("th", { scope: "row", style: `padding-left:${0.5 + row.depth * 0.8}em;border-left:4px solid ${colours[row.stage] || "currentColor"}` },
           html("span", { "data-cell": "label" }, row.label), html("small", {}, row.what)),
         html("td", { class: "w2v-shape" }, html("span", { "data-cell": "letters" }, row.letters), html("br"), cells[0]),
         html("td", { class: "w2v-shape" }, cells[1]), html("td", { "data-cell": "mask" }, row.mask.split("\n")[0]),
@@ -132,10 +117,10 @@ function layersPart(open, get, set) {
   const update = (state, formulas) => {
     unfold.checked = get("unfold");
     const rows = (get("unfold") && formulas.all_rows) || formulas.rows;
-    if (source !== rows) { source = rows; build(rows, formulas.stages); }
+    if (source !== rows) { source = rows; build(rows, formulas.colours); }
     const fill = ({ row, cells: [numbers, valid, reached] }) => {
-      write(numbers, row.ends.map((end) => end.map((part) => size(part, state.all)).join("×")).join(" → "), true);
-      write(valid, row.time === null ? "–" : state.clips.map((clip) => size(row.time, clip.values)).join(", "), true);
+      write(numbers, row.ends.map((end) => end.map((part) => evaluate(part, state.all)).join("×")).join(" → "), true);
+      write(valid, row.time === null ? "–" : state.clips.map((clip) => evaluate(row.time, clip.values)).join(", "), true);
       write(reached, row.reached && state.padded ? "! reached" : "–");
     };
     lines.slice(0, AT_ONCE).forEach(fill); // a long table's end follows when the hand rests, so that a drag never waits for it

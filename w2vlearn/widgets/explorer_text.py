@@ -19,13 +19,10 @@ _SIGNS = {"valid": ("True", "False"), "padding": ("False", "True"), "additive": 
 def sizes(data: dict[str, Any], B: int, L: int) -> dict[str, int]:
     """Every letter and label at one B and L; 0 from the layer on at which a clip runs out."""
     values, gone = {"B": B, "L": L}, False
-    for letter, tree in data["letters"].items():
-        value = evaluate(tree, {"B": B, "L": L})
-        if letter not in ("B", "L"):
-            gone = gone or value <= 0
-            values[letter] = 0 if gone else value
-    for label, tree in data["labels"].items():
-        values.setdefault(label, 0 if gone else evaluate(tree, values))
+    for name, tree in data["sizes"].items():
+        value = evaluate(tree, values)
+        gone = gone or value <= 0
+        values[name] = 0 if gone else value
     return values
 
 
@@ -171,7 +168,7 @@ def _amount(number: float, units: tuple[tuple[str, float], ...]) -> str:
     """Three digits and a unit: ``"81.9 MB"``."""
     unit, scale = next((u for u in reversed(units) if number >= u[1]), units[0])
     value = number / scale
-    digits = str(round(value)) if value >= 100 or scale == 1 else f"{value:.2f}" if value < 10 else f"{value:.1f}"
+    digits = str(round(value)) if value >= 100 or scale == 1 else f"{value:#.3g}".rstrip(".")
     return f"{digits} {unit}".strip()
 
 
@@ -179,36 +176,23 @@ def question_of(kind: str, data: dict[str, Any], lengths: list[int]) -> dict[str
     """Something to predict before anything is moved: ``text``, ``options``, ``answer`` (its place) and ``reason``."""
     first, geometry = lengths[0], geometry_of(data["encoder"])
     if kind == "frame":
-        text = (
-            f"Before you move anything: how many samples longer must clip 0 ({_spaced(first)}) be for one more frame?"
-        )
         frames = geometry.frame_count(first)
         right = geometry.samples_for(frames).stop - first
+        choices = sorted({1, geometry.hop, geometry.receptive_field, right})
+        options, answer = [_spaced(choice) for choice in choices], choices.index(right)
+        text = f"how many samples longer must clip 0 ({_spaced(first)}) be for one more frame?"
         reason = f"From {_spaced(first + right)} samples on there are {_spaced(frames + 1)} frames"
         if frames:
-            reason += (
-                f": {_spaced(len(geometry.unread(first)))} samples at the end lie ready, and each further frame needs "
-                f"{geometry.hop} new ones"
-            )
+            unread = _spaced(len(geometry.unread(first)))
+            reason += f": {unread} samples at the end lie ready, and each further frame needs {geometry.hop} new ones"
         reason += "."
-        choices = sorted({1, geometry.hop, geometry.receptive_field, right})
-        return _asked(text, [_spaced(choice) for choice in choices], choices.index(right), reason)
-    if kind == "padding":
-        text = "Before you move anything: where does padding first touch the valid frames of the shorter clip?"
-        places = {
-            "feature_encoder": "in the feature encoder",
-            "positions": "in the positions",
-            "transformer": "in attention",
-        }
-        options = [*places.values(), "nowhere"]
-        right = places.get(data["leak"]["entry_stage"], "nowhere")
-        return _asked(text, options, options.index(right), f"Padding gets in {leak_sentence(data, lengths)}")
-    if kind == "costs":
-        text = "Before you move anything: every clip becomes twice as long. What happens to the attention weights?"
+    elif kind == "padding":
+        text = "where does padding first touch the valid frames of the shorter clip?"
+        options = ["in the feature encoder", "in the positions", "in attention", "nowhere"]
+        places = ["feature_encoder", "positions", "transformer", None]
+        answer, reason = places.index(data["leak"]["entry_stage"]), f"Padding gets in {leak_sentence(data, lengths)}"
+    else:
+        text = "every clip becomes twice as long. What happens to the attention weights?"
+        options, answer = ["the same size", "2 times", "4 times", "8 times"], 2
         reason = "T doubles, and there is one weight for each pair of frames: T × T."
-        return _asked(text, ["the same size", "2 times", "4 times", "8 times"], 2, reason)
-    return {}
-
-
-def _asked(text: str, options: list[str], answer: int, reason: str) -> dict[str, Any]:
-    return {"text": text, "options": options, "answer": answer, "reason": reason}
+    return {"text": f"Before you move anything: {text}", "options": options, "answer": answer, "reason": reason}

@@ -44,40 +44,37 @@ function toWav(samples, rate) {
   return new Blob([view], { type: "audio/wav" });
 }
 
-function make(tag, properties, ...children) {
-  const element = Object.assign(document.createElement(tag), properties);
-  element.append(...children);
-  return element;
-}
-
 function render({ model, el }) {
-  const button = make("button", { type: "button", textContent: "Record" });
-  button.setAttribute("aria-pressed", "false");
-  const level = make("meter", { min: 0, max: 1, value: 0, title: "loudness" });
+  const button = html("button", { type: "button", "aria-pressed": "false", onclick: () => {
+    if (!opening) recording ? stop() : start();
+  } }, "Record");
+  const level = html("meter", { min: 0, max: 1, value: 0, title: "loudness" });
   // The browser's own button would go on to say "no file chosen": a button of ours opens it.
-  const file = make("input", { type: "file", accept: "audio/*,.wav,.flac,.ogg,.mp3", hidden: true });
-  const pick = make("button", { type: "button", textContent: "Choose", onclick: () => file.click() });
-  pick.setAttribute("aria-label", "choose a sound file");
-  const choice = make("select", {}, ...model.get("clips").map((name) => make("option", { value: name, textContent: name })));
+  const file = html("input", { type: "file", accept: "audio/*,.wav,.flac,.ogg,.mp3", hidden: true, onchange: async () => {
+    const chosen = file.files[0];
+    if (!chosen) return;
+    tell(`reading ${chosen.name} …`);
+    play(chosen);
+    send(model, "file", await chosen.arrayBuffer(), { name: chosen.name });
+    file.value = ""; // so that the same file can be chosen again
+  } });
+  const pick = html("button", { type: "button", "aria-label": "choose a sound file", onclick: () => file.click() }, "Choose");
+  const choice = html("select", { onchange: () => {
+    play(null);
+    tell(`reading ${choice.value} …`);
+    model.send({ kind: "clip", name: choice.value });
+  } }, ...model.get("clips").map((name) => option(name, name)));
   choice.value = model.get("clip");
-  const player = make("audio", { controls: true, hidden: true });
-  player.setAttribute("aria-label", "what you recorded or uploaded");
-  const status = make("p", {});
-  status.setAttribute("role", "status");
-  const picture = make("div", { className: "w2v-drawn" });
-
-  const labelled = (words, ...controls) => make("label", {}, words, ...controls);
-  const group = make("div", { className: "w2v-row" }, button, labelled("loudness", level), labelled("or a sound file", file, pick),
-    labelled("or a built-in clip", choice));
-  group.setAttribute("role", "group");
-  group.setAttribute("aria-label", "your own voice");
-  // Jupyter takes arrow keys and letters from controls unless told not to.
-  for (const control of [button, pick, choice, player]) control.dataset.lmSuppressShortcuts = "true";
-  el.append(make("div", { className: "w2v-controls" }, group, status, player, picture));
+  const player = html("audio", { controls: true, hidden: true, "aria-label": "what you recorded or uploaded" });
+  const status = html("p", { role: "status" });
+  const picture = html("div", { class: "w2v-drawn" });
+  const group = html("div", { class: "w2v-row", role: "group", "aria-label": "your own voice" }, button, labelled("loudness", level),
+    labelled("or a sound file", file, pick), labelled("or a built-in clip", choice));
+  el.append(widget({ class: "w2v-controls" }, group, status, player, picture));
 
   const show = () => {
     const parts = model.get("status").split("`"); // every second one is code
-    status.replaceChildren(...parts.map((part, at) => (at % 2 ? make("code", { textContent: part }) : part)));
+    status.replaceChildren(...parts.map((part, at) => (at % 2 ? html("code", {}, part) : part)));
     status.classList.toggle("w2v-warning", model.get("problem"));
   };
   const draw = () => { picture.innerHTML = model.get("html"); };
@@ -160,29 +157,16 @@ function render({ model, el }) {
     send(model, "pcm", heard.samples.buffer, { rate: heard.rate });
   }
 
-  button.addEventListener("click", () => { if (!opening) recording ? stop() : start(); });
-  file.addEventListener("change", async () => {
-    const chosen = file.files[0];
-    if (!chosen) return;
-    tell(`reading ${chosen.name} …`);
-    play(chosen);
-    send(model, "file", await chosen.arrayBuffer(), { name: chosen.name });
-    file.value = ""; // so that the same file can be chosen again
-  });
-  choice.addEventListener("change", () => {
-    play(null);
-    tell(`reading ${choice.value} …`);
-    model.send({ kind: "clip", name: choice.value });
-  });
-  const seen = [["change:status", show], ["change:problem", show], ["change:html", draw],
-    ["change:answered", answered]];
-  for (const [event, listener] of seen) model.on(event, listener);
+  model.on("change:status", show);
+  model.on("change:problem", show);
+  model.on("change:html", draw);
+  model.on("change:answered", answered);
   show();
   draw();
   return () => {
     release(); // the cell is gone: give the microphone back
     if (url) URL.revokeObjectURL(url);
-    for (const [event, listener] of seen) model.off(event, listener);
+    model.off(); // every listener of this view
   };
 }
 

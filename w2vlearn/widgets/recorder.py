@@ -16,7 +16,7 @@ from torch import Tensor
 from w2vlearn.audio import SAMPLE_RATE, example, example_clips, read_audio
 from w2vlearn.config import Wav2Vec2Config
 from w2vlearn.geometry import FrameGeometry
-from w2vlearn.widgets.still import StillPicture, as_html
+from w2vlearn.widgets.still import StillPicture, as_html, front_end
 
 __all__ = ["Recorder", "record"]
 
@@ -42,7 +42,7 @@ class Recorder(StillPicture, anywidget.AnyWidget):
         Counts what arrived: ``recorder.observe(callback, "version")``.
     """
 
-    _esm = Path(__file__).parent / "recorder.js"
+    _esm = front_end("recorder")
     _css = Path(__file__).parent / "controls.css"
     still_line = "Run this lesson to speak to it."
     html = traitlets.Unicode("").tag(sync=True)

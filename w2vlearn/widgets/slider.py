@@ -12,7 +12,7 @@ from typing import Any
 import anywidget
 import traitlets
 
-from w2vlearn.widgets.still import StillPicture, as_html
+from w2vlearn.widgets.still import StillPicture, as_html, front_end
 
 __all__ = ["Slider", "slide"]
 
@@ -30,7 +30,7 @@ class Slider(StillPicture, anywidget.AnyWidget):
         What the learner said to the question, or "". ``slider.observe(callback, "prediction")`` hears of it.
     """
 
-    _esm = Path(__file__).parent / "slider.js"
+    _esm = front_end("slider")
     _css = Path(__file__).parent / "controls.css"
     # The front end sets these.
     place = traitlets.Int(0).tag(sync=True)

@@ -1,13 +1,14 @@
-"""What a widget leaves where a notebook is only read: a still picture of itself, and one line under it."""
+"""What the widgets share: their front end's files, and what is left of them where a notebook is only read."""
 
 from __future__ import annotations
 
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from w2vlearn.show.canvas import as_image
 
-__all__ = ["RUN_TO_MOVE", "StillPicture", "as_html"]
+__all__ = ["RUN_TO_MOVE", "StillPicture", "as_html", "front_end"]
 
 RUN_TO_MOVE = "Run this lesson to move it."
 
@@ -38,3 +39,9 @@ def as_html(shown: Any) -> str:
     form = getattr(shown, "_repr_html_", None)
     text = shown if isinstance(shown, str) else repr(shown)
     return form() if form else f'<pre style="line-height:1.35;white-space:pre-wrap">{escape(text)}</pre>'
+
+
+def front_end(*names: str) -> str:
+    """JavaScript files of this folder, joined into one module; first what all widgets build their parts with."""
+    files = (Path(__file__).parent / f"{name}.js" for name in ("elements", *names))
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)
