@@ -35,10 +35,7 @@ INTERACT = (
     "    plt.barh(range(8), [samples, *geometry.lengths(samples)])\n"
     "    plt.xscale('log')\n    plt.show()\n_ = ipywidgets.interact(draw, samples=(400, 80_000, 1))",
 )
-SLEEP = """() => {
-    const panel = [...window.jupyterapp.shell.widgets('main')].find(w => w.isVisible && w.content?.model?.cells);
-    panel.sessionContext.session.kernel.requestExecute({code: 'import time; time.sleep(20)'});
-}"""
+SLEEP = "void panel.sessionContext.session.kernel.requestExecute({code: 'import time; time.sleep(20)'})"
 # From the event (captured first of all) to the frame that shows what it changed: mutation, then the frame is painted.
 WATCH = """([input, picture]) => {
     window.times = []; window.shown = new Set();
@@ -120,7 +117,7 @@ def main() -> None:
         print(summary("explorer, drags", drags(page, slider, moves)))
         page.locator(slider).focus()
         print(f"explorer, pictures in a burst of {moves} keys: {burst(page, moves)}")
-        page.evaluate(SLEEP)
+        opened.in_notebook(SLEEP)
         print(summary("explorer, keys, kernel asleep", keys(page, moves, 100)))
         lab.stop_kernels()
         opened = driver.LabPage(browser.new_page(viewport={"width": 1280, "height": 1600}), lab)

@@ -3,7 +3,6 @@
 import io
 import json
 import random
-from functools import cache
 
 import numpy as np
 import pytest
@@ -26,7 +25,6 @@ from w2vlearn.widgets.explorer_data import geometry_trees, leaks, model_data
 from w2vlearn.widgets.explorer_text import sizes
 
 BASE = FrameGeometry.from_config(Wav2Vec2Config.base())
-TEXT_PARTS = {"encoder": "left over", "frames": "point at a frame", "masks": "sample mask", "costs": "no length moves"}
 
 
 def plain(text):
@@ -34,7 +32,7 @@ def plain(text):
 
 
 @pytest.mark.parametrize(("preset", "mask"), [("base", True), ("large", False), ("large_lv60", True), ("tiny", False)])
-def test_every_row_equals_an_observed_trace(preset, mask):
+def test_every_row_and_the_work_are_those_of_a_run(preset, mask):
     config = Wav2Vec2Config.from_preset(preset)
     told = model_data(SymbolicTrace.preset(preset, mask), config.feat_extract_norm)
     with torch.device("meta"):
@@ -48,9 +46,14 @@ def test_every_row_equals_an_observed_trace(preset, mask):
     for row in rows:
         record = observed[row["name"]]
         assert tuple(values.get(part, part) for part in row["ends"][-1]) == record.output.shape, row["name"]
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(*arguments)
+    work = evaluate(told["costs"]["multiply_adds"], values)
+    assert work == counter.get_total_flops() / 2  # torch counts a multiply-add as two
 
 
-def test_letters_and_what_is_left_over_equal_the_arithmetic_at_random_lengths_and_edges():
+def test_trees_say_what_the_geometry_says():
+    """The front end evaluates these; here Python does, for BASE and for convolutions that leave gaps between frames."""
     told = model_data(SymbolicTrace.preset("base"), "group")
     numbers = random.Random(0)
     lengths = [*range(0, 1200), 16_000, 16_080, HOUR, *(numbers.randrange(400, HOUR) for _ in range(300))]
@@ -59,19 +62,17 @@ def test_letters_and_what_is_left_over_equal_the_arithmetic_at_random_lengths_an
         assert [values[f"T{i}"] for i in range(1, 8)] == BASE.lengths(length), length
         if values["T"]:
             assert [evaluate(step["left"], values) for step in told["encoder"]] == BASE.left_over(length), length
-
-
-@pytest.mark.parametrize("preset", ["base", "tiny", "large_lv60"])
-def test_multiply_adds_are_those_that_torch_counts(preset):
-    config = Wav2Vec2Config.from_preset(preset)
-    told = model_data(SymbolicTrace.preset(preset), config.feat_extract_norm)
-    with torch.device("meta"):
-        model = Wav2Vec2ForCTC(config).eval()
-        waves, mask = torch.empty(2, 20_000), torch.ones(2, 20_000, dtype=torch.bool)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(waves, mask)
-    work = evaluate(told["costs"]["multiply_adds"], sizes(told, 2, 20_000))
-    assert work == counter.get_total_flops() / 2  # torch counts a multiply-add as two
+            assert evaluate(told["geometry"]["unread"], values) == len(BASE.unread(length))
+    assert [step["hop"] for step in told["encoder"]] == [5, 10, 20, 40, 80, 160, 320]
+    for t in (0, 1, 7):
+        spans = [range(*(evaluate(step[end], {"t": t}) for end in ("start", "stop"))) for step in told["encoder"]]
+        assert spans == [*BASE.spans(t)[1:], range(t, t + 1)]
+    for geometry, trees in ((BASE, told["geometry"]), (gaps := FrameGeometry((3, 2), (4, 3)), geometry_trees(gaps))):
+        for t in (0, 1, 7):
+            assert range(*(evaluate(trees[end], {"t": t}) for end in ("start", "stop"))) == geometry.span(t)
+        for sample in range(0, 1200, 7):
+            first, last = (evaluate(trees[end], {"n": sample}) for end in ("first", "last"))
+            assert range(first, max(first, last + 1)) == geometry.frames_at(sample)
 
 
 def test_memory_is_that_of_the_tensors():
@@ -91,6 +92,38 @@ def test_stored_leaks_are_what_a_measurement_gives():
     assert leaks() == measure_leaks()
 
 
+TEXTS = [
+    ((100,), {}, "it runs out at T5, which gets 1 position and needs 3; 300 samples are missing"),
+    ((399,), {}, "0 frames: it runs out at T7, which gets 1 position and needs 2; 1 sample is missing"),
+    ((0,), {}, "it runs out at T1, which gets 0 positions and needs 10; 400 samples are missing"),
+    ((1,), {}, "1 sample = 0.000 s → 0 frames"),
+    ((400,), {}, "→ 1 frame, every sample read"),
+    ((401,), {}, "→ 1 frame, the last 1 sample unread"),
+    ((719,), {}, "→ 1 frame, the last 319 samples unread"),
+    ((720,), {}, "→ 2 frames, every sample read"),
+    ((HOUR,), {}, "57 600 000 samples = 3600.000 s → 179 999 frames, the last 240 samples unread"),
+    ((16_000, 8000), {}, "clip 1: sample mask True × 8 000, False × 8 000 · frame mask True × 24, False × 25"),
+    ((16_000, 8000), {"convention": "padding"}, "clip 1: sample mask False × 8 000, True × 8 000 · frame mask False"),
+    ((16_000, 8000), {"convention": "additive"}, "frame mask 0 × 24, −3.4e38 × 25"),
+    ((16_000, 8000), {"convention": "lengths"}, "frames: [49, 24]"),
+    ((16_000, 8000), {"mask": False}, "no mask is handed"),
+    ((16_000, 16_000), {}, "nowhere yet, for no clip is padded. With clips of unequal length: at"),
+    ((16_000, 8000), {}, "with the mask: at wav2vec2.feature_extractor.conv_layers.0.layer_norm. GroupNorm takes mean"),
+    ((16_000, 8000), {"mask": False}, "without a mask: at wav2vec2.feature_extractor.conv_layers.0.layer_norm. Group"),
+    ((16_000, 8000), {"preset": "large_lv60"}, "with the mask: nowhere. Valid frames are the same as alone, to float"),
+    (
+        (16_000, 8000),
+        {"preset": "large_lv60", "mask": False},
+        "without a mask: at wav2vec2.encoder.pos_conv_embed.conv",
+    ),
+]
+
+
+@pytest.mark.parametrize(("clips", "state", "words"), TEXTS)
+def test_the_text_says_edges_masks_and_where_padding_gets_in(clips, state, words):
+    assert words in plain(explore(*clips, **state).text)
+
+
 def test_state_moves_the_text():
     explorer = explore(16_000, 23_456, frame=12)
     text = plain(explorer.text)
@@ -98,12 +131,7 @@ def test_state_moves_the_text():
     assert "frame 12 of clip 0 reads samples 3840 … 4239: 240.0 … 265.0 ms, centre 252.5 ms" in text
     explorer.lengths = [16_080, 23_456]
     assert "16 080 samples = 1.005 s → 50 frames, every sample read" in plain(explorer.text)
-    explorer.frame, explorer.sample = -1, 4000
-    assert "sample 4000 of clip 0 (250.0 ms): frame 12 reads it" in explorer.text
     assert repr(explorer) == explorer.text
-
-
-def test_a_sample_is_read_by_the_frames_that_geometry_says():
     explorer = explore(16_000, focus="frames")
     for sample in (0, 319, 320, 399, 400, 4000, 15_759, 15_760, 15_999):
         explorer.sample = sample
@@ -111,78 +139,28 @@ def test_a_sample_is_read_by_the_frames_that_geometry_says():
         readers = "no frame reads it: it is in the unread tail"
         if frames:
             readers = f"frames {frames[0]} … {frames[-1]} read it" if frames[1:] else f"frame {frames[0]} reads it"
-        assert explorer.text.endswith(f" ms): {readers}"), sample
+        assert explorer.text.endswith(f"sample {sample} of clip 0 ({sample / 16:.1f} ms): {readers}")
 
 
-@pytest.mark.parametrize(
-    ("length", "words"),
-    [
-        (399, "0 frames: it runs out at T7, which gets 1 position and needs 2; 1 sample is missing"),
-        (100, "it runs out at T5, which gets 1 position and needs 3; 300 samples are missing"),
-        (0, "it runs out at T1, which gets 0 positions and needs 10; 400 samples are missing"),
-        (1, "1 sample = 0.000 s → 0 frames"),
-        (400, "→ 1 frame, every sample read"),
-        (401, "→ 1 frame, the last 1 sample unread"),
-        (719, "→ 1 frame, the last 319 samples unread"),
-        (720, "→ 2 frames, every sample read"),
-        (HOUR, "57 600 000 samples = 3600.000 s → 179 999 frames, the last 240 samples unread"),
-    ],
-)
-def test_edges_are_said(length, words):
-    assert words in plain(explore(length, focus="clips").text)
-
-
-@pytest.mark.parametrize(
-    ("convention", "words"),
-    [
-        ("valid", "clip 1: sample mask True × 8 000, False × 8 000 · frame mask True × 24, False × 25"),
-        ("padding", "clip 1: sample mask False × 8 000, True × 8 000 · frame mask False × 24, True × 25"),
-        ("additive", "frame mask 0 × 24, −3.4e38 × 25"),
-        ("lengths", "frames: [49, 24]"),
-    ],
-)
-def test_masks_in_every_convention(convention, words):
-    assert words in plain(explore(16_000, 8000, focus="masks", convention=convention).text)
-    assert "no mask is handed" in explore(16_000, 8000, mask=False).text
-
-
-def test_mask_and_norm_decide_where_padding_gets_in():
-    said = {
-        (preset, mask): explore(16_000, 8000, preset=preset, mask=mask, focus="costs").text.splitlines()[-1]
-        for preset in ("base", "large_lv60")
-        for mask in (True, False)
-    }
-    assert "layer_norm. GroupNorm takes mean" in said["base", True] and "GroupNorm" in said["base", False]
-    assert said["large_lv60", True].endswith("nowhere. Valid frames are the same as alone, to float error.")
-    assert "pos_conv_embed.conv" in said["large_lv60", False]
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("norm", ["group", "layer"])
-def test_no_switch_of_preset_or_norm_derives_anything(preset, norm, monkeypatch):
+def test_no_switch_of_preset_or_norm_derives_anything(monkeypatch):
     """Deriving takes 10 to 20 s for BASE; the formulas of both norms come with the package."""
     monkeypatch.setattr(explorer_module, "_derived", None)
-    explorer = explore(16_000, 8000, preset="tiny")
-    explorer.preset = preset
-    explorer.norm = norm
-    assert explorer.message == "" and f"{preset.upper()}, {norm} norm" in explorer.text
-    assert ("GroupNorm takes" in explorer.text) == (norm == "group")
-
-
-def test_without_padding_nothing_is_reached():
-    told = "nowhere yet, for no clip is padded"
-    assert told in explore(16_000, 16_000).text and told not in explore(16_000, 8000).text
-
-
-@pytest.mark.parametrize("length", [0, 399, 400, 719, 16_000, 16_079])
-def test_the_question_about_frames_is_answered_by_the_geometry(length):
-    question = explore(length, 500).question
-    more = int(plain(question["options"][question["answer"]]).replace(" ", ""))
-    assert BASE.frame_count(length + more) == BASE.frame_count(length) + 1 == BASE.frame_count(length + more - 1) + 1
-    assert question["text"] in explore(length, 500).text
+    explorer = explore(16_000, 8000, preset="tiny", focus="costs")
+    for preset in PRESETS:
+        explorer.preset = preset
+        for norm in ("group", "layer"):
+            explorer.norm = norm
+            assert explorer.message == "" and f"{preset.upper()}, {norm} norm" in explorer.text
+            assert ("GroupNorm takes" in explorer.text) == (norm == "group")
 
 
 def test_a_question_is_asked_where_moving_answers_it():
+    for length in (0, 399, 400, 719, 16_000, 16_079):
+        question = (explorer := explore(length, 500, focus="clips")).question
+        more = int(plain(question["options"][question["answer"]]).replace(" ", ""))
+        frames = BASE.frame_count(length) + 1
+        assert BASE.frame_count(length + more) == frames == BASE.frame_count(length + more - 1) + 1
+        assert question["text"] in explorer.text
     padding = explore(8000, 16_000, preset="large_lv60", question="padding").question
     assert padding["options"][padding["answer"]] == "nowhere"
     assert explore(8000, focus="costs").question == {} == explore(8000, question="").question
@@ -190,28 +168,6 @@ def test_a_question_is_asked_where_moving_answers_it():
     assert costs["options"][costs["answer"]] == "4 times"
     with pytest.raises(ValueError, match="question is one of 'frame', 'padding'"):
         explore(8000, question="colour")
-
-
-def test_trees_say_what_the_geometry_says():
-    """The front end evaluates these; here Python does, for BASE and for convolutions that leave gaps between frames."""
-    for geometry in (BASE, FrameGeometry((3, 2), (4, 3))):
-        trees = geometry_trees(geometry)
-        for t in (0, 1, 7):
-            assert range(*(evaluate(trees[end], {"t": t}) for end in ("start", "stop"))) == geometry.span(t)
-        for sample in range(0, 1200, 7):
-            first, last = (evaluate(trees[end], {"n": sample}) for end in ("first", "last"))
-            assert range(first, max(first, last + 1)) == geometry.frames_at(sample)
-        for length in (400, 719, 720, 16_000):
-            T = geometry.frame_count(length)
-            assert evaluate(trees["unread"], {"L": length, "T": T}) == len(geometry.unread(length))
-
-
-def test_every_convolution_knows_where_a_frame_comes_from():
-    told = model_data(SymbolicTrace.preset("base"), "group")
-    for t in (0, 5):
-        spans = [range(*(evaluate(step[end], {"t": t}) for end in ("start", "stop"))) for step in told["encoder"]]
-        assert spans == [*BASE.spans(t)[1:], range(t, t + 1)]
-    assert [step["hop"] for step in told["encoder"]] == [5, 10, 20, 40, 80, 160, 320]
 
 
 def test_a_page_without_a_kernel_gets_all_that_it_needs_as_json():
@@ -233,12 +189,11 @@ def test_where_it_is_only_read_the_explorer_is_a_still_picture():
 
 
 def test_focus_shows_only_what_is_asked_for():
-    whole = explore(5000).text
-    assert all(words in whole for words in TEXT_PARTS.values())
-    for part, words in TEXT_PARTS.items():
+    parts = {"encoder": "left over", "frames": "point at a frame", "masks": "sample mask", "costs": "no length moves"}
+    assert all(words in explore(5000).text for words in parts.values())
+    for part in parts:
         text = explore(5000, focus=part).text
-        assert words in text
-        assert not any(other in text for key, other in TEXT_PARTS.items() if key != part)
+        assert [name for name, words in parts.items() if words in text] == [part]
 
 
 CUSTOM = {"norm": "layer", "kernels": "8, 4", "strides": "4, 2"}
@@ -246,20 +201,9 @@ CUSTOM = {"norm": "layer", "kernels": "8, 4", "strides": "4, 2"}
 
 @pytest.fixture(scope="module")
 def formulas_of():
-    """Formulas of each model that the switches below reach, each with nothing remembered from another."""
-
-    def forget():
-        explorer_module._formulas.cache_clear()
-        explorer_module._traces.cache_clear()
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(explorer_module, "_derived", cache(explorer_module._derived))  # slow, and asked for twice
-        formulas_of = {}
-        for name, state in (("tiny", {}), ("custom", CUSTOM), ("large_lv60", {"preset": "large_lv60"})):
-            forget()
-            formulas_of[name] = explore(400, **{"preset": "tiny"} | state).formulas
-        forget()
-        yield formulas_of
+    """Formulas of each model that the switches below reach."""
+    states = {"tiny": {}, "custom": CUSTOM, "large_lv60": {"preset": "large_lv60"}}
+    return {name: explore(400, **{"preset": "tiny"} | state).formulas for name, state in states.items()}
 
 
 def set_together(explorer, state):

@@ -1,21 +1,20 @@
-"""Drive JupyterLab as a learner would: start it, open a notebook, run all cells, look at the outputs."""
+"""Pages of Chromium that are watched, and JupyterLab driven as a learner would: open a notebook, run it, look at it."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import nbformat
+import pytest
+import requests
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "w2vlearn-test"
@@ -35,13 +34,9 @@ class Lab:
         self.notebooks = folder / "work" / "notebooks"
         self.log = folder / "jupyterlab.log"
         self.url = ""
-        self._process: subprocess.Popen | None = None
 
     def __enter__(self) -> Lab:
-        lessons = ROOT / "notebooks"
-        if lessons.is_dir():
-            shutil.copytree(lessons, self.notebooks, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
-        self.notebooks.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(ROOT / "notebooks", self.notebooks, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -63,20 +58,17 @@ class Lab:
         return self
 
     def __exit__(self, *_) -> None:
-        if self._process is not None:
-            self._process.terminate()  # the server shuts its kernels down
-            try:
-                self._process.wait(20)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        self._process.terminate()  # the server shuts its kernels down
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def _wait_until_up(self, seconds: float = 60) -> None:
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if self._process.poll() is not None:
-                break
-            with contextlib.suppress(OSError):
+        while time.monotonic() < end and self._process.poll() is None:
+            with contextlib.suppress(requests.RequestException):
                 self.api("status")
                 return
             time.sleep(0.1)
@@ -84,12 +76,9 @@ class Lab:
 
     def api(self, path: str, method: str = "GET"):
         """What the server's REST interface answers to ``/api/path``, parsed."""
-        request = urllib.request.Request(
-            f"{self.url}/api/{path}", method=method, headers={"Authorization": f"token {TOKEN}"}
-        )
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            text = answer.read()
-        return json.loads(text) if text else None
+        answer = requests.request(method, f"{self.url}/api/{path}", params={"token": TOKEN}, timeout=20)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
 
     def kernel_state(self, name: str) -> str | None:
         """What the kernel of notebook ``name`` does ("idle", "busy", ...); None if nobody is connected to one."""
@@ -101,7 +90,7 @@ class Lab:
     def stop_kernels(self) -> None:
         """End every kernel, so that the next test starts from nothing."""
         for session in self.api("sessions"):
-            with contextlib.suppress(urllib.error.HTTPError):
+            with contextlib.suppress(requests.HTTPError):
                 self.api(f"sessions/{session['id']}", "DELETE")
 
     def add(self, name: str, *cells: str) -> str:
@@ -116,24 +105,50 @@ class Lab:
         return name
 
 
-class LabPage:
-    """One page of JupyterLab: Playwright's own page as ``.page``, and what went wrong on it."""
+class Watched:
+    """One page: Playwright's own as ``.page``, the addresses it ``asked`` for, and the ``errors`` of its console."""
+
+    def __init__(self, page):
+        self.page = page
+        self.asked: list[str] = []
+        self.errors: list[str] = []
+        page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("request", lambda request: self.asked.append(request.url))
+        page.on("websocket", lambda socket: self.asked.append(socket.url))
+
+    @property
+    def outside(self) -> list[str]:
+        """What was asked of another machine."""
+        inside = ("data", "blob", "about", "file")
+        addresses = [(url, urlsplit(url)) for url in self.asked]
+        return [
+            url for url, at in addresses if at.scheme not in inside and at.hostname not in ("127.0.0.1", "localhost")
+        ]
+
+    def close(self) -> None:
+        """Close the page; it must have stayed quiet and at home."""
+        self.page.close()
+        assert not self.outside, f"requests that left this machine: {self.outside}"
+        assert not self.errors, f"errors in the browser's console: {self.errors}"
+
+
+def complaints(page, context: str | None = None, **options) -> list:
+    """What axe-core (WCAG: names, roles, contrast) does not like on a page, each with the elements' HTML."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core comes with the tests' pins")
+    report = axe.Axe().run(page, context=context, options=options).response
+    assert len(report["passes"]) > 10
+    return [(rule["id"], [node["html"][:200] for node in rule["nodes"]][:3]) for rule in report["violations"]]
+
+
+class LabPage(Watched):
+    """One page of JupyterLab."""
 
     def __init__(self, page, lab: Lab):
-        self.page, self.lab = page, lab
+        super().__init__(page)
+        self.lab = lab
         self.name: str | None = None
-        self.console_errors: list[str] = []
-        self.outside: list[str] = []
         page.set_default_timeout(30_000)
-        page.on("console", lambda message: message.type == "error" and self.console_errors.append(message.text))
-        page.on("pageerror", lambda error: self.console_errors.append(str(error)))
-        page.on("request", lambda request: self._note(request.url))
-        page.on("websocket", lambda socket: self._note(socket.url))
-
-    def _note(self, url: str) -> None:
-        address = urlsplit(url)
-        if address.scheme not in ("data", "blob", "about") and address.hostname not in ("127.0.0.1", "localhost"):
-            self.outside.append(url)
 
     def open_lesson(self, name: str, seconds: float = 60) -> None:
         """Open ``notebooks/name`` alone in a fresh workspace and wait until its kernel is idle and connected."""
@@ -153,34 +168,37 @@ class LabPage:
 
     def run_all(self, seconds: float = 120) -> None:
         """Run > Run All Cells, and wait until the last code cell has its number."""
-        self.page.get_by_role("menuitem", name="Run", exact=True).click()
-        self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        end = time.monotonic() + seconds
-        quiet = 0
-        while True:
-            prompts = self.prompts()
-            if prompts and all(prompt.isdigit() for prompt in prompts):
-                break
-            quiet = quiet + 1 if self.lab.kernel_state(self.name) == "idle" and "*" not in prompts else 0
-            if quiet == 50:  # 5 s of an idle kernel and nothing waiting: the click came before the page was ready
-                self.page.get_by_role("menuitem", name="Run", exact=True).click()
-                self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+
+        def click() -> None:
+            self.page.get_by_role("menuitem", name="Run", exact=True).click()
+            self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+
+        end, quiet = time.monotonic() + seconds, 0
+        click()
+        while not (prompts := self.prompts()) or not all(map(str.isdigit, prompts)):
             if time.monotonic() > end:
                 raise TimeoutError(f"not all cells of {self.name} ran in {seconds} s: {prompts}")
+            quiet = quiet + 1 if self.lab.kernel_state(self.name) == "idle" and "*" not in prompts else 0
+            if quiet == 50:  # 5 s of an idle kernel and nothing waiting: the click came before the page was ready
+                click()
             self.page.wait_for_timeout(100)
         self.wait_until_idle(seconds)
         self.page.wait_for_timeout(300)  # outputs are drawn a frame after the kernel falls silent
 
     def prompts(self) -> list[str]:
         """What stands in the brackets beside each code cell that holds something: "", "*" or a number."""
-        return [prompt.strip("[]: ") for prompt in self.page.evaluate(_PROMPTS)]
+        # JupyterLab draws only the cells in view, so this asks its model and not the page.
+        return self.in_notebook("""panel.content.widgets
+            .filter(cell => cell.model.type === 'code' && cell.model.sharedModel.getSource().trim())
+            .map(cell => cell.model.executionState === 'running' ? '*' : String(cell.model.executionCount ?? ''))""")
 
-
-# JupyterLab draws only the cells in view, so this asks its model and not the page.
-_PROMPTS = """() => {
-    const panel = [...window.jupyterapp.shell.widgets('main')].find(w => w.isVisible && w.content?.model?.cells);
-    if (!panel) return [];
-    return panel.content.widgets
-        .filter(cell => cell.model.type === 'code' && cell.model.sharedModel.getSource().trim())
-        .map(cell => cell.model.executionState === 'running' ? '*' : String(cell.model.executionCount ?? ''));
-}"""
+    def in_notebook(self, script: str, argument: str | None = None):
+        """The value of a JavaScript expression in ``panel``, the notebook that is seen, and ``argument``."""
+        panels = "[...window.jupyterapp.shell.widgets('main')]"
+        return self.page.evaluate(
+            f"""(argument) => {{
+                const panel = {panels}.find(w => w.isVisible && w.content?.model?.cells);
+                return panel ? {script} : [];
+            }}""",
+            argument,
+        )

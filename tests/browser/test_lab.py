@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 CELLS = (
     "# A toy\n\nWith words.",
     "import w2vlearn\nprint(6 * 7, w2vlearn.__name__)",
@@ -42,15 +40,3 @@ def test_a_large_upload_arrives(page, lab, tmp_path):
         page.page.locator(".jupyter-button", has_text="Upload").click()
     chooser.value.set_files(tmp_path / "long.wav")
     page.page.get_by_text("12000000 bytes").wait_for()
-
-
-@pytest.mark.parametrize("page", [{"color_scheme": "dark"}], indirect=True)
-def test_the_watch_sees_errors_and_requests(page, lab):
-    page.open_lesson(lab.add("empty.ipynb", "# Nothing"))
-    page.page.evaluate("console.error('on purpose')")
-    page.page.evaluate("fetch('http://192.0.2.1/x').catch(() => 0)")  # an address that is nobody's
-    page.page.wait_for_timeout(300)
-    assert "on purpose" in page.console_errors
-    assert page.outside == ["http://192.0.2.1/x"]
-    page.console_errors.clear()
-    page.outside.clear()

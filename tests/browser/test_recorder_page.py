@@ -59,16 +59,3 @@ def test_record_upload_choose(page, lab, tmp_path):
 
     controls.get_by_label("or a built-in clip").select_option("yes")
     page.page.get_by_text("heard yes: (16004,)").wait_for()
-
-
-def test_no_microphone_is_said_in_words(page, lab):
-    page.open_lesson(lab.add("no_microphone.ipynb", *CELLS))
-    page.run_all()
-    page.page.evaluate(
-        "() => { navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', 'NotFoundError') } }"
-    )
-    page.page.get_by_role("button", name="Record").click()
-    page.page.get_by_text("no microphone was found; plug one in, or upload").wait_for()
-    page.page.evaluate("() => { Object.defineProperty(navigator, 'mediaDevices', {value: undefined}) }")
-    page.page.get_by_role("button", name="Record").click()
-    page.page.get_by_text("localhost or https only").wait_for()

@@ -61,17 +61,20 @@ def models():
     return {norm: load(build.DATA / f"digits_{norm}") for norm in build.NORMS}
 
 
-class Visit:
-    """The live page in a window of its own, what it asked for, and what went wrong."""
+class Visit(driver.Watched):
+    """The live page in a window of its own, and the explorer in it where it is `whole`."""
 
-    def __init__(self, page, address: str):
-        self.page, self.asked, self.errors = page, [], []
-        page.set_default_timeout(WAIT)
-        page.on("request", lambda request: self.asked.append(request.url))
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
-        page.goto(address)
+    def __init__(self, chromium, address: str, **options):
+        super().__init__(chromium.new_page(**{"viewport": {"width": 1000, "height": 900}} | options))
+        self.page.set_default_timeout(WAIT)
+        self.page.goto(address)
         self.settle(0)
+
+    def whole(self) -> Visit:
+        """Scroll to the explorer, which comes when a reader comes near."""
+        self.page.locator("#explorer").scroll_into_view_if_needed()
+        self.page.locator("#explorer-here .w2v-explorer").wait_for()
+        return self
 
     def settle(self, before: int) -> None:
         """Wait until everything is drawn that was asked for after turn ``before``."""
@@ -89,18 +92,15 @@ class Visit:
     def status(self) -> str:
         return self.page.locator("#recorder [role=status]").inner_text().replace("\u202f", " ")
 
-    def close(self) -> None:
-        self.page.close()
-        assert not self.errors
-        outside = [url for url in self.asked if urlsplit(url).scheme not in ("file", "blob", "data", "about")
-                   and urlsplit(url).hostname != "127.0.0.1"]  # fmt: skip
-        assert not outside, f"requests that left this machine: {outside}"
+    def says(self, words: str) -> None:
+        """Wait until the recorder's status holds these words."""
+        self.page.locator("#recorder [role=status]").filter(has_text=words).wait_for()
 
 
 @pytest.fixture
 def visit(chromium, built):
     """The live page opened from its folder. Fails at the end if a request left the machine or the console complains."""
-    opened = Visit(chromium.new_page(viewport={"width": 1000, "height": 900}), f"file://{built}/index.html")
+    opened = Visit(chromium, f"file://{built}/index.html")
     yield opened
     opened.close()
 
@@ -115,7 +115,7 @@ def opening(built):
 def test_the_page_opens_with_everything_in_place(chromium, built, server, models, clips, scheme):
     """Text, lengths and table before anything is touched; little is read for it, and nothing from elsewhere."""
     address = f"file://{built}/index.html" if scheme == "file" else f"{server}/index.html"
-    visit = Visit(chromium.new_page(viewport={"width": 1000, "height": 900}), address)
+    visit = Visit(chromium, address)
     first = next(clip for clip in clips if clip.name == opening(built)["first"])
     assert visit.text("heard") == build.transcript(models["layer"], first.waveform, len(first.waveform), None)
     lengths = build.FrameGeometry.from_config(models["layer"].config).lengths(len(first.waveform))
@@ -126,9 +126,7 @@ def test_the_page_opens_with_everything_in_place(chromium, built, server, models
     sizes = {url: (built / unquote(urlsplit(url).path.split(built.name + "/")[-1].lstrip("/"))).stat().st_size
              for url in before if "data:" not in url}  # fmt: skip
     assert 2_000_000 < sum(sizes.values()) <= AT_ONCE, sizes
-    visit.page.locator("#explorer").scroll_into_view_if_needed()
-    visit.page.locator("#explorer-here .w2v-explorer").wait_for()
-    visit.close()
+    visit.whole().close()
 
 
 @pytest.mark.parametrize("norm", build.NORMS)
@@ -156,13 +154,8 @@ def test_padding_and_mask_do_what_lesson_5_says(visit, built, models, clips):
     total = opening(built)["total"]
     texts = build.outcomes(models, first.waveform, total)
     assert visit.text("text-company") == texts["layer", "alone"] and "moved by nothing" in visit.text("text-change")
-    for norm, mask in (
-        ("layer", "off"),
-        ("layer", "inverted"),
-        ("group", "inverted"),
-        ("group", "off"),
-        ("group", "on"),
-    ):
+    switches = [("layer", "off"), ("layer", "inverted"), ("group", "inverted"), ("group", "off"), ("group", "on")]
+    for norm, mask in switches:
         for name, value in (("norm", norm), ("mask", mask)):
             radio = visit.page.locator(f"input[name={name}][value={value}]")
             if not radio.is_checked():
@@ -190,17 +183,13 @@ def test_the_row_grows_with_its_slider_and_its_company(visit, clips):
     assert visit.page.locator("#padded .padding").count() > 0
 
 
-def test_by_keyboard_alone(visit):
-    """Everything can be reached with Tab and moved with arrows; what is pointed at is said in words."""
-    reached = set()
+def test_by_keyboard_alone_and_by_pointing(visit):
+    """Everything can be reached with Tab and moved with arrows; what is pointed at is lit and said in words."""
+    reached, name = set(), "(({ id, name, textContent }) => id || name || textContent)(document.activeElement)"
     visit.page.locator("body").press("Home")
     for _ in range(60):
         visit.page.keyboard.press("Tab")
-        reached.add(
-            visit.page.evaluate(
-                "document.activeElement.id || document.activeElement.name || document.activeElement.textContent"
-            )
-        )
+        reached.add(visit.page.evaluate(name))
         if "total" in reached:
             break
     assert {"play", "frame", "sample", "hear", "partner", "total", "Record"} <= reached
@@ -216,9 +205,6 @@ def test_by_keyboard_alone(visit):
     visit.page.evaluate("pointAt('sample', 350)")
     assert "frames 0 and 1" in visit.text("pointed")
     visit.page.locator("#hear").press("Enter")
-
-
-def test_pointing_lights_up_samples_and_frames(visit):
     for strip, words in (("#alone .strip >> nth=0", "Sample "), ("#alone canvas", "Frame ")):
         visit.page.locator(strip).hover()  # its middle
         assert visit.text("pointed").startswith(words)
@@ -231,7 +217,7 @@ def write(path: Path, samples, rate: int = 16_000) -> Path:
 
 
 def test_bad_input_is_answered_in_words_and_nothing_is_lost(visit, tmp_path):
-    """Undecodable, silent and too short files leave the clip as it was; stereo, 8 kHz and ten minutes are taken."""
+    """Undecodable, silent and too short files leave the clip as it was; stereo, 8 kHz, ten minutes, drops are taken."""
     page, field = visit.page, visit.page.get_by_label("or a sound file")
     heard = visit.text("heard")
     (tmp_path / "letter.wav").write_text("no sound at all, only letters and more letters")
@@ -242,7 +228,7 @@ def test_bad_input_is_answered_in_words_and_nothing_is_lost(visit, tmp_path):
     }
     for path, words in bad.items():
         field.set_input_files(path)
-        page.locator("#recorder [role=status]").filter(has_text=words).wait_for()
+        visit.says(words)
         assert "stays." in visit.status() and visit.text("heard") == heard
     for error, words in (
         ("NotFoundError", "no microphone was found"),
@@ -251,8 +237,11 @@ def test_bad_input_is_answered_in_words_and_nothing_is_lost(visit, tmp_path):
         refuse = f"async () => {{ throw new DOMException('', '{error}') }}"
         page.evaluate(f"() => {{ navigator.mediaDevices.getUserMedia = {refuse} }}")
         page.get_by_role("button", name="Record").click()
-        page.locator("#recorder [role=status]").filter(has_text=words).wait_for()
+        visit.says(words)
         assert visit.text("heard") == heard
+    page.evaluate("() => { Object.defineProperty(navigator, 'mediaDevices', { value: undefined }) }")
+    page.get_by_role("button", name="Record").click()
+    visit.says("localhost or https only")
 
     noise = np.random.default_rng(0).normal(0, 0.1, (8000, 2))
     visit.after(lambda: field.set_input_files(write(tmp_path / "stereo.wav", noise, 8000)))
@@ -262,17 +251,14 @@ def test_bad_input_is_answered_in_words_and_nothing_is_lost(visit, tmp_path):
     assert "lasts 600 s; the page takes the first 20" in visit.status()
     assert "999 frames" in visit.text("time")
 
-
-def test_a_dropped_file_is_taken(visit, tmp_path):
-    path = write(tmp_path / "dropped.wav", np.random.default_rng(0).normal(0, 0.1, 8000))
-    data = visit.page.evaluate_handle(
+    dropped = page.evaluate_handle(
         """(bytes) => {
             const data = new DataTransfer();
             data.items.add(new File([new Uint8Array(bytes)], "dropped.wav"));
             return data; }""",
-        list(path.read_bytes()),
+        list(write(tmp_path / "dropped.wav", noise).read_bytes()),
     )
-    visit.after(lambda: visit.page.dispatch_event("main", "drop", {"dataTransfer": data}))
+    visit.after(lambda: page.dispatch_event("main", "drop", {"dataTransfer": dropped}))
     assert visit.status().startswith("dropped.wav: 0.50 s")
 
 
@@ -290,7 +276,7 @@ def test_a_microphone_that_speaks_a_stored_clip(chromium, chromium_path, built, 
     path = write(tmp_path / "speech.wav", torch.cat([quiet, clip.waveform, torch.zeros(160_000)]).numpy())
     arguments = [*driver.CHROMIUM_ARGUMENTS, f"--use-file-for-fake-audio-capture={path}%noloop"]
     browser = chromium.browser_type.launch(executable_path=chromium_path, args=arguments)
-    visit = Visit(browser.new_page(), f"file://{built}/index.html")
+    visit = Visit(browser, f"file://{built}/index.html")
     visit.page.get_by_role("button", name="Record").press("Space")
     visit.page.get_by_role("button", name="Stop").wait_for()
     visit.page.wait_for_timeout(1000 + len(clip.waveform) // 16)
@@ -306,15 +292,10 @@ def test_a_microphone_that_speaks_a_stored_clip(chromium, chromium_path, built, 
     {"viewport": {"width": 1400, "height": 900}, "color_scheme": "light"},
 ])  # fmt: skip
 def test_axe_finds_nothing_and_nothing_sticks_out(chromium, built, options):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core comes with the tests' pins")
-    visit = Visit(chromium.new_page(**options), f"file://{built}/index.html")
-    visit.page.locator("#explorer").scroll_into_view_if_needed()
-    visit.page.locator("#explorer-here .w2v-explorer").wait_for()
+    visit = Visit(chromium, f"file://{built}/index.html", **options).whole()
     assert visit.page.evaluate("document.documentElement.scrollWidth") <= options["viewport"]["width"]
-    report = axe.Axe().run(visit.page, options=NOTHING_FETCHED).response
-    problems = [(v["id"], [node["html"][:120] for node in v["nodes"]][:3]) for v in report["violations"]]
+    assert not driver.complaints(visit.page, **NOTHING_FETCHED)
     visit.close()
-    assert not problems
 
 
 def test_without_scripts_question_answer_and_table_are_there(chromium, built):
@@ -384,17 +365,10 @@ def test_the_lessons_are_the_notebooks_own(built, pages):
 @pytest.mark.parametrize(("scheme", "wide"), [("dark", 360), ("light", 800), ("light", 1400)])
 def test_a_lesson_and_the_search_in_the_browser(chromium, built, scheme, wide):
     """From a folder, without a server: nothing is fetched, nothing sticks out, axe-core finds nothing, search works."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core comes with the tests' pins")
-    page = chromium.new_page(viewport={"width": wide, "height": 800}, color_scheme=scheme)
-    errors, asked = [], []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(f"file://{built}/lessons/notebooks/05_alone_or_in_a_batch.html")
-    assert page.evaluate("document.documentElement.scrollWidth") <= wide
-    report = axe.Axe().run(page, context="article", options=NOTHING_FETCHED).response
-    problems = [(v["id"], [node["html"][:160] for node in v["nodes"]][:3]) for v in report["violations"]]
-    assert not problems
-    page.goto(f"file://{built}/lessons/search.html?q=receptive+field")
-    page.locator("#search-results li a").first.wait_for()
-    page.close()
-    assert not errors and all(urlsplit(url).scheme in ("file", "data") for url in asked)
+    watched = driver.Watched(chromium.new_page(viewport={"width": wide, "height": 800}, color_scheme=scheme))
+    watched.page.goto(f"file://{built}/lessons/notebooks/05_alone_or_in_a_batch.html")
+    assert watched.page.evaluate("document.documentElement.scrollWidth") <= wide
+    assert not driver.complaints(watched.page, "article", **NOTHING_FETCHED)
+    watched.page.goto(f"file://{built}/lessons/search.html?q=receptive+field")
+    watched.page.locator("#search-results li a").first.wait_for()
+    watched.close()

@@ -4,6 +4,16 @@
 const HOUR = 57600000; // samples in an hour at 16 kHz: the longest clip
 const EDGES = [399, 400, 719, 720, 16000, 16080];
 
+// Says what is wrong with fields, or that nothing is (""); returns what it was told.
+function complain(node, fields, words) {
+  node.textContent = words;
+  for (const field of fields) {
+    if (words) field.setAttribute("aria-invalid", "true");
+    else field.removeAttribute("aria-invalid");
+  }
+  return words;
+}
+
 // ---- model: preset, custom convolutions
 function modelPart({ id, get, set, updates, local }) {
   const preset = html("select", { "data-name": "preset", onchange: () => {
@@ -15,11 +25,7 @@ function modelPart({ id, get, set, updates, local }) {
   const problem = html("span", { id: `${id}-convolutions`, class: "w2v-wrong", "aria-live": "polite" });
   const fields = ["kernels", "strides"].map((name) => html("input", { type: "text", "data-name": name, size: 18,
     "aria-describedby": `${id}-convolutions` }));
-  const check = () => {
-    problem.textContent = convolutionsProblem(...fields.map((field) => field.value));
-    for (const field of fields) field.toggleAttribute("aria-invalid", Boolean(problem.textContent));
-    return !problem.textContent;
-  };
+  const check = () => !complain(problem, fields, convolutionsProblem(...fields.map((field) => field.value)));
   const apply = () => {
     if (!check()) return;
     local.typed = false;
@@ -80,9 +86,9 @@ function clipRow({ id, get, set, changeLength, model }, index) {
     "aria-label": `${name}: samples, typed`, "aria-describedby": `${id}-field-${index}` });
   const wrong = html("span", { id: `${id}-field-${index}`, class: "w2v-wrong", "aria-live": "polite" });
   const accept = () => {
-    const samples = typedLength(field.value), good = samples <= HOUR, kept = spaced(get("lengths")[index]);
-    wrong.textContent = good ? "" : `wanted a whole number of samples, 0 to ${spaced(HOUR)} (one hour); kept ${kept}`;
-    if (good) { field.removeAttribute("aria-invalid"); changeLength(index, samples); } else field.setAttribute("aria-invalid", "true");
+    const samples = typedLength(field.value), kept = spaced(get("lengths")[index]);
+    const problem = `wanted a whole number of samples, 0 to ${spaced(HOUR)} (one hour); kept ${kept}`;
+    if (!complain(wrong, [field], samples <= HOUR ? "" : problem)) changeLength(index, samples);
   };
   field.addEventListener("change", accept);
   field.addEventListener("keydown", (event) => event.key === "Enter" && accept());
@@ -105,10 +111,8 @@ function clipRow({ id, get, set, changeLength, model }, index) {
   const box = html("div", { class: "w2v-clip", role: "group", "aria-label": name },
     html("b", {}, name), labelled("samples", field), ...sound, remove, wrong);
   const update = (lengths) => {
-    if (document.activeElement !== field || !field.hasAttribute("aria-invalid")) {
-      field.value = spaced(lengths[index]);
-      if (document.activeElement !== field) { wrong.textContent = ""; field.removeAttribute("aria-invalid"); }
-    }
+    if (document.activeElement !== field) complain(wrong, [field], "");
+    if (!wrong.textContent) field.value = spaced(lengths[index]);
     const chosen = get("sources")[index] || "", other = chosen && !get("examples").includes(chosen) ? [chosen] : [];
     const names = ["", ...other, ...get("examples")];
     if (source.dataset.names !== names.join()) {

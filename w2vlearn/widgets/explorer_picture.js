@@ -65,14 +65,6 @@ class Drawing {
   }
 
   add(...attributes) { this.out.push(tag(...attributes)); }
-  collected(draw) { // what is drawn meanwhile, as text
-    const outer = this.out;
-    this.out = [];
-    draw();
-    const inner = this.out.join("");
-    this.out = outer;
-    return inner;
-  }
   fill(hatch) { return `url(#${this.id}-${hatch})`; }
   colour(stage) { return this.formulas.colours[stage]; }
   x(sample) { return this.left + sample / this.reach * this.track; }
@@ -324,7 +316,9 @@ class Drawing {
     const perLine = Math.max(1, Math.floor((this.width - MARGIN - begin + gap) / (side + gap)));
     for (const clip of state.clips) {
       const x = begin + (clip.index % perLine) * (side + gap), y = top + Math.floor(clip.index / perLine) * (side + 46);
-      this.add("g", { "data-action": "mask", class: "w2v-click" }, this.collected(() => this.square(clip, x, y, side, signs)));
+      this.out.push(`<g data-action="mask" class="w2v-click">`);
+      this.square(clip, x, y, side, signs);
+      this.out.push("</g>");
       const seen = `clip ${clip.index}: ${spaced(mask ? clip.T : frames)} of ${spaced(frames)} seen`;
       this.text(x, y + side + 18, mask && !signs ? `clip ${clip.index}: one number` : seen, { size: 13, key: `seen ${clip.index}` });
       this.y = y + side + 28;

@@ -19,12 +19,13 @@ function write(node, text, mark) {
   if (mark) node.classList.toggle("w2v-moved", before !== undefined);
 }
 
-// As many children as there are lines, each written anew if it changed.
-function writeLines(parent, lines, tag) {
-  while (parent.children.length > lines.length) parent.lastChild.remove();
-  while (parent.children.length < lines.length) parent.append(html(tag, { class: "w2v-line" }));
-  lines.forEach((line, index) => write(parent.children[index], line, true));
+// As many children as there are texts, new ones made by make(index), each written anew if it changed.
+function writeAll(parent, texts, make) {
+  while (parent.children.length > texts.length) parent.lastChild.remove();
+  while (parent.children.length < texts.length) parent.append(make(parent.children.length));
+  texts.forEach((text, index) => write(parent.children[index], text, true));
 }
+const writeLines = (parent, lines, tag) => writeAll(parent, lines, () => html(tag, { class: "w2v-line" }));
 
 // A folded part; update(state, formulas) is called while it is open, and when it is opened.
 function folded(title, name, open, content, update) {
@@ -33,6 +34,9 @@ function folded(title, name, open, content, update) {
     html("summary", {}, title), ...content);
   return { node: details, update: (...values) => { latest = values; if (details.open) update(...values); } };
 }
+
+// What is wider than the page scrolls by itself, by keyboard too.
+const scrolled = (label, table) => html("div", { class: "w2v-scroll", tabindex: 0, role: "region", "aria-label": label }, table);
 
 function sentencesPart(id) {
   const list = html("ul", { id, class: "w2v-sentences" });
@@ -46,31 +50,22 @@ function sentencesPart(id) {
 // ---- lengths after each convolution, of every clip
 function lengthsPart(open) {
   const body = html("tbody"), head = html("tr");
-  let shape = "", lines = [];
-  const build = (state, encoder) => {
-    const column = (text) => html("th", { scope: "col" }, text), number = (value) => html("td", { class: "w2v-number" }, value);
-    const names = state.clips.map((clip) => `clip ${clip.index}`);
-    head.replaceChildren(...["after", "kernel", "stride", ...names, "left over, longest clip"].map(column));
-    lines = [null, ...encoder].map((step) => {
-      const numbers = state.clips.map(() => number("")), left = number("");
-      const first = step ? `${step.name}${step.after === "T" ? " = T" : ""}` : "L, samples";
-      const [kernel, stride] = step ? [step.kernel, step.stride] : ["–", "–"];
-      const node = html("tr", {}, html("th", { scope: "row" }, first), number(String(kernel)), number(String(stride)), ...numbers, left);
-      return { step, numbers, left, node };
-    });
-    body.replaceChildren(...lines.map((line) => line.node));
-  };
-  const update = (state, { encoder }) => {
-    const key = `${state.clips.length} ${encoder.map((step) => `${step.kernel}/${step.stride}`)}`;
-    if (key !== shape) { shape = key; build(state, encoder); }
-    for (const { step, numbers, left } of lines) {
-      numbers.forEach((cell, index) => write(cell, spaced(state.clips[index].values[step ? step.after : "L"]), true));
-      const rest = step && (state.all[step.after] ? Math.max(0, evaluate(step.left, state.all)) : state.all[step.before]);
-      write(left, step ? spaced(rest) : "–", true);
-    }
+  let columns = [];
+  const update = ({ clips, all }, { encoder }) => {
+    const names = ["after", "kernel", "stride", ...clips.map((clip) => `clip ${clip.index}`), "left over, longest clip"];
+    if (columns.length !== names.length) body.replaceChildren();
+    columns = names;
+    head.replaceChildren(...columns.map((name) => html("th", { scope: "col" }, name)));
+    const rows = encoder.map(({ name, before, after, kernel, stride, left }) => [`${name}${after === "T" ? " = T" : ""}`, kernel, stride,
+      ...clips.map(({ values }) => spaced(values[after])), spaced(all[after] ? Math.max(0, evaluate(left, all)) : all[before])]);
+    rows.unshift(["L, samples", "–", "–", ...clips.map(({ length }) => spaced(length)), "–"]);
+    while (body.children.length > rows.length) body.lastChild.remove();
+    while (body.children.length < rows.length) body.append(html("tr"));
+    const cell = (place) => (place ? html("td", { class: "w2v-number" }) : html("th", { scope: "row" }));
+    rows.forEach((row, index) => writeAll(body.children[index], row.map(String), cell));
   };
   const table = html("table", {}, html("caption", {}, "Lengths after each convolution"), html("thead", {}, head), body);
-  return folded("Lengths after each convolution, every clip", "encoder", open, [html("div", { class: "w2v-scroll" }, table)], update);
+  return folded("Lengths after each convolution, every clip", "encoder", open, [scrolled("table of lengths", table)], update);
 }
 
 function masksPart(open, get) {
@@ -89,7 +84,7 @@ function costsPart(open) {
     Object.values(entries).forEach((text, index) => write(list.children[2 * index + 1], text, true));
   };
   const halves = [["no length moves it", fixed], ["grows with the batch", growing]]
-    .map(([title, list]) => html("div", {}, html("h5", {}, title), list));
+    .map(([title, list]) => html("div", {}, html("b", {}, title), list));
   return folded("What stays, what grows", "costs", open, [html("div", { class: "w2v-two" }, ...halves)], (state, formulas) => {
     fill(fixed, fixedNumbers(formulas), lock);
     fill(growing, growingNumbers(state, formulas), () => "↗");
@@ -132,5 +127,5 @@ function layersPart(open, get, set) {
     html("thead", {}, html("tr", {}, ...heads)), body);
   return folded("All layers", "table", open, [
     html("label", { class: "w2v-check" }, unfold, html("span", {}, "unfold equal layers")),
-    html("div", { class: "w2v-scroll", tabindex: 0, role: "region", "aria-label": "table of all layers" }, table)], update);
+    scrolled("table of all layers", table)], update);
 }

@@ -59,10 +59,7 @@ class Slider(StillPicture, anywidget.AnyWidget):
     ):
         self._values, self._draw = values, draw
         numeric = isinstance(values, range) or all(isinstance(value, Real) for value in values)
-        back, forward = "previous", "next"
-        if len(values) > 1 and numeric and isinstance(values, range):
-            step = values[1] - values[0]
-            back, forward = f"−{step}", f"+{step}"
+        back, forward = (f"−{values.step}", f"+{values.step}") if isinstance(values, range) else ("previous", "next")
         super().__init__(
             count=len(values),
             place=place,
@@ -71,7 +68,7 @@ class Slider(StillPicture, anywidget.AnyWidget):
             marks=[[str(value), _place(values, value)] for value in marks],
             **fixed,
         )
-        self._redraw()
+        self._follow()
         self.observe(self._follow, "place")
         self.on_msg(self._take_typed)
 
@@ -84,25 +81,19 @@ class Slider(StillPicture, anywidget.AnyWidget):
     def value(self, value: Any) -> None:
         self.place = _place(self._values, value)
 
-    def _redraw(self) -> None:
-        shown = self._draw(self.value)
-        with self.hold_sync():
-            self.written = str(self.value)
-            self.shown = f"{self.value} {self.unit}".strip()
-            self.text = str(shown)
-            self.html = as_html(shown)
-            self.message = ""
-            self.version += 1
-
-    def _follow(self, change: Any) -> None:
-        """Redraw; an error of the drawing function is said, for in a callback nobody would see it."""
+    def _follow(self, change: Any = None) -> None:
+        """Draw; after a move an error of the drawing function is said, for in a callback nobody would see it."""
+        shown, message = f"{self.value} {self.unit}".strip(), ""
         try:
-            self._redraw()
+            drawn = self._draw(self.value)
+            text, html = str(drawn), as_html(drawn)
         except Exception as error:
-            with self.hold_sync():
-                self.written, self.shown = str(self.value), f"{self.value} {self.unit}".strip()
-                self.message = f"nothing to show at {self.shown}: {type(error).__name__}: {error}"
-                self.version += 1
+            if change is None:
+                raise
+            text, html, message = self.text, self.html, f"nothing to show at {shown}: {type(error).__name__}: {error}"
+        with self.hold_sync():
+            self.written, self.shown, self.text, self.html, self.message = str(self.value), shown, text, html, message
+            self.version += 1
 
     def _take_typed(self, _: Any, content: dict, buffers: list) -> None:
         """From the number field: go to that value, or to the nearest and say so."""
