@@ -193,22 +193,22 @@ function render({ model, el }) {
   // The picture of the last model stays, greyed, until the formulas of the chosen one are there.
   function showWaiting(waiting) {
     message.textContent = get("message");
-    const tell = () => {
-      busy.textContent = get("message") ? "" : model.send
-        ? "Deriving the formulas of this model from its operations, which takes some seconds. Greyed: the model before."
-        : "This page has no kernel to derive the formulas of this model. Greyed: the model before.";
-      root.classList.add("w2v-stale");
-    };
-    if (!waiting) {
+    if (!waiting || get("message")) {
       clearTimeout(local.wait);
       local.wait = null;
       busy.textContent = "";
-      root.classList.remove("w2v-stale");
-    } else if (get("message")) tell();
-    else local.wait = local.wait || setTimeout(tell, WAIT);
+      root.classList.toggle("w2v-stale", waiting);
+      return;
+    }
+    local.wait = local.wait || setTimeout(() => {
+      busy.textContent = model.send
+        ? "Deriving the formulas of this model from its operations, which takes some seconds. Greyed: the model before."
+        : "This page has no kernel to derive the formulas of this model. Greyed: the model before.";
+      root.classList.add("w2v-stale");
+    }, WAIT);
   }
 
-  const page = { id, get, set, changeLength, updates, local, model };
+  const page = { id, get, set, changeLength, updates, model };
   const formula = html("p", { class: "w2v-formula", "data-name": "formula" });
   updates.push((_, formulas) => write(formula, `${formulas.formula} — derived from the model's own operations`));
   const tables = [

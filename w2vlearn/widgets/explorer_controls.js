@@ -1,49 +1,33 @@
-// The shape explorer's controls around the picture. Each part takes the page, {id, get, set, changeLength, updates, local, model},
+// The shape explorer's controls around the picture. Each part takes the page, {id, get, set, changeLength, updates, model},
 // adds to `updates` what it does at a drawing, (state, formulas) => …, and returns its node.
 
 const HOUR = 57600000; // samples in an hour at 16 kHz: the longest clip
 const EDGES = [399, 400, 719, 720, 16000, 16080];
 
-// Says what is wrong with fields, or that nothing is (""); returns what it was told.
-function complain(node, fields, words) {
-  node.textContent = words;
-  for (const field of fields) {
-    if (words) field.setAttribute("aria-invalid", "true");
-    else field.removeAttribute("aria-invalid");
-  }
-  return words;
-}
-
 // ---- model: preset, custom convolutions
-function modelPart({ id, get, set, updates, local }) {
+function modelPart({ get, set, updates, model }) {
   const preset = html("select", { "data-name": "preset", onchange: () => {
     const known = [get("formulas"), ...get("models")].find((formulas) => formulas.own && formulas.model[0] === preset.value);
     const [, norm, kernels, strides] = known ? known.model : [];
-    local.typed = false;
+    typed = false;
     set({ preset: preset.value, message: "", ...(known && { norm, kernels, strides }) });
   } }, ...["base", "large", "large_lv60", "tiny"].map((name) => option(name, name.toUpperCase())));
-  const problem = html("span", { id: `${id}-convolutions`, class: "w2v-wrong", "aria-live": "polite" });
-  const fields = ["kernels", "strides"].map((name) => html("input", { type: "text", "data-name": name, size: 18,
-    "aria-describedby": `${id}-convolutions` }));
-  const check = () => !complain(problem, fields, convolutionsProblem(...fields.map((field) => field.value)));
+  let typed = false; // something is in the fields that was not applied yet
   const apply = () => {
-    if (!check()) return;
-    local.typed = false;
-    set({ kernels: fields[0].value, strides: fields[1].value, message: "" });
+    typed = false;
+    set({ kernels: kernels.value, strides: strides.value, message: "" });
   };
-  for (const field of fields) {
-    field.addEventListener("input", () => { local.typed = true; check(); });
-    field.addEventListener("keydown", (event) => event.key === "Enter" && apply());
-  }
+  const [kernels, strides] = ["kernels", "strides"].map((name) => html("input", { type: "text", "data-name": name, size: 18,
+    oninput: () => { typed = true; }, onkeydown: (event) => event.key === "Enter" && apply() }));
   updates.push(() => {
     preset.value = get("preset");
-    if (!local.typed) { fields[0].value = get("kernels"); fields[1].value = get("strides"); check(); }
+    if (!typed) [kernels.value, strides.value] = [get("kernels"), get("strides")];
   });
   const help = "one number for each convolution; the kernel derives the formulas anew, which takes seconds";
-  const custom = html("div", { class: "w2v-bar" }, labelled("kernels", fields[0]), labelled("strides", fields[1]),
-    html("button", { type: "button", onclick: apply }, "apply"), problem, html("span", { class: "w2v-help" }, help));
-  return html("div", { class: "w2v-bar" }, labelled("preset", preset),
-    html("details", {}, html("summary", {}, "custom kernels and strides"), custom));
+  const custom = html("div", { class: "w2v-bar" }, labelled("kernels", kernels), labelled("strides", strides),
+    html("button", { type: "button", onclick: apply }, "apply"), html("span", { class: "w2v-help" }, help));
+  const fold = html("details", {}, html("summary", {}, "custom kernels and strides"), custom);
+  return html("div", { class: "w2v-bar" }, labelled("preset", preset), model.send && fold);
 }
 
 // ---- a question before anything is moved, answered by moving; it goes away if it was moved without an answer
@@ -85,10 +69,16 @@ function clipRow({ id, get, set, changeLength, model }, index) {
   const field = html("input", { type: "text", inputmode: "numeric", size: 11, "data-name": `field-${index}`,
     "aria-label": `${name}: samples, typed`, "aria-describedby": `${id}-field-${index}` });
   const wrong = html("span", { id: `${id}-field-${index}`, class: "w2v-wrong", "aria-live": "polite" });
+  const complain = (words) => {
+    wrong.textContent = words;
+    if (words) field.setAttribute("aria-invalid", "true");
+    else field.removeAttribute("aria-invalid");
+  };
   const accept = () => {
     const samples = typedLength(field.value), kept = spaced(get("lengths")[index]);
     const problem = `wanted a whole number of samples, 0 to ${spaced(HOUR)} (one hour); kept ${kept}`;
-    if (!complain(wrong, [field], samples <= HOUR ? "" : problem)) changeLength(index, samples);
+    complain(samples <= HOUR ? "" : problem);
+    if (samples <= HOUR) changeLength(index, samples);
   };
   field.addEventListener("change", accept);
   field.addEventListener("keydown", (event) => event.key === "Enter" && accept());
@@ -111,7 +101,7 @@ function clipRow({ id, get, set, changeLength, model }, index) {
   const box = html("div", { class: "w2v-clip", role: "group", "aria-label": name },
     html("b", {}, name), labelled("samples", field), ...sound, remove, wrong);
   const update = (lengths) => {
-    if (document.activeElement !== field) complain(wrong, [field], "");
+    if (document.activeElement !== field) complain("");
     if (!wrong.textContent) field.value = spaced(lengths[index]);
     const chosen = get("sources")[index] || "", other = chosen && !get("examples").includes(chosen) ? [chosen] : [];
     const names = ["", ...other, ...get("examples")];

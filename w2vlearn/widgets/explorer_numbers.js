@@ -47,22 +47,6 @@ function typedLength(text) {
   return /^\d+$/.test(grouped) ? Number(grouped) : NaN;
 }
 
-// What is wrong with kernels and strides as they are typed, the two together; "" if nothing is.
-function convolutionsProblem(kernels, strides) {
-  const lists = { kernels, strides };
-  for (const [name, text] of Object.entries(lists)) {
-    lists[name] = text.split(/[\s,;]+/).filter(Boolean);
-    if (!lists[name].length || !lists[name].every((part) => /^\d+$/.test(part) && Number(part) >= 1 && Number(part) <= 1000)) {
-      return `${name} must be whole numbers from 1 to 1000 with commas between`;
-    }
-  }
-  const { length } = lists.kernels;
-  if (length !== lists.strides.length) {
-    return `each convolution needs a kernel and a stride: found ${plural(length, "kernel")} and ${plural(lists.strides.length, "stride")}`;
-  }
-  return length > 12 ? `at most 12 convolutions, found ${length}` : "";
-}
-
 // ---- the state of one drawing
 // inputs: {lengths, clip, frame, sample, rate}. Returns sizes of the batch and of each clip, and what is pointed at.
 function derive(formulas, { lengths, clip, frame, sample, rate }) {
