@@ -254,6 +254,9 @@ def test_speech_and_uploads_bring_their_length_and_shape():
     send({"kind": "upload", "name": "broken.wav", "clip": 0}, [memoryview(b"not a sound at all")])
     assert explorer.message.startswith("broken.wav could not be read") and "/" not in explorer.message
     assert explorer.lengths[0] == 48_000 and "⚠ broken.wav" in explorer.text
+    explorer = explore(500, example("yes"), 800, focus="clips")
+    explorer.lengths = explorer.lengths[1:]  # a clip fewer: each is known by its length
+    assert explorer.sources == ["waveform", ""]
 
 
 def removed(explorer, index):

@@ -409,15 +409,19 @@ def test_the_kernel_hears_of_every_move_and_need_not_be_awake(lab_page, tmp_path
     awake.touch()
     assert "719 samples" in kernel_text(lab_page)
 
-    # a dark theme and a narrow window: text stands out from its background, nothing sticks out sideways
+    # a dark theme and a narrow window: text stands out from its background as JupyterLab's own, nothing sticks out
     switch = "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', {theme})"
     page.set_viewport_size({"width": 640, "height": 900})
     page.evaluate(switch, "JupyterLab Dark")
-    page.locator("body[data-jp-theme-light=false]").wait_for(state="attached")
+    page.wait_for_function("getComputedStyle(document.body).getPropertyValue('--jp-layout-color0').trim() === '#111'")
     problems = driver.complaints(page, ".w2v-explorer")
-    wide = page.locator(".w2v-explorer").evaluate("(root) => root.scrollWidth - root.clientWidth")
+    wide, background, *colours = page.locator(".w2v-explorer").evaluate("""(root) => {
+        root.append(Object.assign(document.createElement('i'), { style: 'color: var(--jp-ui-font-color1)' }));
+        const { backgroundColor, color } = getComputedStyle(root), own = getComputedStyle(root.lastChild).color;
+        return [root.scrollWidth - root.clientWidth, backgroundColor, color, own]; }""")
     page.evaluate(switch, "JupyterLab Light")  # the server remembers it, for other tests too
     assert wide <= 1 and not problems
+    assert background == "rgba(0, 0, 0, 0)" and colours[0] == colours[1] and "255, 255, 255" in colours[0]
 
 
 def test_presets_custom_kernels_speech_and_uploads_are_the_kernels_work(lab_page, tmp_path):
