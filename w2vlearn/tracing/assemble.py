@@ -13,7 +13,7 @@ from w2vlearn.tracing import masks as mask_reading
 from w2vlearn.tracing.hooks import RawCall, RawTensor
 from w2vlearn.tracing.letters import constant_letters, is_time
 from w2vlearn.tracing.marks import valid_along
-from w2vlearn.tracing.operations import heads_of, mixes_time
+from w2vlearn.tracing.operations import mixes_time
 from w2vlearn.tracing.records import MASK_STEP, LayerRecord, MaskSeen, Operation, TensorInfo, main_output
 
 Label = Callable[[RawCall, str, RawTensor], tuple[tuple, tuple[str, ...]]]
@@ -67,7 +67,7 @@ def build_records(
             for j, tensor in enumerate(tensors):
                 shapes[i, side, j], letters[i, side, j] = label(call, side, tensor)
     modules = {id(call.module): call for call in calls}.values()
-    heads = Counter(n for call in modules if "ttention" in call.type and (n := heads_of(call.module)) is not None)
+    heads = Counter(call.operation.heads for call in modules if call.operation.heads)
     letters, constants = constant_letters(calls, letters, heads.most_common(1)[0][0] if heads else None)
 
     parameters = parameter_counts(calls[0].module) if calls else {}
