@@ -221,8 +221,7 @@ class Recorder:
         """Write down a tensor that came out."""
         marks = None
         if self.axes is not None:
-            main = not call.outputs
-            marks = self.axes.leaving(tensor, source if main else None, call.operation, call.module, source)
+            marks = self.axes.leaving(tensor, source, call.operation, call.module, main=not call.outputs)
         call.outputs.append(RawTensor(path, _shape(tensor), tensor.dtype, tensor.device, marks))
         if self.values:
             call.values[path] = tensor.detach().clone()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -71,23 +71,16 @@ class MaskReader:
 
 
 def _values(mask: Tensor) -> MaskValues | None:
-    shape = tuple(mask.shape)
+    shape, dtype = tuple(mask.shape), mask.dtype
     if mask.ndim == 0 or not mask.numel():
         return None
     if mask.ndim == 1:
-        return MaskValues(shape, mask.dtype, numbers=mask.clone())
-    nonzero = mask if mask.dtype is torch.bool else mask != 0
-    if not mask.is_floating_point():
-        return MaskValues(shape, mask.dtype, nonzero=_flags(nonzero), zero=_flags(~nonzero))
-    return MaskValues(
-        shape,
-        mask.dtype,
-        nonzero=_flags(nonzero),
-        zero=_flags(~nonzero),
-        above=_flags(mask > _FAR_BELOW),
-        lowest=mask.min(),
-        highest=mask.max(),
-    )
+        return MaskValues(shape, dtype, numbers=mask.clone())
+    nonzero = mask if dtype is torch.bool else mask != 0
+    values = MaskValues(shape, dtype, nonzero=_flags(nonzero), zero=_flags(~nonzero))
+    if not dtype.is_floating_point:
+        return values
+    return replace(values, above=_flags(mask > _FAR_BELOW), lowest=mask.min(), highest=mask.max())
 
 
 def _flags(flags: Tensor) -> Flags:
@@ -116,39 +109,33 @@ def kind_of(argument: str, letters: Sequence[str], dtype: torch.dtype) -> str | 
 
     Lengths (one number per clip) count as ``"sample"`` here; whether they count frames is for `lengths_kind` to say.
     """
-    if len(letters) == 1:
-        return "sample" if LENGTHS.search(argument) and letters[0] in ("B", "1") else None
-    if not letters or LENGTHS.search(argument):
-        return None
     timed = [axis for axis, letter in enumerate(letters) if is_time(letter)]
-    if not timed:
+    is_lengths, is_float = LENGTHS.search(argument), dtype.is_floating_point
+    if len(letters) == 1 and is_lengths and letters[0] in ("B", "1"):
+        return "sample"
+    if len(letters) < 2 or is_lengths or not timed:
         return None
-    if dtype.is_floating_point and not re.search(r"mask|padding", argument) and len(letters) != 4:
+    if is_float and len(letters) != 4 and not re.search(r"mask|padding", argument):
         return None
-    if len(letters) == 2 and len(timed) == 1:
-        if TIME_MASK.search(argument):
-            return "time"
-        return "sample" if letters[timed[0]] == "L" else "frame"
-    if len(letters) == 3 and len(timed) == 1 and (letters[0] == "B" or letters[0].isdigit()):
-        if "1" not in letters[1:] and dtype.is_floating_point:
-            return None  # (B, T, D) features that happen to be called a mask
-        return "sample" if letters[timed[0]] == "L" else "frame"
-    return "attention" if timed[-1] == len(letters) - 1 else None
+    column = len(letters) == 3 and (letters[0] == "B" or letters[0].isdigit())
+    if len(timed) > 1 or not (column or len(letters) == 2):
+        return "attention" if timed[-1] == len(letters) - 1 else None
+    if column and is_float and "1" not in letters[1:]:
+        return None  # (B, T, D) features that happen to be called a mask
+    if TIME_MASK.search(argument):
+        return "time"
+    return "sample" if letters[timed[0]] == "L" else "frame"
 
 
 def lengths_kind(
     numbers: Sequence[float], sample_lengths: Sequence[int] | None, frame_lengths: Sequence[int] | None, samples: int
 ) -> str:
     """Whether one number per clip counts samples or frames."""
-    numbers = [float(n) for n in numbers]
-    if sample_lengths is not None and numbers == [float(n) for n in sample_lengths]:
+    largest = max(map(float, numbers), default=0.0)
+    if largest <= 1.0 or (sample_lengths is not None and list(map(float, numbers)) == list(map(float, sample_lengths))):
         return "sample"
-    if max(numbers, default=0.0) <= 1.0:
-        return "sample"
-    if frame_lengths is not None and max(frame_lengths) < samples:
-        nearer_frames = abs(max(numbers) - max(frame_lengths)) < abs(max(numbers) - samples)
-        return "frame" if nearer_frames else "sample"
-    return "sample" if max(numbers, default=0.0) > samples // 2 else "frame"
+    frames = max(frame_lengths) if frame_lengths is not None else 0
+    return "frame" if abs(largest - frames) < abs(largest - samples) else "sample"
 
 
 def read(
@@ -184,19 +171,15 @@ def read(
         if mask.dtype.is_floating_point and max(numbers) <= 1.0:
             return Reading("shares", valid=tuple(round(n * longest) for n in numbers))
         return Reading("lengths", valid=tuple(int(n) for n in numbers))
-    is_bool, is_float = mask.dtype is torch.bool, mask.dtype.is_floating_point
+    is_float = mask.dtype.is_floating_point
+    form = "bool" if mask.dtype is torch.bool else "multiplicative" if is_float else "integer"
     if kind == "time":
-        return Reading("bool" if is_bool else "integer", "masked", valid=per_clip(mask.nonzero, clips))
+        return Reading("integer" if is_float else form, "masked", valid=per_clip(mask.nonzero, clips))
     if is_float and (float(mask.lowest) <= _FAR_BELOW or float(mask.highest) <= 0.0):
         return Reading("additive", lowest=float(mask.lowest), valid=per_clip(mask.above, clips))
-    form = "bool" if is_bool else "multiplicative" if is_float else "integer"
     meaning, inverted = _meaning(argument, mask, clips, expected, given)
-    return Reading(
-        form,
-        meaning,
-        valid=per_clip(mask.nonzero if meaning == "valid" else mask.zero, clips),
-        inverted=inverted,
-    )
+    valid = per_clip(mask.nonzero if meaning == "valid" else mask.zero, clips)
+    return Reading(form, meaning, valid=valid, inverted=inverted)
 
 
 def _meaning(
@@ -205,15 +188,12 @@ def _meaning(
     """``"valid"`` or ``"padding"``, and whether the name and the values disagree."""
     by_name = "padding" if PADDING.search(argument) else "valid" if _VALID.search(argument) else None
     options = (("valid", mask.nonzero), ("padding", mask.zero))
-    by_count = None
-    if expected is not None:
-        fitting = [word for word, flags in options if per_clip(flags, clips) == tuple(expected)]
-        by_count = fitting[0] if len(fitting) == 1 else None
     width = mask.shape[-2] if len(mask.shape) == 3 and mask.shape[-1] == 1 else mask.shape[-1]
     by_pattern = next((word for word, flags in options if _right_padded(flags, width)), None)
     if given and by_name is not None:
-        return by_name, by_pattern is not None and by_pattern != by_name
-    return by_count or by_pattern or by_name or "valid", False
+        return by_name, by_pattern not in (None, by_name)
+    fitting = [word for word, flags in options if expected is not None and per_clip(flags, clips) == tuple(expected)]
+    return (fitting[0] if len(fitting) == 1 else by_pattern or by_name or "valid"), False
 
 
 def _right_padded(flags: Flags, width: int) -> bool:
@@ -224,12 +204,10 @@ def _right_padded(flags: Flags, width: int) -> bool:
 
 def per_clip(flags: Flags, clips: int) -> tuple[int, ...] | None:
     """Trues per clip; a mask that all clips share counts for each, one that is repeated for each head once."""
-    counts = [int(n) for n in flags.count.tolist()]
-    if len(counts) == clips:
-        return tuple(counts)
+    counts = flags.count.tolist()
     if len(counts) == 1:
         return tuple(counts * clips)
-    if clips and len(counts) % clips == 0:  # (B * H, T, T): the heads of a clip lie together
-        heads = len(counts) // clips
-        return tuple(max(counts[i * heads : (i + 1) * heads]) for i in range(clips))
-    return None
+    heads, remainder = divmod(len(counts), clips) if clips else (0, 1)
+    if remainder:
+        return None
+    return tuple(max(counts[i * heads : (i + 1) * heads]) for i in range(clips))  # the heads of a clip lie together

@@ -12,9 +12,10 @@ from w2vlearn.tracing.marks import CLIPS, CONSTANT, UNKNOWN, Length
 from w2vlearn.tracing.operations import HEAD_NAMES
 from w2vlearn.tracing.records import Operation
 
-Derived = Callable[[Length, int, Callable[[int], int]], Any]
-_SLIDING = {"convolution", "transposed convolution", "pooling"}
-_KEEPS_ALL = {"group norm", "batch norm", "instance norm", "dropout", "activation", "identity"}
+Formula = Callable[[int], int]  # how many positions are made of n
+Derived = Callable[[Length, int, Formula], Any]
+_SLIDING = ("convolution", "transposed convolution", "pooling")
+_KEEPS = ("group norm", "batch norm", "instance norm", "layer norm", "dropout", "activation", "identity", "attention")
 _KEEPERS = (nn.TransformerEncoderLayer, nn.TransformerEncoder, nn.Softmax, nn.LogSoftmax, nn.MultiheadAttention)
 _PADS = (
     nn.modules.padding._ConstantPadNd,
@@ -39,32 +40,31 @@ def made_by(
     derived : callable
         ``derived(length, size, formula)``: the length that a formula makes of another, if ``size`` is what it gives.
     """
-    kind, same = op.kind, sizes == shape
-    if kind in _SLIDING and len(before) == len(shape):
-        return _slid(op, before, sizes, shape, derived)
-    if kind == "linear" and len(before) == len(shape):
-        return (*before[:-1], CONSTANT)
-    if kind == "embedding" and len(shape) == len(before) + 1:
+    kind, axes = op.kind, list(before)
+    if kind == "embedding" and len(shape) == len(axes) + 1:
         return (*before, CONSTANT)
-    if kind == "recurrent" and len(before) == len(shape):
+    if len(shape) != len(axes):
+        return None
+    if kind in ("linear", "recurrent"):
         return (*before[:-1], CONSTANT)
-    if same and (kind in _KEEPS_ALL or kind == "layer norm" or isinstance(module, _KEEPERS)):
-        return before
-    if isinstance(module, nn.Upsample) and module.scale_factor is not None and len(before) == len(shape):
-        return _stretched(module, before, shape, derived)
-    if isinstance(module, _PADS) and len(before) == len(shape):
-        return _padded(module, before, shape, derived)
-    if isinstance(module, nn.GLU) and len(before) == len(shape):
+    if isinstance(module, nn.GLU):
         halved = module.dim % len(shape)
-        return tuple(
-            mark if i != halved else (CONSTANT if mark is CONSTANT else UNKNOWN) for i, mark in enumerate(before)
-        )
-    if kind == "attention" and same:
-        return before
-    distinct = len({size for size in shape if size != 1}) == sum(size != 1 for size in shape)
-    if same and distinct and not module._modules:  # a part of its own that keeps the shape keeps the axes
-        return before
-    return None
+        axes[halved] = CONSTANT if axes[halved] is CONSTANT else UNKNOWN
+        return tuple(axes)
+    formulas = _formulas(module, op, len(shape))
+    for axis, formula in formulas.items():
+        if isinstance(axes[axis], Length):
+            axes[axis] = derived(axes[axis], shape[axis], formula)
+        elif axes[axis] is CONSTANT and formula(sizes[axis]) != shape[axis]:
+            axes[axis] = UNKNOWN
+    if "convolution" in kind and min(formulas) > 0:
+        axes[min(formulas) - 1] = CONSTANT
+    if formulas:
+        return tuple(axes)
+    # A part of somebody's own that keeps the shape keeps the axes, where each size says which axis it is.
+    distinct = not module._modules and len(set(shape) - {1}) == sum(size != 1 for size in shape)
+    keeps = distinct or kind in _KEEPS or isinstance(module, _KEEPERS)
+    return before if keeps and sizes == shape else None
 
 
 def made_beside(module: nn.Module, op: Operation, before: tuple, shape: tuple) -> tuple | None:
@@ -78,67 +78,39 @@ def made_beside(module: nn.Module, op: Operation, before: tuple, shape: tuple) -
     return None
 
 
-def _slid(op: Operation, before: tuple, sizes: tuple, shape: tuple, derived: Derived) -> tuple:
-    spatial = len(op.kernel)
-    axes = list(before)
-    first = len(shape) - spatial
-    if op.kind != "pooling" and first >= 1:
-        axes[first - 1] = CONSTANT
-    for axis in range(spatial):
-        mark, i = before[first + axis], first + axis
-        formula = sliding_length(op, axis)
-        if isinstance(mark, Length):
-            axes[i] = derived(mark, shape[i], formula)
-        elif mark is CONSTANT and formula(sizes[i]) != shape[i]:
-            axes[i] = UNKNOWN
-    return tuple(axes)
-
-
-def _stretched(module: Any, before: tuple, shape: tuple, derived: Derived) -> tuple:
-    factors = module.scale_factor if isinstance(module.scale_factor, tuple) else (module.scale_factor,) * 3
-    return tuple(
-        derived(mark, shape[i], lambda n, f=factors[i - 2]: math.floor(n * f))
-        if isinstance(mark, Length) and i >= 2
-        else mark
-        for i, mark in enumerate(before)
-    )
-
-
-def _padded(module: Any, before: tuple, shape: tuple, derived: Derived) -> tuple:
-    pads = module.padding if isinstance(module.padding, tuple) else (module.padding,) * 2
-    axes = list(before)
-    for step in range(len(pads) // 2):
-        i = len(shape) - 1 - step
-        added = pads[2 * step] + pads[2 * step + 1]
-        if isinstance(axes[i], Length) and added:
-            axes[i] = derived(axes[i], shape[i], lambda n, added=added: n + added)
-    return tuple(axes)
-
-
 def roles(ndim: int, op: Operation, module: nn.Module) -> tuple[str, ...]:
     """What a module makes of its input's axes, by its documentation; empty where that is open."""
-    if op.kind == "linear" and ndim > 1:
-        return (*(("position",) if ndim < 4 else ("",)) * (ndim - 1), "feature")
-    if op.kind == "layer norm":
-        normalized = len(getattr(module, "normalized_shape", (0,)))
-        return (*(("position",) if ndim < 4 else ("",)) * (ndim - normalized), *("feature",) * normalized)
-    if op.kind in _SLIDING and op.kind != "pooling":
-        spatial = len(op.kernel)
-        return ("clips", "feature", *("position",) * spatial)[-ndim:] if ndim in (spatial + 1, spatial + 2) else ()
+    spatial = len(op.kernel)
+    if op.kind in ("linear", "layer norm"):
+        features = len(module.normalized_shape) if op.kind == "layer norm" else 1
+        return (*("position" if ndim < 4 else "",) * (ndim - features), *("feature",) * features)
+    if "convolution" in op.kind and ndim in (spatial + 1, spatial + 2):
+        return ("clips", "feature", *("position",) * spatial)[-ndim:]
     if op.kind in ("group norm", "batch norm", "instance norm") and ndim > 2:
         return ("clips", "feature", *("position",) * (ndim - 2))
-    if op.kind == "recurrent" and ndim == 3:
-        order = ("clips", "position") if module.batch_first else ("position", "clips")
-        return (*order, "feature")
-    if isinstance(module, nn.MultiheadAttention) and ndim == 3:
-        order = ("clips", "position") if module.batch_first else ("position", "clips")
-        return (*order, "feature")
+    if (op.kind == "recurrent" or isinstance(module, nn.MultiheadAttention)) and ndim == 3:
+        return (*(("clips", "position") if module.batch_first else ("position", "clips")), "feature")
     return ()
 
 
-def sliding_length(op: Operation, axis: int) -> Callable[[int], int]:
-    """How many positions a convolution or pooling makes of ``n``, along one of its own axes (torch's documentation of
-    ``Conv1d``, ``ConvTranspose1d`` and ``AvgPool1d``; "Shape")."""
+def _formulas(module: Any, op: Operation, ndim: int) -> dict[int, Formula]:
+    """For each axis whose length a module changes: how."""
+    if op.kind in _SLIDING:
+        spatial = len(op.kernel)
+        return {ndim - spatial + axis: _sliding_length(op, axis) for axis in range(spatial)}
+    if isinstance(module, nn.Upsample) and module.scale_factor is not None:
+        scale = module.scale_factor
+        factors = scale if isinstance(scale, tuple) else (scale,) * (ndim - 2)
+        return {axis: lambda n, factor=factor: math.floor(n * factor) for axis, factor in enumerate(factors, 2)}
+    if isinstance(module, _PADS):  # from the last axis on, two numbers for each
+        added = [sum(module.padding[i : i + 2]) for i in range(0, len(module.padding), 2)]
+        return {ndim - 1 - step: lambda n, more=more: n + more for step, more in enumerate(added)}
+    return {}
+
+
+def _sliding_length(op: Operation, axis: int) -> Formula:
+    """What a convolution or pooling makes of ``n``, along one of its own axes (torch's documentation of ``Conv1d``,
+    ``ConvTranspose1d`` and ``AvgPool1d``; "Shape")."""
     kernel, stride = op.kernel[axis], op.stride[axis]
     left, right = op.padding[axis]
     dilation = op.dilation[axis] if op.dilation else 1
@@ -161,12 +133,9 @@ _SIZE_NAMES = frozenset(("in_features", "out_features", "embed_dim", "hidden_siz
 
 def sizes_of_weights(module: nn.Module, kernel: int) -> Iterator[int]:
     """Sizes that a module's own weights have, the last ``kernel`` axes left out, and its numbers of features."""
+    for parameter in module._parameters.values():
+        if parameter is not None and not isinstance(parameter, nn.parameter.UninitializedTensorMixin):
+            shape = parameter.shape
+            yield from shape[: len(shape) - kernel] if len(shape) > kernel else shape
     own = vars(module)
-    if module._parameters:
-        for parameter in module._parameters.values():
-            if parameter is not None and not isinstance(parameter, nn.parameter.UninitializedTensorMixin):
-                shape = parameter.shape
-                yield from shape[: len(shape) - kernel] if kernel and len(shape) > kernel else shape
-    for name in _SIZE_NAMES.intersection(own):
-        if isinstance(own[name], int):
-            yield own[name]
+    yield from (own[name] for name in _SIZE_NAMES.intersection(own) if isinstance(own[name], int))
