@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from w2vlearn.tracing.marks import CLIPS, CONSTANT, UNKNOWN, Length, Marks, Merged
+from w2vlearn.tracing.letters import CLIPS, CONSTANT, UNKNOWN, Length, Marks, Merged
 from w2vlearn.tracing.module_rules import made_beside, made_by, roles, sizes_of_weights
 from w2vlearn.tracing.records import Operation
 

@@ -28,7 +28,7 @@ from torch.utils.hooks import RemovableHandle
 
 from w2vlearn.tracing.axes import Axes
 from w2vlearn.tracing.inputs import PLAIN, argument_names, tensors_in
-from w2vlearn.tracing.marks import Marks
+from w2vlearn.tracing.letters import Marks
 from w2vlearn.tracing.masks import MASK_NAME, MaskReader, MaskValues
 from w2vlearn.tracing.operations import class_name, operation_of
 from w2vlearn.tracing.records import FORWARD_CALLED, OTHER_THREAD, WEIGHTS_USED, Operation

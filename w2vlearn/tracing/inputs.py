@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from w2vlearn.tracing.marks import CLIPS, CONSTANT, UNKNOWN
+from w2vlearn.tracing.letters import CLIPS, CONSTANT, UNKNOWN
 from w2vlearn.tracing.masks import LENGTHS, MASK_NAME, TIME_MASK, MaskReader, read
 
 PLAIN = (str, int, float, bool, bytes, torch.dtype, torch.device)  # what holds no tensor

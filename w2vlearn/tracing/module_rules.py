@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from w2vlearn.tracing.marks import CLIPS, CONSTANT, UNKNOWN, Length
+from w2vlearn.tracing.letters import CLIPS, CONSTANT, UNKNOWN, Length
 from w2vlearn.tracing.operations import HEAD_NAMES
 from w2vlearn.tracing.records import Operation
 

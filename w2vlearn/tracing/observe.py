@@ -25,8 +25,7 @@ from w2vlearn.tracing.axes import Axes
 from w2vlearn.tracing.hooks import RawCall, RawTensor, Recorder, named_modules, observing
 from w2vlearn.tracing.inputs import Inputs, find_inputs, from_batch, is_batch
 from w2vlearn.tracing.layers import Trace
-from w2vlearn.tracing.letters import frame_index, name_lengths
-from w2vlearn.tracing.marks import CLIPS, UNKNOWN, Length, Merged
+from w2vlearn.tracing.letters import CLIPS, UNKNOWN, Length, Merged, frame_index, name_lengths
 from w2vlearn.tracing.operations import class_name
 from w2vlearn.tracing.records import BatchInfo, TraceData, main_output
 from w2vlearn.tracing.uncalled import names_in_text, with_uncalled
