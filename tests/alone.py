@@ -9,11 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from w2vlearn.tracing import Trace, trace
-from w2vlearn.tracing.hooks import observing, recording
+from w2vlearn.tracing.hooks import Recorder, named_modules, observing
 from w2vlearn.tracing.inputs import find_inputs
-from w2vlearn.tracing.inspection import named_modules
 from w2vlearn.tracing.marks import CLIPS, CONSTANT, UNKNOWN, Length, Merged
-from w2vlearn.tracing.observe import _axes
+from w2vlearn.tracing.observe import axes_of
 from w2vlearn.tracing.records import main_output
 
 
@@ -42,7 +41,7 @@ def compared(
         traced = trace(model, waveforms, **kwargs)
         inputs = find_inputs(model, (waveforms,), kwargs, told)
         names, _ = named_modules(model)
-        with recording(model, axes=_axes(names, inputs), names=names) as recorder:
+        with observing(model, recorder=Recorder(names, axes=axes_of(model, inputs))) as together:
             model(waveforms, **kwargs)
         alone = []
         for clip, length in zip(waveforms, lengths, strict=True):
@@ -53,7 +52,7 @@ def compared(
     wrong: list[str] = []
     unknown: set[str] = set()
     notes = " ".join(traced.notes)
-    for call in recorder.calls:
+    for call in together:
         others = [one.get((call.name, call.call)) for one in alone]
         for side in ("inputs", "outputs"):
             if None in others or any(len(getattr(o, side)) != len(getattr(call, side)) for o in others):

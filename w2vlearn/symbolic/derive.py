@@ -29,7 +29,7 @@ from w2vlearn.symbolic.formulas import SymbolicTrace
 from w2vlearn.symbolic.isolation import ExportError, FakeRuns, is_users, isolated_copy, isolated_run, quiet
 from w2vlearn.tracing.assemble import build_records
 from w2vlearn.tracing.hooks import RawCall, RawTensor, observing
-from w2vlearn.tracing.inputs import from_batch, is_batch, parameters_of
+from w2vlearn.tracing.inputs import from_batch, is_batch, signature_of
 from w2vlearn.tracing.operations import class_name
 
 _CLIPS, _SAMPLES = 3, 40_000  # example sizes for export; any would do, the proof does not depend on them
@@ -48,11 +48,11 @@ def derive(model: nn.Module, args: tuple, kwargs: Mapping[str, Any], mask: bool,
     notes += runs.leave_out_masks_made_by_export()
     sizes = SizeLabels(exported.calls)
 
-    def label(call: RawCall, side: str, tensor: RawTensor) -> tuple[tuple, tuple[str, ...]]:
+    def label(tensor: RawTensor) -> tuple[tuple, tuple[str, ...]]:
         shape = tuple(map(sizes.label, tensor.shape))
         return shape, tuple(map(str, shape))
 
-    records, constants = build_records(exported.calls, label)
+    records, constants, _ = build_records(exported.calls, label)
     proved = _range(exported, sizes)
     if edges:
         proved = runs.edges(proved)
@@ -88,7 +88,7 @@ def _example_arguments(
         positional, keywords, notes = from_batch(model, batch, dict(kwargs))
         named = _by_name(model, (*positional, *others), keywords)
         if not mask:
-            required = {p.name for p in (parameters_of(model) or ([],))[0] if p.required}
+            required = {p.name for p in signature_of(model).parameters.values() if p.default is p.empty}
             masks = [k for k, v in named.items() if isinstance(v, Tensor) and v is not batch.waveforms]
             named = {k: v for k, v in named.items() if k not in masks or k in required}
             notes = [note for note in notes if not any(repr(k) in note for k in masks if k not in named)]

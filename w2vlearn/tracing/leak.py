@@ -15,10 +15,9 @@ from w2vlearn.shown import Shown
 from w2vlearn.tracing.inputs import NO_MASK, in_dtype_of
 from w2vlearn.tracing.layers import Trace
 from w2vlearn.tracing.masks import MASK_NAME
-from w2vlearn.tracing.observe import trace
+from w2vlearn.tracing.observe import buffers_kept, eager, evaluating, random_state_kept, trace
 from w2vlearn.tracing.operations import class_name
 from w2vlearn.tracing.records import LayerRecord, Operation
-from w2vlearn.tracing.run_state import buffers_kept, eager, evaluating, random_state_kept
 
 __all__ = ["LayerLeak", "LeakReport", "padding_leak"]
 

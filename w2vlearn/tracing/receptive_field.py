@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from w2vlearn.tracing.inspection import tensors_in
-from w2vlearn.tracing.run_state import buffers_kept, eager, evaluating, random_state_kept
+from w2vlearn.tracing.inputs import tensors_in
+from w2vlearn.tracing.observe import buffers_kept, eager, evaluating, random_state_kept
 
 __all__ = ["ReceptiveField", "receptive_field"]
 
