@@ -123,14 +123,23 @@ def test_a_mask_that_does_not_fit_is_never_called_not_given(short, arguments, me
     assert traced["body"].output.letters[:2] == ("B", "T")
 
 
-def test_numbers_by_position_that_are_not_understood_are_not_called_not_given(short):
-    class ByPosition(Ignores):
-        def forward(self, x, counts):
+@pytest.mark.parametrize("by_name", [False, True])
+def test_a_number_per_clip_that_is_not_understood_is_never_called_not_given(short, by_name):
+    class Counts(Ignores):
+        def forward(self, x, counts=None, speaker_ids=None):
             return self.body(x)
 
-    notes = trace(ByPosition().eval(), short.waveforms, torch.tensor([400, 300, 200])).notes
-    assert any("counts" in note and "not understood" in note for note in notes), notes
-    assert not any("no lengths and no mask were given" in note for note in notes)
+    def traced(counts, **others):
+        given = {"counts": torch.tensor(counts)}
+        arguments = () if by_name else given.values()
+        return trace(Counts().eval(), short.waveforms, *arguments, **(given if by_name else {}), **others)
+
+    strange = traced([400, 300, 200])
+    assert any("counts (3,) was given and not understood" in note for note in strange.notes), strange.notes
+    assert strange["body"].valid is None and not any("no mask were given" in note for note in strange.notes)
+    assert traced(LENGTHS, speaker_ids=torch.tensor([1, 2, 3]))["body"].valid == FRAMES
+    speakers = trace(Counts().eval(), short.waveforms, speaker_ids=torch.tensor([1, 2, 3]))
+    assert speakers["body"].valid == (99, 99, 99)
 
 
 # ---------------------------------------------------------------- wrappers

@@ -4,7 +4,7 @@ Four rules, the surest first; none of them runs anything:
 
 1. *The same tensor object* that left one module and enters another keeps its axes; so does a view of it, whose strides
    say which axis went where.
-2. *What a module does is documented* (`module_rules`): a convolution or pooling turns one length into the next by its
+2. *What a module does is documented* (`operations`): a convolution or pooling turns one length into the next by its
    own kernel, stride, padding and dilation, for every clip's own length; a Linear keeps all axes but the last.
 3. *The same shape as before*, where only one meaning of it was seen, is the same axes again (``x + residual``).
 4. *A size alone* names a length only where just one length has it, and no weight of the model does.
@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from w2vlearn.tracing.letters import CLIPS, CONSTANT, UNKNOWN, Length, Marks, Merged
-from w2vlearn.tracing.module_rules import made_beside, made_by, roles, sizes_of_weights
+from w2vlearn.tracing.operations import made_beside, made_by, roles, sizes_of_weights
 from w2vlearn.tracing.records import Operation
 
 

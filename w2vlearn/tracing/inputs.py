@@ -27,6 +27,7 @@ _DEEPEST = 8  # how deep tensors are looked for in nested values; stops on struc
 _STARS = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 _NOT_WAVEFORMS = re.compile(r"^(input_ids|input_features|pixel_values|tokens|spectrogram|mel)", re.IGNORECASE)
 _RELATIVE = re.compile(r"^wav(eform)?s?_len", re.IGNORECASE)  # SpeechBrain: shares of the longest clip, 0 … 1
+_NO_COUNTS = re.compile(r"label|target|class|speaker|(^|_)ids?$", re.IGNORECASE)  # one number per clip, no length
 _WRAPPED = ("module", "base_model", "model", "_orig_mod")  # where DataParallel, PEFT and others keep the model
 
 
@@ -277,7 +278,7 @@ def find_inputs(model: nn.Module, args: tuple, kwargs: Mapping[str, Any], given:
         lengths, notes = tuple(int(n) for n in given.tolist()), ()
     else:
         others = [pair for pair in tensors if pair[1] is not main]
-        lengths, notes = _told_lengths(others, count, samples, {name for name, _ in named})
+        lengths, notes = _told_lengths(others, count, samples)
     told = lengths is not None
     if not told and not notes:
         lengths = (samples,) * count
@@ -324,27 +325,27 @@ def _time_axis(model: nn.Module, main: Tensor, tensors: Sequence[tuple[str, Tens
 
 
 def _told_lengths(
-    tensors: Sequence[tuple[str, Tensor]], clips: int, samples: int, positional: set[str]
+    tensors: Sequence[tuple[str, Tensor]], clips: int, samples: int
 ) -> tuple[tuple[int, ...] | None, tuple[str, ...]]:
     """Valid samples per clip by a mask or lengths among the arguments; notes on what was given and does not fit.
 
-    Numbers by position (names in ``positional``) count as lengths only where their largest is the longest clip's.
+    Numbers under another name count as lengths only where their largest is the longest clip's.
     """
     notes: list[str] = []
     for path, tensor in tensors:
         name, shape = _last(path), tuple(tensor.shape)
         by_name = MASK_NAME.search(name) or LENGTHS.search(name)
-        if "label" in name:
+        if _NO_COUNTS.search(name):
             continue
         if TIME_MASK.search(name) or not (by_name or tensor.dtype is torch.bool):
             is_count = not (tensor.is_floating_point() or tensor.dtype is torch.bool or tensor.is_meta)
-            counts = tuple(tensor.tolist()) if is_count and path in positional and shape == (clips,) else (0,)
+            counts = tuple(tensor.tolist()) if is_count and shape == (clips,) else (0,)
             if clips > 1 and 0 < min(counts) <= max(counts) <= samples:
                 if max(counts) == samples:
                     return counts, ()
                 notes.append(
-                    f"{path} {shape} was given and not understood: lengths by position would count up to the {samples} "
-                    "samples of the longest clip; pass lengths or a mask by name"
+                    f"{path} {shape} was given and not understood: lengths would count up to the {samples} samples "
+                    "of the longest clip; pass lengths or a mask by name"
                 )
             continue
         values = MaskReader().read(tensor)

@@ -1,21 +1,20 @@
 """Masks as they travel: which kind, written how, and what they mark valid.
 
-A mask is read when a layer is handed it (`MaskReader`): a few numbers per clip, computed where the mask lies and
-fetched later, so that what the model or its user writes into it afterwards changes nothing. What the numbers mean is
-worked out after the run (`read`): kinds follow the axes (sample: L, frame: T, attention: a matrix over keys); the
-convention is read from the values where they settle it, else from the name, for "True" means "valid" in one library and
-"padding" in the next.
+A mask is read when a layer is handed it (`MaskReader`): flags per clip, computed where the mask lies and fetched later,
+so that what the model or its user writes into it afterwards changes nothing. What they mean is worked out after the run
+(`read`): kinds follow the axes (sample: L, frame: T, attention: a matrix over keys); the convention is read from the
+values where they settle it, else from the name, for "True" means "valid" in one library and "padding" in the next.
 """
 
 from __future__ import annotations
 
 import re
-import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from w2vlearn.tracing.letters import is_time
 
@@ -28,24 +27,27 @@ _FAR_BELOW = -1000.0  # an additive mask adds at least this much less to what is
 
 
 @dataclass(frozen=True)
-class Flags:
-    """Flags along the last axis, a number per row: how many are True; whether the first is; whether one rises again."""
-
-    count: Tensor
-    first: Tensor
-    rises: Tensor
-
-
-@dataclass(frozen=True)
 class MaskValues:
-    """A few numbers of a mask, where it lies. Of an attention mask a key counts if any query sees it."""
+    """What a mask says when a layer is handed it, where it lies; its rows belong to the clips, or to each clip's heads.
 
-    shape: tuple[int, ...]
+    Attributes
+    ----------
+    dtype : torch.dtype
+        Of the mask.
+    numbers : Tensor, optional
+        Of a mask with one number per clip: those. Shape: (B,).
+    nonzero, zero, above : Tensor, optional
+        Flags: it is not 0, it is 0, it is (a float) not far below 0; of an attention mask for any query. Shape: (rows,
+        n), bool.
+    lowest, highest : Tensor, optional
+        Of floats.
+    """
+
     dtype: torch.dtype
-    numbers: Tensor | None = None  # of one number per clip, the numbers
-    nonzero: Flags | None = None
-    zero: Flags | None = None
-    above: Flags | None = None  # of floats: not far below 0
+    numbers: Tensor | None = None
+    nonzero: Tensor | None = None
+    zero: Tensor | None = None
+    above: Tensor | None = None
     lowest: Tensor | None = None
     highest: Tensor | None = None
 
@@ -54,43 +56,38 @@ class MaskReader:
     """Reads masks when they are handed over; the same tensor, unchanged, once."""
 
     def __init__(self) -> None:
-        self._read: dict[int, tuple[weakref.ref, int, MaskValues | None]] = {}
+        self._read = WeakTensorKeyDictionary()  # mask -> its version, its values
 
     def read(self, mask: Tensor) -> MaskValues | None:
-        """The numbers of a mask as it is now; None where it has none (meta and fake tensors, a nested tensor)."""
+        """The values of a mask as it is now; None where it has none (meta and fake tensors, a nested tensor)."""
         version = None if mask.is_inference() else mask._version
-        entry = self._read.get(id(mask))
-        if entry is not None and entry[0]() is mask and entry[1] == version and version is not None:
-            return entry[2]
-        values = None
-        if not (mask.is_meta or mask.is_nested or mask.layout is not torch.strided):
-            with torch.no_grad():
-                values = _values(mask.detach())
-        self._read[id(mask)] = (weakref.ref(mask), version, values)
+        known, values = self._read.get(mask, (None, None))
+        if version is None or version != known:
+            values = None
+            if mask.layout is torch.strided and mask.ndim and not (mask.is_meta or mask.is_nested or not mask.numel()):
+                with torch.no_grad():
+                    values = _values(mask.detach())
+            self._read[mask] = version, values
         return values
 
 
-def _values(mask: Tensor) -> MaskValues | None:
-    shape, dtype = tuple(mask.shape), mask.dtype
-    if mask.ndim == 0 or not mask.numel():
-        return None
+def _values(mask: Tensor) -> MaskValues:
     if mask.ndim == 1:
-        return MaskValues(shape, dtype, numbers=mask.clone())
-    nonzero = mask if dtype is torch.bool else mask != 0
-    values = MaskValues(shape, dtype, nonzero=_flags(nonzero), zero=_flags(~nonzero))
-    if not dtype.is_floating_point:
+        return MaskValues(mask.dtype, numbers=mask.clone())
+    nonzero = mask != 0
+    values = MaskValues(mask.dtype, nonzero=_rows(nonzero), zero=_rows(~nonzero))
+    if not mask.is_floating_point():
         return values
-    return replace(values, above=_flags(mask > _FAR_BELOW), lowest=mask.min(), highest=mask.max())
+    return replace(values, above=_rows(mask > _FAR_BELOW), lowest=mask.min(), highest=mask.max())
 
 
-def _flags(flags: Tensor) -> Flags:
-    """Per row, heads and queries away: (B, 1, Tq, Tk), (B * H, Tq, Tk), (B, 1, n), (B, n, 1) -> (B,) or (B * H,)."""
+def _rows(flags: Tensor) -> Tensor:
+    """Heads and queries away: (B, 1, Tq, Tk), (B * H, Tq, Tk), (B, 1, n), (B, n, 1) -> (B, n) or (B * H, n)."""
     if flags.ndim == 3 and flags.shape[2] == 1:
         flags = flags[:, :, 0]
     while flags.ndim > 2:
         flags = flags.any(dim=1)
-    rising = (flags[:, 1:] & ~flags[:, :-1]).any(dim=1)
-    return Flags(flags.sum(dim=1), flags[:, 0], rising)
+    return flags
 
 
 @dataclass(frozen=True)
@@ -188,23 +185,22 @@ def _meaning(
     """``"valid"`` or ``"padding"``, and whether the name and the values disagree."""
     by_name = "padding" if PADDING.search(argument) else "valid" if _VALID.search(argument) else None
     options = (("valid", mask.nonzero), ("padding", mask.zero))
-    width = mask.shape[-2] if len(mask.shape) == 3 and mask.shape[-1] == 1 else mask.shape[-1]
-    by_pattern = next((word for word, flags in options if _right_padded(flags, width)), None)
+    by_pattern = next((word for word, flags in options if _right_padded(flags)), None)
     if given and by_name is not None:
         return by_name, by_pattern not in (None, by_name)
     fitting = [word for word, flags in options if expected is not None and per_clip(flags, clips) == tuple(expected)]
     return (fitting[0] if len(fitting) == 1 else by_pattern or by_name or "valid"), False
 
 
-def _right_padded(flags: Flags, width: int) -> bool:
+def _right_padded(flags: Tensor) -> bool:
     """Every row is Trues, then Falses; with at least one False somewhere."""
-    full = bool((flags.count == width).all())
-    return not full and bool(flags.first.all()) and not bool(flags.rises.any())
+    rises = flags[:, 1:] & ~flags[:, :-1]
+    return bool(flags[:, 0].all()) and not bool(flags.all()) and not bool(rises.any())
 
 
-def per_clip(flags: Flags, clips: int) -> tuple[int, ...] | None:
+def per_clip(flags: Tensor, clips: int) -> tuple[int, ...] | None:
     """Trues per clip; a mask that all clips share counts for each, one that is repeated for each head once."""
-    counts = flags.count.tolist()
+    counts = flags.sum(dim=1).tolist()
     if len(counts) == 1:
         return tuple(counts * clips)
     heads, remainder = divmod(len(counts), clips) if clips else (0, 1)

@@ -1,23 +1,39 @@
-"""What a module does, as an `Operation`, and whether it looks along the time axis; by its class, not its name."""
+"""What a module does, by its class and torch's documentation, not by its name.
+
+As an `Operation` (`operation_of`); whether it looks along time (`mixes_time`); what it makes of the axes of its input
+(`roles`, `made_by`, `made_beside`).
+"""
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
-from w2vlearn.tracing.letters import is_time
+from w2vlearn.tracing.letters import CLIPS, CONSTANT, UNKNOWN, Length, is_time
 from w2vlearn.tracing.records import Operation
 
-HEAD_NAMES = ("num_heads", "num_attention_heads", "n_heads", "nhead")
-_LAYERS = (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)
+Formula = Callable[[int], int]  # how many positions are made of n
+Derived = Callable[[Length, int, Formula], Any]
+
 _POOLS = (nn.modules.pooling._AvgPoolNd, nn.modules.pooling._MaxPoolNd, nn.modules.pooling._LPPoolNd)
 _ADAPTIVE_POOLS = (nn.modules.pooling._AdaptiveAvgPoolNd, nn.modules.pooling._AdaptiveMaxPoolNd)
+_PADS = (
+    nn.modules.padding._ConstantPadNd,
+    nn.modules.padding._ReflectionPadNd,
+    nn.modules.padding._ReplicationPadNd,
+    nn.modules.padding._CircularPadNd,
+)
+_LAYERS = (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)
+_KEEPERS = (nn.TransformerEncoderLayer, nn.TransformerEncoder, nn.Softmax, nn.LogSoftmax)
+_KEEPS = ("group norm", "batch norm", "instance norm", "layer norm", "dropout", "activation", "identity", "attention")
 _ACTIVATIONS = {"gelu": "GELU", "relu": "ReLU", "silu": "SiLU", "swish": "SiLU", "tanh": "tanh", "sigmoid": "sigmoid"}
+_HEADS = ("num_heads", "num_attention_heads", "n_heads", "nhead")
+_SIZE_NAMES = frozenset(("in_features", "out_features", "embed_dim", "hidden_size", "head_dim", *_HEADS))
 
 _operation = functools.lru_cache(maxsize=4096)(Operation)  # equal layers share theirs
 
@@ -96,8 +112,8 @@ def _by_name(module: Any, name: str) -> Operation:
     function = next((function for key, function in _ACTIVATIONS.items() if key in lower), None)
     if function and ("activation" in lower or not parts):
         return _operation("activation", function)
-    heads = _number(module, *HEAD_NAMES)
-    if _is_attention(module) and heads is not None:
+    heads = _number(module, *_HEADS)
+    if "attention" in lower and heads is not None:
         width = _number(module, "embed_dim", "hidden_size")
         size = _number(module, "head_dim") or (width // heads if width else None)
         return _operation("attention", name, heads=heads, head_size=size)
@@ -127,10 +143,6 @@ _DESCRIBERS: tuple[tuple[Any, Callable[[Any, str], Operation]], ...] = (
 )
 
 
-def _is_attention(module: nn.Module) -> bool:
-    return isinstance(module, nn.MultiheadAttention) or "attention" in type(module).__name__.lower()
-
-
 def _number(module: nn.Module, *names: str) -> int | None:
     """The first of these attributes that is an int."""
     own = vars(module)  # asked this way since nn.Module is slow to say no
@@ -150,36 +162,145 @@ def mixes_time(module: nn.Module, op: Operation, letters: Sequence[str]) -> bool
 
     Parameters
     ----------
-    module : nn.Module
-        The module.
-    op : Operation
-        What it does.
+    module, op : nn.Module, Operation
+        The module, and what it does.
     letters : sequence of str
-        Letters of its main input's axes, an unknown one with a "?" (it may be time); empty if none is known, then the
-        usual layout is assumed.
+        Letters of its main input's axes, an unknown one with a "?" (it may be time).
     """
-    kind, axes = op.kind, len(letters)
-    if kind in ("dropout", "activation", "identity", "embedding"):
-        return False
-    timed = [axis for axis, letter in enumerate(letters) if is_time(letter) or letter.startswith("?")]
-    has_time = bool(timed) or not letters
-    if kind in ("convolution", "transposed convolution"):
-        first = axes - len(op.kernel)
-        windows = [max(sizes) > 1 for sizes in zip(op.kernel, op.stride, strict=True)]
-        return any(axis >= first and windows[axis - first] for axis in timed) if letters else op.kernel[-1] > 1
-    if kind in ("group norm", "instance norm"):
-        return not letters or any(axis >= 2 for axis in timed)
-    if kind == "batch norm":
-        return has_time and not op.stored_statistics
-    if kind == "layer norm":
-        return any(axis >= axes - len(module.normalized_shape) for axis in timed)
-    if kind == "linear":
+    kind, last = op.kind, len(letters)
+    if kind in ("recurrent", "attention"):
+        return True
+    if kind == "module" and (isinstance(module, _LAYERS) or "attention" in op.name.lower()):
+        return True
+    mixed: Iterable[int] = ()
+    if "convolution" in kind:
+        first = last - len(op.kernel)
+        mixed = [first + axis for axis, sizes in enumerate(zip(op.kernel, op.stride, strict=True)) if max(sizes) > 1]
+    elif kind in ("group norm", "instance norm"):
+        mixed = range(2, last)
+    elif kind == "layer norm":
+        mixed = range(last - len(module.normalized_shape), last)
+    elif kind == "linear":
         by_range = "quantized.dynamic" in type(module).__module__  # its scale is the range of the whole tensor
-        return by_range or axes - 1 in timed
-    if kind == "pooling":
-        return has_time and max(op.kernel) > 1
-    if isinstance(module, (nn.Softmax, nn.LogSoftmax)) and letters and module.dim is not None:
-        return module.dim % axes in timed
-    if isinstance(module, _ADAPTIVE_POOLS):
-        return has_time
-    return kind in ("recurrent", "attention") or isinstance(module, _LAYERS) or _is_attention(module)
+        mixed = range(0 if by_range else last - 1, last)
+    elif (
+        isinstance(module, _ADAPTIVE_POOLS)
+        or (kind == "pooling" and max(op.kernel) > 1)
+        or (kind == "batch norm" and not op.stored_statistics)
+    ):
+        mixed = range(last)
+    elif isinstance(module, (nn.Softmax, nn.LogSoftmax)) and module.dim is not None:
+        mixed = (module.dim % max(last, 1),)
+    return any(is_time(letters[axis]) or letters[axis].startswith("?") for axis in mixed if 0 <= axis < last)
+
+
+def made_by(
+    module: nn.Module, op: Operation, before: tuple, sizes: tuple, shape: tuple, derived: Derived
+) -> tuple | None:
+    """Axes of an output by what its module does; None where that is not documented.
+
+    Parameters
+    ----------
+    module, op : nn.Module, Operation
+    before, sizes : tuple
+        Axes and sizes of its main input.
+    shape : tuple of int
+        Of the output.
+    derived : callable
+        ``derived(length, size, formula)``: the length that a formula makes of another, if ``size`` is what it gives.
+    """
+    kind, axes = op.kind, list(before)
+    if kind == "embedding" and len(shape) == len(axes) + 1:
+        return (*before, CONSTANT)
+    if len(shape) != len(axes):
+        return None
+    if kind in ("linear", "recurrent"):
+        return (*before[:-1], CONSTANT)
+    if isinstance(module, nn.GLU):
+        halved = module.dim % len(shape)
+        axes[halved] = CONSTANT if axes[halved] is CONSTANT else UNKNOWN
+        return tuple(axes)
+    formulas = _formulas(module, op, len(shape))
+    for axis, formula in formulas.items():
+        if isinstance(axes[axis], Length):
+            axes[axis] = derived(axes[axis], shape[axis], formula)
+        elif axes[axis] is CONSTANT and formula(sizes[axis]) != shape[axis]:
+            axes[axis] = UNKNOWN
+    if "convolution" in kind and min(formulas) > 0:
+        axes[min(formulas) - 1] = CONSTANT
+    if formulas:
+        return tuple(axes)
+    # A part of somebody's own that keeps the shape keeps the axes, where each size says which axis it is.
+    distinct = not module._modules and len(set(shape) - {1}) == sum(size != 1 for size in shape)
+    keeps = distinct or kind in _KEEPS or isinstance(module, _KEEPERS)
+    return before if keeps and sizes == shape else None
+
+
+def made_beside(module: nn.Module, op: Operation, before: tuple, shape: tuple) -> tuple | None:
+    """Axes of a further output: attention weights, the last state of a recurrent layer; None if undocumented."""
+    times = [mark for mark in before if isinstance(mark, Length)]
+    if op.kind == "recurrent" and len(before) == 3 and len(shape) == 3:  # (layers, B, features) in both layouts
+        return (CONSTANT, before[0 if module.batch_first else 1], CONSTANT)
+    weighs = op.kind == "attention" and len(shape) == 4 and shape[1] == op.heads and len(times) == 1
+    if weighs and shape[2] == shape[3] == times[0].size:  # (B, H, T, T) beside (B, T, D)
+        return (CLIPS, CONSTANT, times[0], times[0])
+    return None
+
+
+def roles(ndim: int, op: Operation, module: nn.Module) -> tuple[str, ...]:
+    """What a module makes of its input's axes, by its documentation; empty where that is open."""
+    spatial = len(op.kernel)
+    if op.kind in ("linear", "layer norm"):
+        features = len(module.normalized_shape) if op.kind == "layer norm" else 1
+        return (*("position" if ndim < 4 else "",) * (ndim - features), *("feature",) * features)
+    if "convolution" in op.kind and ndim in (spatial + 1, spatial + 2):
+        return ("clips", "feature", *("position",) * spatial)[-ndim:]
+    if op.kind in ("group norm", "batch norm", "instance norm") and ndim > 2:
+        return ("clips", "feature", *("position",) * (ndim - 2))
+    if (op.kind == "recurrent" or isinstance(module, nn.MultiheadAttention)) and ndim == 3:
+        return (*(("clips", "position") if module.batch_first else ("position", "clips")), "feature")
+    return ()
+
+
+def _formulas(module: Any, op: Operation, ndim: int) -> dict[int, Formula]:
+    """For each axis whose length a module changes: how."""
+    if op.kernel:
+        return {ndim - len(op.kernel) + axis: _sliding_length(op, axis) for axis in range(len(op.kernel))}
+    if isinstance(module, nn.Upsample) and module.scale_factor is not None:
+        scale = module.scale_factor
+        factors = scale if isinstance(scale, tuple) else (scale,) * (ndim - 2)
+        return {axis: lambda n, factor=factor: math.floor(n * factor) for axis, factor in enumerate(factors, 2)}
+    if isinstance(module, _PADS):  # from the last axis on, two numbers for each
+        added = [sum(module.padding[i : i + 2]) for i in range(0, len(module.padding), 2)]
+        return {ndim - 1 - step: lambda n, more=more: n + more for step, more in enumerate(added)}
+    return {}
+
+
+def _sliding_length(op: Operation, axis: int) -> Formula:
+    """What a convolution or pooling makes of ``n``, along one of its own axes (torch's documentation of ``Conv1d``,
+    ``ConvTranspose1d`` and ``AvgPool1d``; "Shape")."""
+    kernel, stride = op.kernel[axis], op.stride[axis]
+    left, right = op.padding[axis]
+    dilation = op.dilation[axis] if op.dilation else 1
+    reach = dilation * (kernel - 1) + 1
+    if op.kind == "transposed convolution":
+        extra = op.output_padding[axis] - left - right
+        return lambda n: (n - 1) * stride + reach + extra
+    if op.ceil:
+
+        def rounded_up(n: int) -> int:
+            windows = -((n + left + right - reach) // -stride) + 1
+            return windows - 1 if (windows - 1) * stride >= n + left else windows
+
+        return rounded_up
+    return lambda n: (n + left + right - reach) // stride + 1
+
+
+def sizes_of_weights(module: nn.Module, kernel: int) -> Iterator[int]:
+    """Sizes that a module's own weights have, the last ``kernel`` axes left out, and its numbers of features."""
+    for parameter in module._parameters.values():
+        if parameter is not None and not isinstance(parameter, nn.parameter.UninitializedTensorMixin):
+            shape = parameter.shape
+            yield from shape[: len(shape) - kernel] if len(shape) > kernel else shape
+    own = vars(module)
+    yield from (own[name] for name in _SIZE_NAMES.intersection(own) if isinstance(own[name], int))
