@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,6 +79,25 @@ def refuses(model: nn.Module, error: type[Exception], message: str, *args, **kwa
         model(*args, **kwargs)
     handle.remove()
     assert not ran
+
+
+def module(forward: Callable, **parts: Any) -> nn.Module:
+    """A module in eval mode that holds these parts and whose forward is ``forward(self, …)``."""
+    new = type(forward.__name__, (nn.Module,), {"forward": forward})()
+    for name, part in parts.items():
+        setattr(new, name, part)
+    return new.eval()
+
+
+class Takes(nn.Module):
+    """A model around a part, with a mask or lengths that say how long the clips are."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x, attention_mask=None, lengths=None):
+        return self.inner(x)
 
 
 class Layer(nn.Module):
