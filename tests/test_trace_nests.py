@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from nests import nests
 from torch import nn
-from trace_helpers import Takes, untouched
+from trace_helpers import Takes, module, untouched
 
 
 def wrong_and_unknown(nest: tuple[nn.Module, int], lengths: list[int]) -> tuple[list[str], set[str]]:
@@ -39,3 +39,11 @@ def test_not_one_wrong_name(nest, lengths):
 @given(nests(own=False), st.lists(st.integers(401, 900), min_size=2, max_size=4))
 def test_nothing_is_unknown_where_modules_do_it_all(nest, lengths):
     assert wrong_and_unknown(nest, lengths) == ([], set())
+
+
+def test_a_length_that_own_code_makes_is_no_older_one_of_the_same_size():
+    """Ten samples, five positions, ten again: those of 9 samples alone would be ten, not nine."""
+    own = module(
+        lambda self, x: self.conv(torch.cat([self.pool(x)] * 2, 2)), pool=nn.MaxPool1d(1, 2), conv=nn.Conv1d(2, 2, 1)
+    )
+    assert wrong_and_unknown((own, 2), [9, 10]) == ([], {"", "inner", "inner.conv"})

@@ -125,14 +125,17 @@ class Convolutions(nn.Module):
         return ((lengths - 10) // 5 + 1 - 3) // 2 + 1 - self.wrong
 
 
-class TorchaudioLike(nn.Module):
-    """``forward(waveforms, lengths)``; additive mask -10000, handed on by position; zeroes padding in place."""
+class Speech(nn.Module):
+    """What the models below share: convolutions, a projection, two layers."""
 
     def __init__(self, wrong: int = 0) -> None:
         super().__init__()
-        self.feature_extractor = Convolutions(wrong)
-        self.projection = nn.Linear(6, 8)
+        self.feature_extractor, self.projection = Convolutions(wrong), nn.Linear(6, 8)
         self.layers = nn.ModuleList(Layer() for _ in range(2))
+
+
+class TorchaudioLike(Speech):
+    """``forward(waveforms, lengths)``; additive mask -10000, handed on by position; zeroes padding in place."""
 
     def forward(self, waveforms, lengths=None):
         x = self.projection(self.feature_extractor(waveforms))
@@ -147,14 +150,8 @@ class TorchaudioLike(nn.Module):
         return x, lengths
 
 
-class FairseqLike(nn.Module):
+class FairseqLike(Speech):
     """``forward(source, padding_mask, mask, features_only)``; True = padding; looks at the mask's values."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.feature_extractor = Convolutions()
-        self.projection = nn.Linear(6, 8)
-        self.layers = nn.ModuleList(Layer() for _ in range(2))
 
     def forward(self, source, padding_mask=None, mask=True, features_only=False, layer=None):
         assert not mask, "time masks were asked for"
