@@ -10,8 +10,9 @@ Four rules, the surest first; none of them runs anything:
 4. *A size alone* names a length only where just one length has it, and no weight of the model does.
 
 Rules 3 and 4 name only lengths that the last module gave, or took if it gave none: own code between modules may have
-made a length that nobody knows, and its size may be that of an older one by chance. A slice is another length only where that length is
-known to be so many positions shorter for every clip; ``x[:5]`` and ``x[:-1]`` look the same otherwise.
+made a length that nobody knows, and its size may be that of an older one by chance. A slice is another length only
+where that length is known to be so many positions shorter for every clip; ``x[:5]`` and ``x[:-1]`` look the same
+otherwise.
 
 What no rule covers stays unknown, and the trace says so.
 """
