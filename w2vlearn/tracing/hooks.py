@@ -229,7 +229,7 @@ class Recorder:
 
 @contextmanager
 def observing(
-    model: nn.Module, values: bool = False, keep_fast_path: bool = True, recorder: Recorder | None = None
+    model: nn.Module, keep_fast_path: bool = True, recorder: Recorder | None = None
 ) -> Iterator[list[RawCall]]:
     """Write down every call of every module of ``model``, in this thread, until the block ends.
 
@@ -237,21 +237,19 @@ def observing(
     ----------
     model : nn.Module
         Any module. Hooks go on it and on all modules below it, and go away with the block, however it ends.
-    values : bool
-        Also keep a detached clone of every output.
     keep_fast_path : bool
         ``nn.TransformerEncoderLayer`` computes by another kernel, with other rounding, when anything below it is
         hooked. True: listen there without hooks, so that the output stays the same to the last bit (its inner layers
         are then not called, as in the untraced run). False: hook it, so that its inner layers show.
     recorder : Recorder, optional
-        Who writes; by default one that keeps neither axes nor masks.
+        Who writes; by default one that keeps no axes, masks or values.
 
     Yields
     ------
     list of RawCall
         Grows while the block runs. Calls inside another such block that was begun inside this one are not in it.
     """
-    recorder = recorder or Recorder(named_modules(model)[0], values)
+    recorder = recorder or Recorder(named_modules(model)[0])
     fast = _fast_path_modules(recorder.names) if keep_fast_path else set()
     hooked = []
     with ExitStack() as stack:
