@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from alone import compared
 from hypothesis import assume, given, settings
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 from nests import nests
 from torch import nn
 from trace_helpers import untouched
+
+from w2vlearn.tracing import trace
 
 
 class Takes(nn.Module):
@@ -36,7 +39,7 @@ def test_not_one_wrong_name(nest, lengths):
     except RuntimeError:
         assume(False)  # too short for these convolutions
     with torch.no_grad(), untouched(model):
-        _, wrong, _ = compared(model, x, lengths, attention_mask=mask)
+        wrong, _ = compared(model, x, lengths, attention_mask=mask)
     assert not wrong, wrong
 
 
@@ -47,6 +50,16 @@ def test_nothing_is_unknown_where_modules_do_it_all(nest, lengths):
     x = torch.randn(len(lengths), channels, max(lengths))
     mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
     with torch.no_grad():
-        _, wrong, unknown = compared(Takes(model).eval(), x, lengths, attention_mask=mask)
+        wrong, unknown = compared(Takes(model).eval(), x, lengths, attention_mask=mask)
     assert not wrong, wrong
     assert not unknown
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_torch_s_own_encoder_hands_its_layers_nested_tensors():
+    encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2).eval()
+    x, padding = torch.randn(2, 9, 8), torch.arange(9) >= torch.tensor([[5], [9]])
+    with torch.no_grad(), untouched(encoder):
+        traced = trace(encoder, x, src_key_padding_mask=padding)
+    assert traced[""].output.letters == ("B", "L", "D") and traced[""].valid == (5, 9)
+    assert traced["layers.1"].input.shape == (2,) and any("unknown" in n and "layers.1" in n for n in traced.notes)
