@@ -92,7 +92,7 @@ def test_a_family(name, masked):
 def test_no_axis_has_a_wrong_name_against_each_clip_alone(name, lengths):
     batch = pad(clips(*lengths), minimum_samples=1)
     for arguments in ({"attention_mask": batch.mask}, {})[: 2 if lengths == LENGTHS else 1]:
-        _, wrong, unknown = compared(family(name), batch.waveforms, lengths, **arguments)
+        wrong, unknown = compared(family(name), batch.waveforms, lengths, **arguments)
         assert not wrong, wrong
         if lengths == LENGTHS:
             assert all(one.endswith(UNKNOWN.get(name, ())) for one in unknown), unknown
