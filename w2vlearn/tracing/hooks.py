@@ -106,6 +106,7 @@ class _Thread(threading.local):
 
 
 _thread = _Thread()
+_listening = threading.Lock()  # held while a model is changed to listen, and back: several threads may trace it
 
 
 class Recorder:
@@ -310,14 +311,17 @@ def _wrapped(module: nn.Module, recorder: Recorder) -> Iterator[None]:
         recorder.leave(module, args, kwargs, result)
         return result
 
+    forward.own, forward.over = own, False
     vars(module)["forward"] = forward
     try:
         yield
     finally:
-        if own is None:
-            del vars(module)["forward"]
-        else:
-            vars(module)["forward"] = own
+        with _listening:
+            forward.over = True
+            while getattr(current := vars(module).get("forward"), "over", False):  # another thread's may lie above it
+                del vars(module)["forward"]
+                if current.own is not None:
+                    vars(module)["forward"] = current.own
 
 
 class _Weights(dict):
@@ -337,14 +341,11 @@ class _Weights(dict):
         return dict, (dict(self),)
 
 
-_watching = threading.Lock()  # several threads may trace one model
-
-
 @contextmanager
 def _weights_watched(recorder: Recorder) -> Iterator[None]:
     """Notice when a module's weights are used although the module is not called."""
     owners = [m for m in recorder.names if m._parameters and not isinstance(m, torch.jit.ScriptModule)]
-    with _watching:
+    with _listening:
         for module in owners:
             if not isinstance(module._parameters, _Weights):
                 vars(module)["_parameters"] = _Weights(module._parameters)
@@ -353,7 +354,7 @@ def _weights_watched(recorder: Recorder) -> Iterator[None]:
     try:
         yield
     finally:
-        with _watching:
+        with _listening:
             for module, weights in watched:
                 weights.watching -= 1
                 if not weights.watching:
@@ -391,7 +392,4 @@ def _is_mask_name(name: str) -> bool:
 
 
 def _shape(tensor: Tensor) -> Any:
-    try:
-        return tensor.shape
-    except RuntimeError:  # a nested tensor has no single shape
-        return (len(tensor.unbind()),)
+    return (len(tensor.unbind()),) if tensor.is_nested else tensor.shape  # a nested tensor has no single shape
