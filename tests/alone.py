@@ -37,8 +37,9 @@ def compared(model: nn.Module, waveforms: Tensor, lengths: Sequence[int], **kwar
     """
     with torch.no_grad():
         notes = " ".join(trace(model, waveforms, **kwargs).notes)
-        axes = axes_of(model, find_inputs(model, (waveforms,), kwargs, torch.tensor(lengths)))
-        with observing(model, recorder=Recorder(named_modules(model)[0], axes=axes)) as together:
+        names, _ = named_modules(model)
+        axes = axes_of(names, find_inputs(model, (waveforms,), kwargs, torch.tensor(lengths)))
+        with observing(model, recorder=Recorder(names, axes=axes)) as together:
             model(waveforms, **kwargs)
         alone = []
         for clip, length in zip(waveforms, lengths, strict=True):

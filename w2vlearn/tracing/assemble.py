@@ -65,9 +65,11 @@ def build_records(
             tuple([_info(t, shapes[i, side, j], letters[i, side, j], known) for j, t in enumerate(tensors)])
             for side, tensors in (("in", call.inputs), ("out", call.outputs))
         )
-        handed = masks.handed(call, taken)
-        records += masks.steps(call, handed)
-        seen = tuple([mask.seen for mask in handed])
+        seen = ()
+        if call.nones or call.objects or any([tensor.may_be_mask for tensor in call.inputs]):
+            handed = masks.handed(call, taken)
+            records += masks.steps(call, handed)
+            seen = tuple([mask.seen for mask in handed])
         records.append(
             LayerRecord(
                 name=call.name,

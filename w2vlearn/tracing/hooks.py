@@ -284,14 +284,16 @@ def _hooked(modules: Sequence[nn.Module], recorder: Recorder) -> Iterator[None]:
         "_forward_hooks_with_kwargs": True,
         "_forward_hooks_always_called": True,
     }
-    places = [(vars(module)[name], entry) for module in modules for name, entry in entries.items()]
+    places = [vars(module) for module in modules]
     try:
-        for place, entry in places:
-            place[number] = entry
+        for place in places:
+            for name, entry in entries.items():
+                place[name][number] = entry
         yield
     finally:
-        for place, _ in places:
-            place.pop(number, None)
+        for place in places:
+            for name in entries:
+                place[name].pop(number, None)
 
 
 @contextmanager
