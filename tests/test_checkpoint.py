@@ -378,11 +378,12 @@ def test_save_keeps_vocabulary_and_processing_and_refuses_what_is_not_ours(tmp_p
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     model = w2vlearn.model.Wav2Vec2ForCTC(dataclasses.replace(TINY, vocab_size=3))
-    model.vocabulary = Vocabulary(("<pad>", "|", "a"), lower=True)
+    model.vocabulary = Vocabulary(("|", "a", "<pad>"), lower=True)
     model.processing = Processing(16_000, True, True, unsure_below=0.6)
     assert save(model, "~/saved") == tmp_path / "saved"
     again = load("~/saved")
     assert again.vocabulary == model.vocabulary and again.processing == model.processing
+    assert "config.json calls id 0 the blank, the vocabulary id 2" in str(again.loaded)
     for other, message in ((torch.nn.Linear(2, 2), "found a Linear"), (theirs(), "w2vlearn's own")):
         with pytest.raises(TypeError, match=message):
             save(other, tmp_path)
