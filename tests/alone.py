@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from w2vlearn.tracing import trace
 from w2vlearn.tracing.hooks import Recorder, named_modules, observing
 from w2vlearn.tracing.inputs import find_inputs
-from w2vlearn.tracing.marks import CLIPS, CONSTANT, UNKNOWN, Length, Merged
+from w2vlearn.tracing.letters import CLIPS, CONSTANT, UNKNOWN, Length, Merged
 from w2vlearn.tracing.observe import axes_of
 from w2vlearn.tracing.records import main_output
 

@@ -332,10 +332,11 @@ def test_a_model_that_cannot_be_exported_is_told_by_its_own_line():
         symbolic_trace(torch.jit.script(nn.Sequential(nn.Linear(4, 4))), torch.zeros(3, 4))
 
 
-def test_whose_a_file_is_does_not_depend_on_the_system():
-    assert is_users(__file__) and is_users(torch.__file__.replace("/torch/", "/torchaudio/"))
-    assert is_users(str(nn.__file__).replace("/torch/", "/torch_of_mine/"))
-    assert not is_users(nn.__file__) and not is_users(functools.__file__) and not is_users(trace.__code__.co_filename)
+def test_whose_code_a_module_is():
+    for module in (__name__, "__main__", "torchaudio.models", "torch_of_mine", "w2vlearn.model.encoder"):
+        assert is_users(module)
+    for module in (nn.__name__, "torch", functools.__name__, trace.__module__, None):
+        assert not is_users(module)
 
 
 # ---------------------------------------------------------------- compiled code, in a process of its own

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,6 +81,25 @@ def refuses(model: nn.Module, error: type[Exception], message: str, *args, **kwa
     assert not ran
 
 
+def module(forward: Callable, **parts: Any) -> nn.Module:
+    """A module in eval mode that holds these parts and whose forward is ``forward(self, …)``."""
+    new = type(forward.__name__, (nn.Module,), {"forward": forward})()
+    for name, part in parts.items():
+        setattr(new, name, part)
+    return new.eval()
+
+
+class Takes(nn.Module):
+    """A model around a part, with a mask or lengths that say how long the clips are."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x, attention_mask=None, lengths=None):
+        return self.inner(x)
+
+
 class Layer(nn.Module):
     """An attention stand-in: takes a mask under the name that a test wants."""
 
@@ -104,14 +125,17 @@ class Convolutions(nn.Module):
         return ((lengths - 10) // 5 + 1 - 3) // 2 + 1 - self.wrong
 
 
-class TorchaudioLike(nn.Module):
-    """``forward(waveforms, lengths)``; additive mask -10000, handed on by position; zeroes padding in place."""
+class Speech(nn.Module):
+    """What the models below share: convolutions, a projection, two layers."""
 
     def __init__(self, wrong: int = 0) -> None:
         super().__init__()
-        self.feature_extractor = Convolutions(wrong)
-        self.projection = nn.Linear(6, 8)
+        self.feature_extractor, self.projection = Convolutions(wrong), nn.Linear(6, 8)
         self.layers = nn.ModuleList(Layer() for _ in range(2))
+
+
+class TorchaudioLike(Speech):
+    """``forward(waveforms, lengths)``; additive mask -10000, handed on by position; zeroes padding in place."""
 
     def forward(self, waveforms, lengths=None):
         x = self.projection(self.feature_extractor(waveforms))
@@ -126,14 +150,8 @@ class TorchaudioLike(nn.Module):
         return x, lengths
 
 
-class FairseqLike(nn.Module):
+class FairseqLike(Speech):
     """``forward(source, padding_mask, mask, features_only)``; True = padding; looks at the mask's values."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.feature_extractor = Convolutions()
-        self.projection = nn.Linear(6, 8)
-        self.layers = nn.ModuleList(Layer() for _ in range(2))
 
     def forward(self, source, padding_mask=None, mask=True, features_only=False, layer=None):
         assert not mask, "time masks were asked for"

@@ -12,8 +12,7 @@ from torch import nn
 from w2vlearn.tracing import masks as mask_reading
 from w2vlearn.tracing.hooks import RawCall, RawTensor
 from w2vlearn.tracing.inputs import Inputs
-from w2vlearn.tracing.letters import constant_letters, is_time
-from w2vlearn.tracing.marks import valid_along
+from w2vlearn.tracing.letters import constant_letters, is_time, valid_along
 from w2vlearn.tracing.operations import mixes_time
 from w2vlearn.tracing.records import MASK_STEP, LayerRecord, MaskSeen, Operation, TensorInfo, main_output
 

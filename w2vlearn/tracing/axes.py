@@ -9,9 +9,10 @@ Four rules, the surest first; none of them runs anything:
 3. *The same shape as before*, where only one meaning of it was seen, is the same axes again (``x + residual``).
 4. *A size alone* names a length only where just one length has it, and no weight of the model does.
 
-Rules 3 and 4 name only lengths that the last module took or gave: own code between modules may have made a length that
-nobody knows, and its size may be that of an older one by chance. A slice is another length only where that length is
-known to be so many positions shorter for every clip; ``x[:5]`` and ``x[:-1]`` look the same otherwise.
+Rules 3 and 4 name only lengths that the last module gave, or took if it gave none: own code between modules may have
+made a length that nobody knows, and its size may be that of an older one by chance. A slice is another length only
+where that length is known to be so many positions shorter for every clip; ``x[:5]`` and ``x[:-1]`` look the same
+otherwise.
 
 What no rule covers stays unknown, and the trace says so.
 """
@@ -28,7 +29,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from w2vlearn.tracing.marks import CLIPS, CONSTANT, UNKNOWN, Length, Marks, Merged
+from w2vlearn.tracing.letters import CLIPS, CONSTANT, UNKNOWN, Length, Marks, Merged
 from w2vlearn.tracing.operations import made_beside, made_by, roles, sizes_of_weights
 from w2vlearn.tracing.records import Operation
 
@@ -220,7 +221,9 @@ class Axes:
         """Whether a size can mean nothing else than ``mark``."""
         lengths = [length for length in self.lengths if length.size == size]
         if isinstance(mark, Length):
-            if lengths != [mark] or (mark not in self._entered[0].axes and mark not in self._left[0].axes):
+            left = self._left[0].axes
+            timeless = not any(other is UNKNOWN or isinstance(other, Length) for other in left)
+            if lengths != [mark] or mark not in (self._entered[0].axes if timeless else left):
                 return False
             heads, remainder = divmod(size, self.clips) if self.clips else (0, 1)
             repeated = self.clips > 1 and not remainder and (heads == 1 or heads in self._constants)

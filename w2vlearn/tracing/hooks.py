@@ -28,7 +28,7 @@ from torch.utils.hooks import RemovableHandle
 
 from w2vlearn.tracing.axes import Axes
 from w2vlearn.tracing.inputs import PLAIN, argument_names, tensors_in
-from w2vlearn.tracing.marks import Marks
+from w2vlearn.tracing.letters import Marks
 from w2vlearn.tracing.masks import MASK_NAME, MaskReader, MaskValues
 from w2vlearn.tracing.operations import class_name, operation_of
 from w2vlearn.tracing.records import FORWARD_CALLED, OTHER_THREAD, WEIGHTS_USED, Operation
@@ -229,7 +229,7 @@ class Recorder:
 
 @contextmanager
 def observing(
-    model: nn.Module, values: bool = False, keep_fast_path: bool = True, recorder: Recorder | None = None
+    model: nn.Module, keep_fast_path: bool = True, recorder: Recorder | None = None
 ) -> Iterator[list[RawCall]]:
     """Write down every call of every module of ``model``, in this thread, until the block ends.
 
@@ -237,21 +237,19 @@ def observing(
     ----------
     model : nn.Module
         Any module. Hooks go on it and on all modules below it, and go away with the block, however it ends.
-    values : bool
-        Also keep a detached clone of every output.
     keep_fast_path : bool
         ``nn.TransformerEncoderLayer`` computes by another kernel, with other rounding, when anything below it is
         hooked. True: listen there without hooks, so that the output stays the same to the last bit (its inner layers
         are then not called, as in the untraced run). False: hook it, so that its inner layers show.
     recorder : Recorder, optional
-        Who writes; by default one that keeps neither axes nor masks.
+        Who writes; by default one that keeps no axes, masks or values.
 
     Yields
     ------
     list of RawCall
         Grows while the block runs. Calls inside another such block that was begun inside this one are not in it.
     """
-    recorder = recorder or Recorder(named_modules(model)[0], values)
+    recorder = recorder or Recorder(named_modules(model)[0])
     fast = _fast_path_modules(recorder.names) if keep_fast_path else set()
     hooked = []
     with ExitStack() as stack:

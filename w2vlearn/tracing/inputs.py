@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from w2vlearn.tracing.marks import CLIPS, CONSTANT, UNKNOWN
+from w2vlearn.tracing.letters import CLIPS, CONSTANT, UNKNOWN
 from w2vlearn.tracing.masks import LENGTHS, MASK_NAME, TIME_MASK, MaskReader, read
 
 PLAIN = (str, int, float, bool, bytes, torch.dtype, torch.device)  # what holds no tensor
@@ -26,7 +26,18 @@ NO_MASK = "takes no mask and no lengths: it is handed none"
 _DEEPEST = 8  # how deep tensors are looked for in nested values; stops on structures that contain themselves
 _STARS = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 _NOT_WAVEFORMS = re.compile(r"^(input_ids|input_features|pixel_values|tokens|spectrogram|mel)", re.IGNORECASE)
-_RELATIVE = re.compile(r"^wav(eform)?s?_len", re.IGNORECASE)  # SpeechBrain: shares of the longest clip, 0 … 1
+_OTHER_MASKS = re.compile(r"time|spec|label|target|head|indices")
+_MASK_NAMES = (  # which parameter takes the mask or the lengths, the surest first: what of a batch, and what that means
+    (r"^attention_mask$", lambda batch: batch.mask, "(B, L) bool, True = valid"),
+    (r"padding_mask|pad_mask", lambda batch: ~batch.mask, "(B, L) bool, True = padding (turned round)"),
+    (r"^wav(eform)?s?_len", lambda batch: batch.lengths / batch.waveforms.shape[1], "(B,) shares of the longest clip"),
+    (r"(^|_)len(gth)?s?$|lens$", lambda batch: batch.lengths, "(B,) counts of valid samples"),
+    (r"mask$", lambda batch: batch.mask, "(B, L) bool, True = valid"),
+)
+_SWITCHES = {  # fairseq
+    "mask": (False, "mask=False: no time masks (SpecAugment)"),
+    "features_only": (True, "features_only=True: no pre-training head"),
+}
 _NO_COUNTS = re.compile(r"label|target|class|speaker|(^|_)ids?$", re.IGNORECASE)  # one number per clip, no length
 _WRAPPED = ("module", "base_model", "model", "_orig_mod")  # where DataParallel, PEFT and others keep the model
 
@@ -149,21 +160,19 @@ def from_batch(model: nn.Module, batch: Any, given: dict[str, Any]) -> tuple[tup
         )
     kwargs: dict[str, Any] = {source.name: waveforms}
     notes.append(f"waveforms go to {source.name!r}")
-    mask = _mask_parameter(free[1:])
-    if mask is None:
-        wanted = next((name for name in given if re.search(r"mask|len", name)), None)
-        notes.append(f"{wanted!r} was passed by the caller" if wanted else f"{kind}.forward {NO_MASK}")
+    usable = [p.name for p in free[1:] if not isinstance(p.default, bool) and not _OTHER_MASKS.search(p.name)]
+    for pattern, value, meaning in _MASK_NAMES:
+        if name := next((name for name in usable if re.search(pattern, name)), None):
+            kwargs[name] = value(batch)
+            notes.append(f"the mask goes to {name!r} as {meaning}")
+            break
     else:
-        value, words = _mask_value(mask.name, batch)
-        kwargs[mask.name] = value
-        notes.append(f"the mask goes to {mask.name!r} as {words}")
+        name = next((name for name in given if re.search(r"mask|len", name)), None)
+        notes.append(f"{name!r} was passed by the caller" if name else f"{kind}.forward {NO_MASK}")
     for p in free[1:]:
-        if p.name == "mask" and isinstance(p.default, bool):
-            kwargs[p.name] = False
-            notes.append("mask=False: no time masks (SpecAugment)")
-        elif p.name == "features_only" and isinstance(p.default, bool):
-            kwargs[p.name] = True
-            notes.append("features_only=True: no pre-training head")
+        if p.name in _SWITCHES and isinstance(p.default, bool):
+            kwargs[p.name], note = _SWITCHES[p.name]
+            notes.append(note)
     missing = [p.name for p in free if p.default is p.empty and p.name not in kwargs]
     if missing:
         raise TypeError(_by_hand(model, f"it also needs {', '.join(map(repr, missing))}, which a batch does not have"))
@@ -179,24 +188,6 @@ def in_dtype_of(model: nn.Module, waveforms: Tensor) -> tuple[Tensor, list[str]]
         return waveforms, []
     dtype = str(weight.dtype).removeprefix("torch.")
     return waveforms.to(weight.dtype), [f"waveforms are handed over as {dtype}, the type of the model's weights"]
-
-
-def _mask_parameter(parameters: list[Parameter]) -> Parameter | None:
-    """The parameter that takes the padding mask or the lengths."""
-    other = re.compile(r"time|spec|label|target|head|indices")
-    usable = [p for p in parameters if not isinstance(p.default, bool) and not other.search(p.name)]
-    patterns = (r"^attention_mask$", r"padding_mask|pad_mask", r"(^|_)len(gth)?s?$|lens$", r"mask$")
-    return next((p for pattern in patterns for p in usable if re.search(pattern, p.name)), None)
-
-
-def _mask_value(name: str, batch: Any) -> tuple[Tensor, str]:
-    if re.search(r"pad", name):
-        return ~batch.mask, "(B, L) bool, True = padding (turned round)"
-    if re.search(r"len", name):
-        if _RELATIVE.search(name):
-            return batch.lengths / batch.waveforms.shape[-1], "(B,) shares of the longest clip"
-        return batch.lengths, "(B,) counts of valid samples"
-    return batch.mask, "(B, L) bool, True = valid"
 
 
 def _by_hand(model: nn.Module, why: str) -> str:

@@ -1,4 +1,4 @@
-"""Letters for axes: which length is L, T1 or T, and which constants are C, D, H and V.
+"""What an axis can be (`Length`, CLIPS, CONSTANT, …), and its letter: L, T1, T, or a constant's C, D, H, V.
 
 A length's letter follows from when it first appears: L, then T1, T2, … up to T, the length that most calls share, then
 A1, … for what shortens it further (adapters). Observed and derived lengths are named by the same rule.
@@ -11,6 +11,9 @@ import itertools
 import re
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
 
 from w2vlearn.tracing.records import main_output
 
@@ -28,6 +31,55 @@ Key = tuple[int, ...]  # one length's sizes for clips of several lengths: the sa
 
 # Clips of so many samples tell lengths apart: what is equal for all of these is taken for one length.
 PROBES: Key = (40_000, 57_601, 81_601, 160_160, 1_000_003)
+
+
+@dataclass(slots=True, eq=False)
+class Length:
+    """One length: the samples of the clips, or what a convolution made of another length.
+
+    Attributes
+    ----------
+    size : int
+        Positions of the whole axis in this run.
+    valid : tuple of int, optional
+        Positions that each clip would have if it were alone; None where the lengths of the clips are not known.
+    key : tuple of int
+        Positions for clips of `PROBES` samples: equal keys, equal lengths for every clip.
+    """
+
+    size: int
+    valid: tuple[int, ...] | None
+    key: tuple[int, ...] = PROBES
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Neighbouring axes that a view made one: clips times frames."""
+
+    parts: tuple[Any, ...]
+
+
+class _Mark(Enum):
+    CLIPS = "clips"
+    CONSTANT = "constant"  # no length and no number of clips moves it
+    UNKNOWN = "unknown"
+
+
+CLIPS, CONSTANT, UNKNOWN = _Mark
+
+
+@dataclass(slots=True, eq=False)
+class Marks:
+    """The axes of one tensor, shared by all who saw it."""
+
+    axes: tuple
+    aside: bool = False  # went in beside a main input: no stage on the clips' own way
+
+
+def valid_along(axes: Iterable[Any]) -> tuple[int, ...] | None:
+    """Valid positions per clip on a tensor's time axis (its last, where it has two); None if it has none."""
+    lengths = [mark for mark in axes if isinstance(mark, Length)]
+    return lengths[-1].valid if lengths else None
 
 
 def name_lengths(keys: Iterable[Key], samples: Key | None, counts: Mapping[Key, int]) -> dict[Key, str]:

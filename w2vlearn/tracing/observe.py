@@ -25,8 +25,7 @@ from w2vlearn.tracing.axes import Axes
 from w2vlearn.tracing.hooks import RawCall, RawTensor, Recorder, named_modules, observing
 from w2vlearn.tracing.inputs import Inputs, find_inputs, from_batch, is_batch
 from w2vlearn.tracing.layers import Trace
-from w2vlearn.tracing.letters import frame_index, name_lengths
-from w2vlearn.tracing.marks import CLIPS, UNKNOWN, Length, Merged
+from w2vlearn.tracing.letters import CLIPS, UNKNOWN, Length, Merged, frame_index, name_lengths
 from w2vlearn.tracing.operations import class_name
 from w2vlearn.tracing.records import BatchInfo, TraceData, main_output
 from w2vlearn.tracing.uncalled import names_in_text, with_uncalled
@@ -214,11 +213,7 @@ def _where_it_broke(calls: Sequence[RawCall], failure: Exception) -> RawCall | N
     while error is not None and error not in chain:
         chain.append(error)
         error = error.__cause__ or error.__context__
-    raised = [call for call in calls if call.error is not None and any(call.error is e for e in chain)]
-    if raised:
-        return min(raised, key=lambda call: call.ended)
-    unfinished = [call for call in calls if call.ended is None]
-    return unfinished[-1] if unfinished else (calls[0] if calls else None)
+    return min((call for call in calls if call.error in chain), key=lambda call: call.ended, default=None)
 
 
 def _error(
@@ -264,20 +259,15 @@ def _advice(model: nn.Module, values: Sequence[Any]) -> str:
 def random_state_kept() -> Iterator[None]:
     """Leave the random states of torch (CPU and each GPU in use), numpy and Python as they were."""
     numpy = sys.modules.get("numpy")
-    kept_torch = torch.get_rng_state()
-    gpus = torch.cuda.is_available() and torch.cuda.is_initialized()
-    kept_gpus = torch.cuda.get_rng_state_all() if gpus else []
-    kept_numpy = numpy.random.get_state() if numpy is not None else None
-    kept_python = random.getstate()
-    try:
-        yield
-    finally:
-        torch.set_rng_state(kept_torch)
-        if gpus:
-            torch.cuda.set_rng_state_all(kept_gpus)
-        if numpy is not None:
-            numpy.random.set_state(kept_numpy)
-        random.setstate(kept_python)
+    gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    kept_numpy, kept_python = numpy.random.get_state() if numpy else None, random.getstate()
+    with torch.random.fork_rng(devices=gpus):
+        try:
+            yield
+        finally:
+            if numpy:
+                numpy.random.set_state(kept_numpy)
+            random.setstate(kept_python)
 
 
 @contextmanager
@@ -292,10 +282,8 @@ def buffers_kept(modules: Iterable[nn.Module]) -> Iterator[None]:
         yield
     finally:
         for module, buffers, contents in kept:
-            now = module._buffers
-            if list(now) != list(buffers) or any(now[name] is not buffer for name, buffer in buffers.items()):
-                module._buffers.clear()
-                module._buffers.update(buffers)
+            module._buffers.clear()
+            module._buffers.update(buffers)
             for name, content in contents.items():
                 buffer = buffers[name]
                 with torch.inference_mode() if buffer.is_inference() else torch.no_grad():

@@ -14,8 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from w2vlearn.tracing.letters import is_time
-from w2vlearn.tracing.marks import CLIPS, CONSTANT, UNKNOWN, Length
+from w2vlearn.tracing.letters import CLIPS, CONSTANT, UNKNOWN, Length, is_time
 from w2vlearn.tracing.records import Operation
 
 Formula = Callable[[int], int]  # how many positions are made of n
