@@ -10,45 +10,33 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-
-HOOK_DICTS = [
-    "_forward_hooks", "_forward_pre_hooks", "_forward_hooks_with_kwargs", "_forward_pre_hooks_with_kwargs",
-    "_forward_hooks_always_called", "_backward_hooks", "_backward_pre_hooks",
-]  # fmt: skip
-PATCHABLE = [
-    (nn.Module, "__call__"), (nn.Module, "_call_impl"), (nn.Module, "forward"), (torch, "Tensor"),
-    (torch.Tensor, "__getitem__"), (torch.nn.functional, "conv1d"), (torch.nn.functional, "linear"),
-    (torch.nn.functional, "scaled_dot_product_attention"), (torch, "matmul"), (torch, "arange"),
-]  # fmt: skip
 
 
 def state_of(model: nn.Module) -> dict:
     """Everything that a trace may not change, in a form that compares."""
+    places = {
+        (name, attribute): (type(value), dict(value)) if attribute[0] == "_" and isinstance(value, dict) else None
+        for name, part in model.named_modules()
+        for attribute, value in vars(part).items()
+    }
+    hooks = {name: len(value) for name, value in vars(nn.modules.module).items() if "_global_f" in name}
     return {
-        "hooks": {
-            (name, kind): dict(getattr(module, kind)) for name, module in model.named_modules() for kind in HOOK_DICTS
-        },
-        "attributes": {name: sorted(vars(module)) for name, module in model.named_modules()},
-        "training": {name: module.training for name, module in model.named_modules()},
-        "weights": {name: value.clone() for name, value in model.state_dict().items()},
-        "types": {name: type(value) for name, value in [*model.named_parameters(), *model.named_buffers()]},
-        "grads": {name: value.grad is None for name, value in model.named_parameters()},
-        "torch": torch.get_rng_state(),
-        "numpy": np.random.get_state()[1].copy(),
-        "numpy position": np.random.get_state()[2],
-        "python": random.getstate(),
-        "functions": [getattr(owner, name) for owner, name in PATCHABLE],
-        "grad mode": torch.is_grad_enabled(),
-        "print options": str(torch._tensor_str.PRINT_OPTS),
-        "global hooks": [
-            len(getattr(nn.modules.module, name)) for name in vars(nn.modules.module) if "_global_f" in name
-        ],
+        "hooks, parameters, buffers, parts and names of attributes": places,
+        "training": {name: part.training for name, part in model.named_modules()},
+        "weights": {name: value.clone() for name, value in [*model.named_parameters(), *model.named_buffers()]},
+        "gradients": {name: value.grad is None for name, value in model.named_parameters()},
+        "random states": {"torch": torch.get_rng_state(), "numpy": np.random.get_state()[1:3], "": random.getstate()},
+        "torch itself": [dict(vars(F)), dict(vars(nn.Module)), hooks, str(torch._tensor_str.PRINT_OPTS)],
+        "gradients asked for": torch.is_grad_enabled(),
     }
 
 
 def same(one, other) -> bool:
     """Deep equality, tensors and arrays by value."""
+    if isinstance(one, tuple | list):
+        return type(one) is type(other) and len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, Tensor):
         return isinstance(other, Tensor) and torch.equal(one, other)
     if isinstance(one, np.ndarray):

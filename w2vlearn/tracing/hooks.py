@@ -20,6 +20,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from types import CodeType
 from typing import Any, NamedTuple
 
 import torch
@@ -105,6 +106,7 @@ class _Thread(threading.local):
 
 
 _thread = _Thread()
+_listening = threading.Lock()  # held while a model is changed to listen, and back: several threads may trace it
 
 
 class Recorder:
@@ -309,24 +311,30 @@ def _wrapped(module: nn.Module, recorder: Recorder) -> Iterator[None]:
         recorder.leave(module, args, kwargs, result)
         return result
 
+    forward.own, forward.over = own, False
     vars(module)["forward"] = forward
     try:
         yield
     finally:
-        if own is None:
-            del vars(module)["forward"]
-        else:
-            vars(module)["forward"] = own
+        with _listening:
+            forward.over = True
+            while getattr(current := vars(module).get("forward"), "over", False):  # another thread's may lie above it
+                del vars(module)["forward"]
+                if current.own is not None:
+                    vars(module)["forward"] = current.own
 
 
 class _Weights(dict):
-    """A module's own parameters, which remember the code that first read one of them."""
+    """A module's own parameters, which remember for each recorder the code that first read one of them."""
 
-    __slots__ = ("reader",)
+    def __init__(self, original: dict) -> None:
+        super().__init__(original)
+        self.original, self.watching = original, 0
+        self.readers: dict[Recorder | None, CodeType] = {}
 
     def __getitem__(self, name: str) -> Any:
-        if self.reader is None:
-            self.reader = sys._getframe(2).f_code  # whoever asked nn.Module.__getattr__
+        if _thread.recorder not in self.readers:
+            self.readers[_thread.recorder] = sys._getframe(2).f_code  # whoever asked nn.Module.__getattr__
         return dict.__getitem__(self, name)
 
     def __reduce__(self) -> tuple:
@@ -336,25 +344,35 @@ class _Weights(dict):
 @contextmanager
 def _weights_watched(recorder: Recorder) -> Iterator[None]:
     """Notice when a module's weights are used although the module is not called."""
-    watched = []
-    for module in recorder.names:
-        if module._parameters and not isinstance(module, torch.jit.ScriptModule):
-            weights = _Weights(module._parameters)
-            weights.reader = None
-            watched.append((module, module._parameters, weights))
-            vars(module)["_parameters"] = weights
+    owners = [m for m in recorder.names if m._parameters and not isinstance(m, torch.jit.ScriptModule)]
+    with _listening:
+        for module in owners:
+            if not isinstance(module._parameters, _Weights):
+                vars(module)["_parameters"] = _Weights(module._parameters)
+            module._parameters.watching += 1
+        watched = [(module, module._parameters) for module in owners]
     try:
         yield
     finally:
-        for module, original, weights in watched:
-            if module._parameters is weights:
-                vars(module)["_parameters"] = original
-            if len(original) != len(weights) or any(original.get(n) is not w for n, w in weights.items()):
-                original.clear()  # the forward registered or exchanged a parameter
-                original.update(weights)
-            if weights.reader is not None and module not in recorder.counts:
-                own = weights.reader is getattr(type(module).forward, "__code__", None)
-                recorder.took_part.setdefault(recorder.names[module], FORWARD_CALLED if own else WEIGHTS_USED)
+        with _listening:
+            for module, weights in watched:
+                weights.watching -= 1
+                if not weights.watching:
+                    _restore(module, weights)
+                reader = weights.readers.get(recorder) or weights.readers.get(None)  # None: in a thread of the model's
+                if reader is not None and module not in recorder.counts:
+                    own = reader is getattr(type(module).forward, "__code__", None)
+                    recorder.took_part.setdefault(recorder.names[module], FORWARD_CALLED if own else WEIGHTS_USED)
+
+
+def _restore(module: nn.Module, weights: _Weights) -> None:
+    """Put a module's own dict of parameters back, with what the forward registered or exchanged."""
+    original = weights.original
+    if module._parameters is weights:
+        vars(module)["_parameters"] = original
+    if len(original) != len(weights) or any(original.get(name) is not weight for name, weight in weights.items()):
+        original.clear()
+        original.update(weights)
 
 
 def _fast_path_modules(names: Mapping[nn.Module, str]) -> set[nn.Module]:
@@ -374,7 +392,4 @@ def _is_mask_name(name: str) -> bool:
 
 
 def _shape(tensor: Tensor) -> Any:
-    try:
-        return tensor.shape
-    except RuntimeError:  # a nested tensor has no single shape
-        return (len(tensor.unbind()),)
+    return (len(tensor.unbind()),) if tensor.is_nested else tensor.shape  # a nested tensor has no single shape

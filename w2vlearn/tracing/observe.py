@@ -158,12 +158,8 @@ def _data(
 
 def _letters_of_lengths(calls: Sequence[RawCall], axes: Axes) -> dict[Length, str]:
     """A letter for each length, by when it first appears and how many calls give it."""
-    main_outputs = Counter(call.outputs[0].axes for call in calls if call.outputs)
-    counts: Counter = Counter()
-    for marks, times in main_outputs.items():
-        for mark in marks:
-            if isinstance(mark, Length):
-                counts[mark.key] += times
+    main_outputs = [call.outputs[0].axes for call in calls if call.outputs]
+    counts = Counter(mark.key for marks in main_outputs for mark in marks if isinstance(mark, Length))
     names = name_lengths((length.key for length in axes.lengths), axes.samples.key, counts)
     return {length: names[length.key] for length in axes.lengths if length.key in names}
 
