@@ -318,5 +318,6 @@ class Axes:
 
 def _last(before: tuple[Marks, Sequence[int]], marks: Marks, tensor: Tensor) -> tuple[Marks, Sequence[int]]:
     """What was seen last: these axes, or those before where these are unknown and the shape has not changed."""
-    unchanged = tensor.is_nested or tuple(tensor.shape) == tuple(before[1])
-    return before if UNKNOWN in marks.axes and unchanged else (marks, tensor.shape)
+    if UNKNOWN in marks.axes and (tensor.is_nested or tensor.shape == before[1]):
+        return before
+    return marks, tensor.shape
