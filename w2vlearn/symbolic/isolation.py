@@ -163,7 +163,9 @@ def reachable(start: Any, follow: Callable[[Any], bool] = lambda value: True) ->
         if isinstance(value, types.FunctionType):
             waiting += [*(value.__closure__ or ()), value.__defaults__, value.__kwdefaults__, vars(value)]
         else:
-            waiting += [getattr(value, "__dict__", None), *gc.get_referents(value)]
+            waiting += gc.get_referents(value)
+            with contextlib.suppress(AttributeError):
+                waiting.append(object.__getattribute__(value, "__dict__"))  # no code of the object's own runs
 
 
 @contextlib.contextmanager
