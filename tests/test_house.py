@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import itertools
 import json
 import re
 import subprocess
@@ -61,24 +62,13 @@ def test_about_a_dozen_public_names_each_explained():
 # ---------------------------------------------------------------- imports go downward, also those inside functions
 
 # From the ground up; what lies in a layer may import from lower ones. A new file or folder gets its place here.
-LAYERS = [
-    {"config", "geometry", "paths", "shown"},
-    {"audio", "padding_masks"},
-    {"batch"},
-    {"model"},
-    {"checkpoints"},
-    {"transcription"},
-    {"tracing"},
-    {"symbolic"},
-    {"show"},
-    {"widgets"},
-    {"cli"},
-    {"__main__"},
-]
-LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts}
+LAYERS = (
+    "config geometry paths shown", "audio padding_masks", "batch", "model", "checkpoints", "transcription", "tracing",
+    "symbolic", "show", "widgets", "cli", "__main__",
+)  # fmt: skip
+LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts.split()}
 # Not even though they lie below: these work for any model, so they never know ours.
-STRANGERS = {(upper, "model") for upper in ("tracing", "symbolic", "show")}
-STRANGERS |= {(upper, lower) for upper in ("tracing", "symbolic", "show") for lower in ("checkpoints", "transcription")}
+STRANGERS = {*itertools.product(("tracing", "symbolic", "show"), ("model", "checkpoints", "transcription"))}
 WITHOUT_TORCH = {"config", "geometry", "show"}
 
 
@@ -98,22 +88,15 @@ def modules() -> dict[str, Path]:
 
 def imports(name: str, file: Path, known: set[str]) -> Iterator[str]:
     """Every module that a file imports, when it loads, inside a function, or for type checkers alone."""
-
-    def visit(node: ast.AST) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                package = name if file.name == "__init__.py" else name.rpartition(".")[0]
-                base = importlib.util.resolve_name("." * node.level + base, package)
+            package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+            base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
             yield from (f"{base}.{alias.name}" if f"{base}.{alias.name}" in known else base for alias in node.names)
         elif isinstance(node, ast.Call) and "import_module" in ast.dump(node.func):
             yield from (argument.value for argument in node.args if isinstance(argument, ast.Constant))
-        for child in ast.iter_child_nodes(node):
-            yield from visit(child)
-
-    yield from visit(ast.parse(file.read_text(encoding="utf-8")))
 
 
 def complaints_about(name: str, imported: str, files: dict[str, Path]) -> Iterator[str]:

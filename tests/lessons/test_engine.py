@@ -33,7 +33,7 @@ TOLD = [
     ("1.1", "rate = 22_050.0", "solution", "librosa reads at"),
     ("1.1", "rate = 22_051.5", "wrong: an estimate", "very near"),
     ("1.2", "def to_clip(recording):\n    recording.float().mean(dim=1) / 32768", "case", "returns nothing (None)"),
-    ("1.2", "def to_clip(recording):\n    return recording.double().mean(dim=1) / 32768", "judge", "right, but as float64"),
+    ("1.2", "def to_clip(recording):\n    return recording.double().mean(dim=1) / 32768", "judge", "but as float64"),
     ("1.4", "def normalise(waveforms, mask):\n    mask.sum()", "case", "begin with return"),
     ("1.2", "def to_clip(recording):\n    return input('?')", "error", "input()"),
     ("8.2", "def hide(starts, lengths, frames, span):\n    int(input())", "error", "input()"),
