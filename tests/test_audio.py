@@ -16,6 +16,7 @@ import soxr
 import torch
 
 from tools import make_clips
+from w2vlearn import audio
 from w2vlearn.audio import AudioStream, AudioWarning, MissingAudioError, example, example_clips, read_audio
 
 RATE = 16_000
@@ -46,12 +47,12 @@ def content(tmp_path):
     return content
 
 
-def refused(error, path, *words, **kwargs):
+def refused(error, path, *words):
     """The message of the refusal, the same from read_audio and from a stream; it must contain every word."""
     messages = []
-    for read in (read_audio, lambda *args, **kwargs: list(AudioStream(*args, **kwargs))):
+    for read in (read_audio, lambda path: list(AudioStream(path))):
         with pytest.raises(error) as caught:
-            read(path, **kwargs)
+            read(path)
         assert type(caught.value).__module__ in ("builtins", "w2vlearn.audio")  # ours, not soundfile's or soxr's
         messages.append(str(caught.value))
     assert messages[0] == messages[1]
@@ -64,34 +65,31 @@ def refused(error, path, *words, **kwargs):
 # ---------------------------------------------------------------- what comes out
 
 
-@pytest.mark.parametrize("subtype, step", [("PCM_16", 2.0**-15), ("PCM_24", 2.0**-23), ("FLOAT", 0.0)])
-def test_a_wav_at_16_khz_arrives_sample_for_sample(write, subtype, step):
-    samples = 1.9 * tone()  # nothing is normalised
-    clip = read_audio(write(samples, subtype=subtype))
-    assert clip.shape == (16_000,) and clip.dtype == torch.float32
-    assert (clip - torch.from_numpy(samples)).abs().max() <= step
-
-
-@pytest.mark.parametrize("format, tolerance", [("FLAC", 1e-4), ("OGG", 0.02), ("MP3", 0.02)])
-def test_other_formats_sound_the_same(write, format, tolerance):
-    samples = tone(2.0)
-    clip = read_audio(write(samples, name="clip", format=format))
-    assert len(clip) == len(samples)
-    middle = slice(4_000, 28_000)  # lossy coders ring at the ends
-    assert (clip[middle] - torch.from_numpy(samples)[middle]).abs().max() < tolerance
+@pytest.mark.parametrize(
+    "format, subtype, tolerance",
+    [("WAV", "PCM_16", 2.0**-15), ("WAV", "PCM_24", 2.0**-23), ("WAV", "FLOAT", 0.0),
+     ("FLAC", None, 2.0**-15), ("OGG", None, 0.04), ("MP3", None, 0.04)],
+)  # fmt: skip
+def test_a_file_at_16_khz_arrives_sample_for_sample_but_for_lossy_coders(write, format, subtype, tolerance):
+    samples = 1.9 * tone(2.0)  # nothing is normalised
+    clip = read_audio(write(samples, name="clip", format=format, subtype=subtype))
+    assert clip.shape == (32_000,) and clip.dtype == torch.float32
+    part = slice(4_000, 28_000) if tolerance > 0.01 else slice(None)  # lossy coders ring at the ends
+    assert (clip[part] - torch.from_numpy(samples)[part]).abs().max() <= tolerance
 
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 22_050, 44_100, 48_000, 96_000])
-def test_resampling_keeps_time_and_pitch_whatever_the_blocks(write, rate):
+def test_resampling_keeps_time_and_pitch_whatever_the_blocks(write, monkeypatch, rate):
     samples = tone(2.0, rate)
     path = write(samples, rate, subtype="FLOAT")
     clip = read_audio(path)
-    assert len(clip) == 32_000 and len(read_audio(path, sample_rate=8_000)) == 16_000
+    assert len(clip) == 32_000 and len(torch.cat(list(AudioStream(path, 8_000)))) == 16_000
     expected = torch.from_numpy(tone(2.0))[2_000:30_000]
     assert (clip[2_000:30_000] - expected).abs().max() < 1e-3  # a shift of one sample would be 0.09
     if rate != RATE:
         assert torch.equal(clip, torch.from_numpy(soxr.resample(samples, rate, RATE, quality="HQ")))
-    stream = AudioStream(path, block_s=0.0371)
+    monkeypatch.setattr(audio, "_BLOCK_S", 0.0371)
+    stream = AudioStream(path)
     for _ in range(2):  # as often as you like
         blocks = list(stream)
         assert torch.equal(torch.cat(blocks), clip) and max(map(len, blocks)) < 3_000
@@ -106,20 +104,14 @@ def test_channels_are_averaged(write):
     assert read_audio(write(np.array([0.5], dtype="float32"), subtype="FLOAT")).tolist() == [0.5]  # one sample
 
 
-@pytest.mark.parametrize("seconds", [0.1, 40.0])
-def test_the_content_counts_not_the_name(write, tmp_path, seconds):
-    right = read_audio(write(tone(seconds)))
-    for name in ("clip.mp3", "clip.raw", "clip.RAW", "clip", "ein Ton, größer.wav"):
-        shutil.copy(tmp_path / "clip.wav", tmp_path / name)
-        assert torch.equal(read_audio(tmp_path / name), right), name
-        assert torch.equal(torch.cat(list(AudioStream(str(tmp_path / name)))), right), name
-
-
-def test_the_home_folder_may_be_written_as_a_tilde(write, tmp_path, monkeypatch):
+def test_the_content_counts_not_the_name(write, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    write(tone(0.1))
-    assert len(read_audio("~/clip.wav")) == 1_600
+    expected = read_audio(write(tone(0.1)))
+    for name in ("clip.mp3", "clip.raw", "clip.RAW", "clip", "ein Ton, größer.wav"):
+        shutil.copy(tmp_path / "clip.wav", tmp_path / name)
+        for path in (tmp_path / name, str(tmp_path / name), f"~/{name}"):
+            assert torch.equal(read_audio(path), expected), path
     refused(ValueError, "~nobody-of-that-name/clip.wav", "no such home folder")
 
 
@@ -242,18 +234,11 @@ def test_nan_and_infinity(write, bad, rate, seconds, first):
     refused(ValueError, write(samples, rate, subtype="FLOAT"), "NaN or infinite", f"number {first}", str(bad))
 
 
-@pytest.mark.parametrize("rate", [0, -16_000, 1, 999, 768_001, 2**31 - 1, "16000", 16_000.0, None, True])
+@pytest.mark.parametrize("rate", [1, 999, 768_001, 2**31 - 1])
 def test_absurd_rates(write, content, rate):
-    path = write(tone(0.1))
-    if type(rate) is not int:
-        refused(TypeError, path, "sample_rate", repr(rate), "whole number", sample_rate=rate)
-        return
-    refused(ValueError, path, "sample_rate", str(rate), "1000 to 768000", sample_rate=rate)
-    if rate > 0:
-        raw = bytearray(path.read_bytes())
-        raw[24:28] = rate.to_bytes(4, "little")  # the sample rate field of a WAV header
-        absurd = content(bytes(raw), "absurd.wav")
-        refused(ValueError, absurd, "absurd.wav", f"{rate} samples per second", "1000 to 768000")
+    data = bytearray(write(tone(0.1)).read_bytes())
+    data[24:28] = rate.to_bytes(4, "little")  # the sample rate field of a WAV header
+    refused(ValueError, content(bytes(data), "absurd.wav"), f"{rate} samples per second", "1000 to 768000")
 
 
 # ---------------------------------------------------------------- the built-in clips
@@ -277,9 +262,8 @@ def test_the_clips_are_short_speech_at_16_khz_as_their_readme_says():
 
 @pytest.mark.parametrize("name", ["Digits", "", None, ["digits"]])
 def test_an_unknown_clip(name):
-    with pytest.raises(ValueError, match=r"digits, hello.*read_audio") as caught:
+    with pytest.raises(ValueError, match=rf"{re.escape(repr(name))}.*digits, hello.*read_audio"):
         example(name)
-    assert re.search(re.escape(repr(name)), str(caught.value))
 
 
 def test_the_tool_makes_the_same_bytes(tmp_path):

@@ -25,7 +25,6 @@ OFFSET = 0.05  # a constant that a cheap microphone adds
 LOUDER = 10
 RATES = "8000, 11025, 16000, 22050, 24000, 44100 or 48000"
 EPSILON = "1e-7"
-STRETCH = (DIGITS / YES) ** 0.5  # what normalising over the padding does to the standard deviation
 
 
 @cache

@@ -11,7 +11,6 @@ LESSON = COURSE[2]
 
 KERNELS, STRIDES = base.conv_kernel, base.conv_stride
 ONE, TWO = geometry.samples_for(1), geometry.samples_for(2)  # every length with one frame, with two
-THREAD = 2 * HOP  # samples; what a thread gives as the shortest clip with two frames
 SOME, SOME_KERNEL, SOME_STRIDE = 10, 3, 2  # the toy convolution
 FRAME = 3  # whose receptive field is measured
 SPAN = geometry.span(FRAME)

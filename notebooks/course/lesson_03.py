@@ -15,7 +15,6 @@ LESSON = COURSE[3]
 # ---------------------------------------------------------------- what prose computes with
 
 LARGE_D = large.hidden_size
-WEIGHTS = C * D + D + 2 * C  # parameters of BASE's feature projection
 CHANNELS_FIRST = (1, C, T(SECOND))
 SHAPES = ((C,), (T(SECOND), C), (1, T(SECOND), C), (3, T(40_000), C), (2, 3, 5, C), (0, T(SECOND), C), CHANNELS_FIRST)
 SHAPES_TEXT = "\n".join(f"* `{shape}`" for shape in SHAPES)

@@ -22,7 +22,6 @@ LESSON = COURSE[5]
 
 LONG = geometry.samples_for(200).start  # samples of the clip in which neighbourhoods can be seen: 200 frames
 PROBE, FRAME = 4000, 3  # samples of the clip, and the frame, whose receptive field is measured
-INSIDE = geometry.span(FRAME)
 REACHED = KERNEL // 2 - 1  # valid frames that see a padded one through the positional convolution
 
 

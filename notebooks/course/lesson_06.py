@@ -9,7 +9,8 @@ from course.contents import COURSE
 from course.exercise import Case
 from w2vlearn import pad
 from w2vlearn.audio import example
-from w2vlearn.padding_masks import frame_mask
+from w2vlearn.model.encoder import eager_attention
+from w2vlearn.padding_masks import attention_mask, frame_mask
 from w2vlearn.show import Picture, line_figure
 from w2vlearn.show.track_figure import Track, track_figure
 
@@ -86,16 +87,15 @@ def attention_shares() -> dict[str, torch.Tensor]:
     attention = model.wav2vec2.encoder.layers[0].attention
     with torch.no_grad():
         output = model.wav2vec2(batch.waveforms, batch.mask, output_hidden_states=True)
-        hidden = output.hidden_states[0][:1]  # (1, T, D)
         query, key = (
-            part(hidden).unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)  # (1, H, T, d)
+            part(output.hidden_states[0][:1]).unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)  # (1, H, T, d)
             for part in (attention.q_proj, attention.k_proj)
         )
-    scores = (query @ key.transpose(2, 3))[0] / query.shape[-1] ** 0.5  # (H, T, T)
-    masked = scores.masked_fill(~output.frame_mask[:1], torch.finfo(scores.dtype).min).softmax(dim=-1)
-    weights = scores.softmax(dim=-1)
-    head = int(weights[:, :SHORT_FRAMES, SHORT_FRAMES:].sum(dim=(1, 2)).argmax())
-    return {"no mask": weights[head], "mask": masked[head]}
+    masks = {"no mask": None, "mask": attention_mask(output.frame_mask[:1])}
+    identity = torch.eye(LONG_FRAMES)  # as values: attention makes its weights of them
+    weights = {name: eager_attention(query, key, identity, mask)[0] for name, mask in masks.items()}  # (H, T, T)
+    head = int(weights["no mask"][:, :SHORT_FRAMES, SHORT_FRAMES:].sum(dim=(1, 2)).argmax())
+    return {name: table[head] for name, table in weights.items()}
 
 
 # ---------------------------------------------------------------- exercises

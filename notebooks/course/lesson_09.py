@@ -19,7 +19,7 @@ from course.player import digits_clip
 from w2vlearn import transcribe
 from w2vlearn.show import Picture, line_figure
 from w2vlearn.show.track_figure import Track, track_figure
-from w2vlearn.transcription.chunks import CONTEXT_S, chunked_logits, frame_outputs, plan
+from w2vlearn.transcription.chunks import CONTEXT_S, chunk_outputs, frame_outputs, plan
 
 LESSON = COURSE[9]
 
@@ -121,9 +121,10 @@ def _change(context_s: float) -> tuple[torch.Tensor, float, float, int]:
     waveform, model = normalised(long_clip(PASS)), digit_model("layer")
     with torch.no_grad():
         whole = frame_outputs(model, waveform)  # (T, V)
-    parts = chunked_logits(model, waveform, CHUNK, context_s, progress=False)
+    chunks = list(chunk_outputs(model, [waveform], geometry, CHUNK, context_s, progress=False))
+    parts = torch.cat([logits for *_, logits in chunks])  # (T, V)
     near = torch.zeros(len(whole), dtype=torch.bool)
-    for chunk in plan(len(waveform), geometry, CHUNK, context_s)[1:]:
+    for chunk, *_ in chunks[1:]:
         near[chunk.keep.start - 25 : chunk.keep.start + 25] = True
     changed = int((parts.argmax(-1) != whole.argmax(-1)).sum())
     change = (parts - whole).norm(dim=1) / whole.norm(dim=1).mean()

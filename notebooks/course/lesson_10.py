@@ -17,7 +17,6 @@ LESSON = COURSE[10]
 # ---------------------------------------------------------------- what prose computes with
 
 LAYERS, STRIDE = base.num_adapter_layers, base.adapter_stride
-PER_GROUP = D // base.num_conv_pos_embedding_groups  # input channels of one group
 
 OWN_KERNELS, OWN_STRIDES = (10, 3, 3, 3, 3, 2), (5, 2, 2, 2, 2, 2)  # exercise 10.1: one convolution fewer
 own = FrameGeometry(OWN_KERNELS, OWN_STRIDES)

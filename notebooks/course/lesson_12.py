@@ -21,7 +21,6 @@ LESSON = COURSE[12]
 
 # ---------------------------------------------------------------- what prose computes with
 
-HALF_SAMPLE = 500 / SECOND  # ms
 FPS, FILM, TV = 25, 24, 30  # pictures per second
 NTSC_PICTURES, NTSC_SECONDS = 30_000, 1001  # what "29.97" stands for
 NTSC = NTSC_PICTURES / NTSC_SECONDS

@@ -24,7 +24,6 @@ WORD_SAMPLES = geometry.samples_for(WORD_FRAMES)[0]
 
 SHORTEST, LONGEST, USUAL = 0.5, 16, 3  # seconds of the corpus: from, to, most frequent
 CLIPS, SIZE = 1000, 8
-BATCHES = CLIPS // SIZE
 POOL = 16  # batches, with which less than a tenth is padding
 HF_POOL = 50  # transformers' LengthGroupedSampler, for a large corpus
 SIX, TWO = 6, 2  # clips in the two parts of a batch
@@ -45,7 +44,6 @@ def corpus_waste(pool: int) -> float:
     return of_ten_epochs(corpus(), SIZE, pool)[0]
 
 
-MEDIAN = sorted(corpus())[CLIPS // 2] / SECOND  # seconds
 ENCODER, BEHIND = multiplications(base, SECOND)
 SAVED = 2 * ENCODER / (3 * (ENCODER + BEHIND))  # forward once, backward twice
 

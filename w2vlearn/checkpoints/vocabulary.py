@@ -143,23 +143,19 @@ class Vocabulary:
         pattern = "|".join(re.escape(token) for token in sorted(whole, key=len, reverse=True))
         parts = re.split(f"({pattern})", text)  # text, token, text, token, …, text
         pieces: list[str] = []
+        # Spaces beside a token of several characters are no words' ends; beside an added one they are.
+        strips = [index % 2 == 1 and len(part) > 1 and part not in self.added for index, part in enumerate(parts)]
         for index, part in enumerate(parts):
             if index % 2:
                 pieces.append(part)
                 continue
-            # Spaces beside a token of several characters are no words' ends; beside an added one they are.
-            if index > 0 and self._strips(parts[index - 1]):
-                part = part.lstrip()
-            if index + 1 < len(parts) and self._strips(parts[index + 1]):
-                part = part.rstrip()
+            part = part.lstrip() if index > 0 and strips[index - 1] else part
+            part = part.rstrip() if index + 1 < len(parts) and strips[index + 1] else part
             if self.phonemes:
                 pieces += [phoneme for phoneme in part.strip().split(" ") if phoneme.strip()]
             else:
                 pieces += list((part.upper() if self.lower else part).replace(" ", self.separator or " "))
         return pieces
-
-    def _strips(self, token: str) -> bool:
-        return len(token) > 1 and token not in self.added
 
     @classmethod
     def from_folder(cls, folder: Path, config=None, notes: list[str] | None = None) -> Vocabulary | None:
@@ -260,16 +256,16 @@ def _by_id(table: dict[str, int], size: int, path: Path) -> tuple[str, ...]:
     by_id = {index: token for token, index in table.items()}
     ids = list(table.values())
     complaints = {
-        "Ids without a token": [str(index) for index in range(size) if index not in by_id],
-        "Tokens beyond the head": sorted(repr(token) for token, index in table.items() if not 0 <= index < size),
-        "Ids given to two tokens": sorted({str(index) for index in ids if ids.count(index) > 1}),
+        "Ids without a token": [index for index in range(size) if index not in by_id],
+        "Tokens beyond the head": sorted(token for token, index in table.items() if not 0 <= index < size),
+        "Ids given to two tokens": sorted({index for index in ids if ids.count(index) > 1}),
     }
-    listed = [
-        f"{what}: {', '.join(items[:10])}{' …' if len(items) > 10 else ''}. "
-        for what, items in complaints.items()
-        if items
-    ]
-    if listed:
+    if any(complaints.values()):
+        listed = [
+            f"{what}: {', '.join(map(repr, items[:10]))}{' …' if len(items) > 10 else ''}. "
+            for what, items in complaints.items()
+            if items
+        ]
         raise CheckpointError(
             f"{path} does not fit the head: that scores V = {size} tokens, ids 0 … {size - 1}; named are {len(table)}. "
             f"{''.join(listed)}Take vocab.json and the weights from the same checkpoint"
