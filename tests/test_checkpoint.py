@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pickle
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -316,6 +317,13 @@ def lose_a_shard(folder):
     next(folder.glob("model-00003*")).unlink()
 
 
+def repeat_a_shard(folder):
+    (folder / "model.safetensors").unlink()
+    theirs().save_pretrained(folder, max_shard_size="20KB")
+    shards = sorted(folder.glob("model-*"))
+    shutil.copy(shards[0], shards[1])
+
+
 def own_tokenizer(folder):
     replace("vocab.json", {"<pad>": 0})(folder)
     replace("tokenizer_config.json", {"tokenizer_class": "MyTokenizer"})(folder)
@@ -326,7 +334,7 @@ LAYER_9 = {"wav2vec2.encoder.layers.9.layer_norm.weight": torch.zeros(2)}
 DAMAGES = [
     (replace("config.json", {"model_type": "whisper"}), "'whisper' model.*trace"),
     (replace("config.json", {"num_attention_heads": 7}), "must divide"),
-    (lambda folder: (folder / "config.json").unlink(), "no config at .*config.json"),
+    (lambda folder: (folder / "config.json").unlink(), "holds no config.json, found .*model.safetensors"),
     (replace("config.json", "{"), "not JSON"),
     (replace("config.json", "[]"), "holds a list"),
     (replace("preprocessor_config.json", {"feature_extractor_type": "Whisper"}), r"another model .Whisper"),
@@ -337,8 +345,10 @@ DAMAGES = [
     (replace("model.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:1\n"), "git lfs pull"),
     (cut, "damaged"),
     (lose_a_shard, "model-00003"),
+    (repeat_a_shard, "repeats .* of an earlier shard"),
     (altered(lambda weights: {**weights, "x": torch.zeros(2, dtype=torch.int8)}), "quantised"),
     (altered(lambda weights: weights | LAYER_9), "layers.9"),
+    (altered(lambda weights: weights | {"post_extract_proj.weight": torch.zeros(2)}), "a name of fairseq's"),
     (instead("tf_model.h5"), "holds no weights.*found .*tf_model.h5.*TensorFlow"),
     (instead("pytorch_model.bin"), "not unpickled|no torch file"),
     (instead("pytorch_model.bin", {"args": None, "model": {}}), "fairseq"),
@@ -359,7 +369,7 @@ def test_damaged_folders_and_other_models(tmp_path, damage, message):
     "name, message",
     [
         *((name, r"no checkpoint.*hub id") for name in ("no-such-model", "no/such/folder", "digits group")),
-        ("", "no config at"),  # the empty path is the current folder
+        ("", "holds no config"),  # the empty path is the current folder
         ("some.json", "the folder that holds it"),
         ("https://huggingface.co/facebook/wav2vec2-base-960h", r"a URL.*load\('facebook/wav2vec2-base-960h'\)"),
         ("https://example.org/model", "a URL.*Download it"),
