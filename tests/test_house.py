@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import itertools
 import json
 import re
 import subprocess
@@ -58,24 +59,13 @@ def test_about_a_dozen_public_names_each_explained():
 # ---------------------------------------------------------------- imports go downward, also those inside functions
 
 # From the ground up; what lies in a layer may import from lower ones. A new file or folder gets its place here.
-LAYERS = [
-    {"config", "geometry", "paths", "shown"},
-    {"audio", "padding_masks"},
-    {"batch"},
-    {"model"},
-    {"checkpoints"},
-    {"transcription"},
-    {"tracing"},
-    {"symbolic"},
-    {"show"},
-    {"widgets"},
-    {"cli"},
-    {"__main__"},
-]
-LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts}
+LAYERS = (
+    "config geometry paths shown", "audio padding_masks", "batch", "model", "checkpoints", "transcription", "tracing",
+    "symbolic", "show", "widgets", "cli", "__main__",
+)  # fmt: skip
+LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts.split()}
 # Not even though they lie below: these work for any model, so they never know ours.
-STRANGERS = {(upper, "model") for upper in ("tracing", "symbolic", "show")}
-STRANGERS |= {(upper, lower) for upper in ("tracing", "symbolic", "show") for lower in ("checkpoints", "transcription")}
+STRANGERS = {*itertools.product(("tracing", "symbolic", "show"), ("model", "checkpoints", "transcription"))}
 WITHOUT_TORCH = {"config", "geometry", "show"}
 
 

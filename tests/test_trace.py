@@ -78,8 +78,12 @@ def breaks(where: str) -> nn.Module:
 
     def forward(self, x):
         x = self.first(x[:, None])
-        if where in ("own code", "interrupt"):
-            fail()
+        try:
+            if where in ("own code", "interrupt"):
+                fail()
+        except ValueError:
+            self.silent(x)  # none of its doing
+            raise
         try:
             self.second(x)
         except RuntimeError:
@@ -88,6 +92,8 @@ def breaks(where: str) -> nn.Module:
         return self.third(x)
 
     model = module(forward, first=nn.Conv1d(1, 4, 3), second=nn.Linear(5, 5), third=nn.ReLU())
+    if where == "own code":
+        model.silent = module(lambda self, x: None)
     if where == "pre-hook":
         model.third.register_forward_pre_hook(fail)
     return model
