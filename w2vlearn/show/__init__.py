@@ -9,18 +9,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from w2vlearn.show import trace_table
-from w2vlearn.show.boundary_figure import boundary_figure
+from w2vlearn.show.attention_figure import matrix_figure
 from w2vlearn.show.canvas import Picture
 from w2vlearn.show.charts import bar_figure, heat_map, line_figure
-from w2vlearn.show.clips_figure import clips_figure
 from w2vlearn.show.comparison import check_document, diff_document, leak_document, leak_figure
 from w2vlearn.show.mask_figure import mask_figure
-from w2vlearn.show.matrix_figure import matrix_figure
 from w2vlearn.show.sentences import describe
-from w2vlearn.show.strips_figure import strips_figure
 from w2vlearn.show.table import Document, Table
+from w2vlearn.show.track_figure import boundary_figure, strips_figure
 from w2vlearn.show.transcript_figure import transcript_figure
-from w2vlearn.show.waveform_figure import waveform_figure
+from w2vlearn.show.waveform_figure import clips_figure, waveform_figure
 
 __all__ = [
     "Picture",

@@ -98,8 +98,12 @@ class Canvas:
 
     def line(self, x1: float, y1: float, x2: float, y2: float, width: float = 1, opacity: float | None = None) -> None:
         """A straight line in the theme's colour."""
-        place = {"x1": x1, "y1": y1, "x2": x2, "y2": y2}
-        self.add("line", **place, stroke="currentColor", stroke_width=width, stroke_opacity=opacity)
+        self.add("line", x1=x1, y1=y1, x2=x2, y2=y2, stroke="currentColor", stroke_width=width, stroke_opacity=opacity)
+
+    def dashed(self, x: float, top: float, bottom: float, width: float | None = None) -> None:
+        """A dashed vertical line."""
+        d = f"M{number(x)},{top}V{bottom}"
+        self.add("path", d=d, stroke="currentColor", stroke_width=width, stroke_dasharray="5 4")
 
     def path(
         self, d: str, fill: str = "none", stroke: str | None = None, width: float = 1, opacity: float | None = None
@@ -148,10 +152,6 @@ class Canvas:
             self.hatches.append(kind)
         return f"url(#{kind}-@ID@)"
 
-    def legend_box(self, x: float, y: float, fill: str, opacity: float | None = None) -> None:
-        """A small outlined box of a legend, its lower left corner at (x, y)."""
-        self.rect(x, y - 12, 20, 13, fill, opacity, "currentColor")
-
     def legend(self, x: float, y: float, entries: Iterable[tuple[str, str, float | None]]) -> float:
         """Boxes with words in a row, new rows below where it is full; ``(words, fill, opacity)`` each. Returns y."""
         left = x
@@ -159,7 +159,7 @@ class Canvas:
             wide = 27 + CHARACTER * len(words)
             if x > left and x + wide > self.width:
                 x, y = left, y + 22
-            self.legend_box(x, y, fill, opacity)
+            self.rect(x, y - 12, 20, 13, fill, opacity, "currentColor")
             self.text(x + 27, y, words)
             x += wide + 28
         return y
