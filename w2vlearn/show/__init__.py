@@ -66,14 +66,13 @@ def render(value: Any, form: str, **options: Any) -> Any:
     """
     if form not in FORMS:
         raise ValueError(f"no form called {form!r}; there are {', '.join(FORMS)}")
-    makers: Mapping[str, Callable[..., Any]] = _FIGURES if form == "figure" else _DOCUMENTS
-    maker = next((makers[kind.__name__] for kind in type(value).__mro__ if kind.__name__ in makers), None)
-    if maker is not None:
-        return maker(value, **options) if form == "figure" else getattr(maker(value), form)()
+    makers = _FIGURES if form == "figure" else _DOCUMENTS
+    for kind in type(value).__mro__:
+        if kind.__name__ in makers:
+            shown = makers[kind.__name__](value, **options)
+            return shown if form == "figure" else getattr(shown, form)()
     if form == "figure" or not hasattr(value, "records"):
         raise TypeError(f"a {type(value).__name__} has no {form}; a trace, a diff or a report has")
     if form == "pandas":
         return trace_table.record_table(value).pandas()
-    if form == "markdown":
-        return trace_table.markdown(value, "all")
-    return getattr(trace_table, form)(value)
+    return trace_table.markdown(value, "all") if form == "markdown" else getattr(trace_table, form)(value)

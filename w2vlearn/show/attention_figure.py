@@ -42,14 +42,9 @@ def weights_figure(panels: Mapping[str, Any], valid: int, *, title: str = "Atten
     told = []
     for left, (name, table) in zip((60, 60 + side + 76), tables.items(), strict=False):
         canvas.text(left, 42, name)
-        boxes = [""] * (_STEPS + 1)  # one path per shade
-        for row, weights in enumerate(table):
-            for column, weight in enumerate(weights):
-                corner = f"M{left + column * cell:.1f},{top + row * cell:.1f}"
-                boxes[min(_STEPS, round(_STEPS * weight / largest))] += f"{corner}h{cell:.1f}v{cell:.1f}h{-cell:.1f}z"
-        for step, box in enumerate(boxes):
-            if step and box:
-                canvas.path(box, fill=TRANSFORMER.colour, opacity=step / _STEPS)
+        steps = [[min(_STEPS, round(_STEPS * weight / largest)) or None for weight in row] for row in table]
+        shades = {step: (TRANSFORMER.colour, step / _STEPS) for step in range(1, _STEPS + 1)}
+        canvas.cells(left, top, cell, cell, steps, shades)
         padded = max(sum(row[valid:]) for row in table)
         if valid < frames and padded < 1e-6:
             canvas.rect(left + split, top, side - split, side, canvas.hatch("padding"))
@@ -92,9 +87,8 @@ def cells_figure(panels: Mapping[str, Any], sources: Mapping[str, Any], *, sourc
         canvas.text(left, 48, name)
         for y, (values, origins) in enumerate(zip(rows, as_list(sources[name]), strict=True)):
             for x, (value, origin) in enumerate(zip(values, origins, strict=True)):
-                corner = (left + x * cell, top + y * cell)
-                canvas.rect(*corner, cell, cell, _COLOURS[origin % len(_COLOURS)], 0.4, "currentColor")
-                canvas.text(corner[0] + cell / 2, corner[1] + 22, str(value), anchor="middle")
+                box = (left + x * cell, top + y * cell, cell, cell)
+                _number_cell(canvas, box, str(value), _COLOURS[origin % len(_COLOURS)], 0.4)
                 seen.add(origin)
         left += max(len(rows[0]) * cell, round(7.6 * len(name))) + 30
     legend = [(f"{source} {origin}", _COLOURS[origin % len(_COLOURS)], 0.4) for origin in sorted(seen)]
@@ -113,10 +107,8 @@ def matrix_figure(named: Mapping[str, Any], rows: Sequence[str], *, title: str =
         their size.
     rows : sequence of str
         Name of each row, written once at the left.
-    title : str
-        Above the figure.
-    alt : str, optional
-        Made from the numbers unless given.
+    title, alt : str
+        Above the figure; its alternative text, made from the numbers unless given.
 
     Raises
     ------
@@ -138,10 +130,10 @@ def matrix_figure(named: Mapping[str, Any], rows: Sequence[str], *, title: str =
         for row, values in enumerate(table):
             for column, value in enumerate(values):
                 strange, box = math.isnan(value), (left + wide * column, y + 6 + high * row, wide, high)
-                share = round(0.6 * value, 2) if shaded and not strange else 0
-                canvas.rect(*box, HEAD.colour if strange else TRANSFORMER.colour, 0.55 if strange else share)
-                canvas.rect(*box, stroke="currentColor", stroke_width=2.4 if strange else 0.8)
-                canvas.text(box[0] + wide / 2, box[1] + 20, written(value), anchor="middle", bold=strange)
+                colour, share = TRANSFORMER.colour, round(0.6 * value, 2) if shaded and not strange else 0
+                if strange:
+                    colour, share = HEAD.colour, 0.55
+                _number_cell(canvas, box, written(value), colour, share, strange)
         left += wide * max(map(len, table)) + 46
     body = [
         [name, *(" ".join(map(written, table[index])) for table in tables.values())] for index, name in enumerate(rows)
@@ -152,6 +144,12 @@ def matrix_figure(named: Mapping[str, Any], rows: Sequence[str], *, title: str =
     )
     alt = alt or f"{title + ': ' if title else ''}{told}."
     return canvas.picture(y + 20 + high * len(rows), alt, Table(("row", *tables), body).text())
+
+
+def _number_cell(canvas: Canvas, box: tuple, text: str, fill: str, share: float, strange: bool = False) -> None:
+    x, y, wide, high = box
+    canvas.rect(*box, fill, share, "currentColor", 2.4 if strange else 0.8)
+    canvas.text(x + wide / 2, y + high / 2 + 5, text, anchor="middle", bold=strange)
 
 
 def written(value: float) -> str:

@@ -24,21 +24,11 @@ CHARACTER = 7.2  # width of a character of text of 14 px, roughly; what is besid
 
 @dataclass(frozen=True)
 class Picture:
-    """Something to look at, with its description and the same in words.
+    """Something to look at, with its description and the same in words."""
 
-    Attributes
-    ----------
-    html : str
-        ``<svg role="img">`` or ``<img alt>``; inline styles only, no script.
-    alt : str
-        What the picture shows, with its numbers: the alternative text inside ``html``.
-    text : str
-        The same as plain text, good enough to learn from alone: what `print` and text/plain show.
-    """
-
-    html: str
-    alt: str
-    text: str = ""
+    html: str  # `<svg role="img">` or `<img alt>`; inline styles only, no script
+    alt: str  # what the picture shows, with its numbers: the alternative text inside `html`
+    text: str = ""  # the same as plain text, good enough to learn from alone: what `print` and text/plain show
 
     def __str__(self) -> str:
         return self.text or self.alt
@@ -61,10 +51,7 @@ def number(value: float) -> str:
 class Canvas:
     """Collects SVG elements; `svg` wraps them with title, description and hatches, and gives ids unique to the content.
 
-    Parameters
-    ----------
-    width : float
-        Width of the drawing in its own units, one unit being one CSS pixel at normal size.
+    One unit of ``width`` is one CSS pixel at normal size.
     """
 
     def __init__(self, width: float = WIDTH) -> None:
@@ -119,6 +106,20 @@ class Canvas:
             d = f"M{number(x + cell - 0.25)},{number(y + height / 2)}H{number(x + width - 0.5)}"
             self.add("path", d=d, fill="none", stroke="currentColor", stroke_width=height, stroke_opacity=0.7,
                      stroke_dasharray=f"0.5 {cell - 0.5:.4f}")  # fmt: skip
+
+    def cells(
+        self, x: float, y: float, width: float, height: float, steps: list[list], fills: dict[Any, tuple[str, Any]]
+    ) -> None:
+        """A grid of cells, (rows, columns), each filled by its step: colour and opacity; one path per step."""
+        paths = dict.fromkeys(fills, "")
+        for row, line in enumerate(steps):
+            for start, stop, step in runs(line):
+                if step in fills:
+                    wide, top = (stop - start) * width, y + row * height
+                    paths[step] += f"M{x + start * width:.1f},{top:.1f}h{wide:.1f}v{height:.1f}h{-wide:.1f}z"
+        for step, (fill, opacity) in fills.items():
+            if paths[step]:
+                self.path(paths[step], fill, opacity=opacity)
 
     def text(self, x: float, y: float, words: str, size: float = 14, anchor: str | None = None, bold: bool = False,
              **more: Any) -> None:  # fmt: skip
@@ -187,21 +188,7 @@ class Canvas:
         )
 
     def picture(self, height: float, alt: str, text: str = "") -> Picture:
-        """The drawing as a `Picture`.
-
-        Parameters
-        ----------
-        height : float
-        alt : str
-            What it shows, with its numbers.
-        text : str
-            The same in words; ``alt`` unless given.
-
-        Raises
-        ------
-        ValueError
-            If ``alt`` is empty.
-        """
+        """The drawing as a `Picture`: ``alt`` says what it shows, with its numbers (ValueError if it is empty)."""
         if not alt.strip():
             raise ValueError("a figure needs alt text: say what it shows, with its numbers")
         return Picture(self.svg(height, alt), alt, text)

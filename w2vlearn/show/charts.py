@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from w2vlearn.show.canvas import CHARACTER, WIDTH, Canvas, Picture, as_list, number, runs
+from w2vlearn.show.canvas import CHARACTER, WIDTH, Canvas, Picture, as_list, number
 from w2vlearn.show.palette import FEATURE_ENCODER, STAGES
 from w2vlearn.show.table import Table
 
@@ -147,7 +147,8 @@ def line_figure(
     x : sequence of float
     series : mapping of str to sequence of float
         Name of each line -> its values, one per x.
-    title, x_label, y_label : str
+    title, x_label, y_label, alt : str
+        Above the figure, beside its axes; its alternative text, made from the data unless given.
     log_x, log_y : bool
         A logarithmic scale; up, at most six powers of ten: what lies below is drawn on the lower edge.
     limits : (lowest, highest), optional
@@ -159,8 +160,6 @@ def line_figure(
     measured : bool
         The lines come from a run whose last digits differ between processors: they stand in a group of class
         "measured", which the comparison of stored lessons leaves out. Wants ``limits`` and ``alt``.
-    alt : str, optional
-        Made from the data unless given.
     """
     x = _steady(x)
     data = {name: _steady(values) for name, values in series.items()}
@@ -279,10 +278,8 @@ def heat_map(
         Name of each row.
     floor : float
         Smallest number that counts, e.g. what float error alone can do: what lies below stays blank.
-    title, x_label : str
-        Words around the map.
-    alt : str, optional
-        Made from the data unless given.
+    title, x_label, alt : str
+        Above the map and below it; its alternative text, made from the data unless given.
     """
     table = [_steady(row, 3) for row in as_list(values)] if not hasattr(values, "ndim") or values.ndim == 2 else []
     if len(table) != len(rows) or not table or not table[0] or {len(row) for row in table} != {len(table[0])}:
@@ -297,16 +294,10 @@ def heat_map(
     canvas = Canvas(max(WIDTH, left + 360))
     cell, bottom = (canvas.width - 24 - left) / columns, top + pitch * len(rows)
     canvas.title(max(24, min(left, canvas.width - 24 - 8.2 * len(title))), title)
-    boxes = [""] * len(bounds)  # one path per colour
-    for y, name, row in zip(range(top, bottom, pitch), rows, table, strict=True):
-        canvas.text(left - 8, y + 15, name, 13, "end")
-        steps = [max(0, sum(v >= bound for bound in bounds) - 1) if v > floor else None for v in row]
-        for start, stop, step in runs(steps):
-            if step is not None:
-                x, wide = left + start * cell, (stop - start) * cell
-                boxes[step] += f"M{x:.1f},{y}h{wide:.1f}v{pitch}h{-wide:.1f}z"
-    for box, colour in zip(boxes, colours, strict=True):
-        canvas.path(box, fill=colour) if box else None
+    for index, name in enumerate(rows):
+        canvas.text(left - 8, top + 15 + pitch * index, name, 13, "end")
+    steps = [[max(0, sum(v >= bound for bound in bounds) - 1) if v > floor else None for v in row] for row in table]
+    canvas.cells(left, top, cell, pitch, steps, {step: (colour, None) for step, colour in enumerate(colours)})
     canvas.rect(left, top, cell * columns, bottom - top, stroke="currentColor")
     legend = [(f"blank: at most {_round_number(floor)}", "none", None)] + [
         (f"{_round_number(bound)} to {_round_number(bound * 10)}", colour, None)

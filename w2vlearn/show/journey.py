@@ -8,11 +8,23 @@ from typing import Any
 
 from w2vlearn.geometry import FrameGeometry
 from w2vlearn.show.canvas import Canvas
-from w2vlearn.show.palette import FEATURE_ENCODER, HEAD, POSITIONS, PROJECTION, TRANSFORMER, WARNING, WAVEFORM, stage_of
+from w2vlearn.show.charts import linear
+from w2vlearn.show.palette import (
+    FEATURE_ENCODER,
+    HEAD,
+    POSITIONS,
+    PROJECTION,
+    TRANSFORMER,
+    WARNING,
+    WAVEFORM,
+    Stage,
+    stage_of,
+)
 from w2vlearn.show.sentences import in_words
+from w2vlearn.show.track_figure import Track, draw_square, draw_track
 
 WIDTH = 1000
-_LEFT, _TRACK, _TRACK_WIDTH, _RIGHT = 20, 170, 590, 776
+_LEFT, _TRACK, _RIGHT = 20, 170, 770
 _SECTION = 42  # from the end of one part to the heading of the next
 _MOST_CLIPS = 6  # lanes drawn; of more clips the first ones and the longest
 SAMPLE_RATE = 16_000
@@ -28,13 +40,10 @@ class Journey:
     geometry: FrameGeometry | None  # kernels and strides of these convolutions, where the records say them
     frames: int  # T, frames of the longest clip
     valid_frames: tuple[int, ...]  # per clip
-    channels: int | None  # C
-    features: int | None  # D
-    vocabulary: int | None  # V
+    letters: dict[str, int]  # C channels, D features, V vocabulary, where the trace has them
     depth: int  # Transformer layers
     group_norm: bool  # a norm of the feature encoder averages over time, padding included
-    frame_mask: str | None  # form of the mask that the Transformer was handed ("bool", "additive", …)
-    attention_mask: str | None  # None: handed none
+    masks: dict[str, str]  # "frame", "attention": form of the mask that was handed ("bool", "additive", …)
 
     @property
     def padded(self) -> bool:
@@ -82,13 +91,10 @@ def journey_of(trace: Any) -> Journey | None:
         geometry=geometry,
         frames=frames,
         valid_frames=tuple(valid),
-        channels=letters.get("C"),
-        features=letters.get("D"),
-        vocabulary=letters.get("V"),
+        letters=letters,
         depth=len({record.name for record, stage in stages if stage is TRANSFORMER and _is_layer(record.name)}),
         group_norm=any(record.operation.kind == "group norm" and record.mixes_time for record in encoder),
-        frame_mask=masks.get("frame"),
-        attention_mask=masks.get("attention"),
+        masks=masks,
     )
 
 
@@ -137,25 +143,27 @@ def _in_sentences(journey: Journey) -> str:
     sentences.append(f"So there are {journey.frames} frames (T), of which per clip {valid} are valid.")
     if journey.unread is not None:
         sentences.append(f"At the clips' ends {in_words(journey.unread)} samples are read by no frame.")
-    if journey.channels and journey.features:
+    channels, features, vocabulary = map(journey.letters.get, "CDV")
+    if channels and features:
         sentences.append(
-            f"Each frame, on its own, is turned from {journey.channels} into {journey.features} features: both numbers "
-            "are fixed by the config, no length moves them."
+            f"Each frame, on its own, is turned from {channels} into {features} features: both numbers are fixed by "
+            "the config, no length moves them."
         )
     if journey.depth:
-        shape = f"({many}, {journey.frames}, {journey.features})"
+        shape = f"({many}, {journey.frames}, {features})"
         sentences.append(f"{journey.depth} Transformer layers keep the shape {shape}.")
-    if journey.vocabulary:
-        sentences.append(f"The head turns every frame into {journey.vocabulary} scores.")
-    if journey.attention_mask is None:
+    if vocabulary:
+        sentences.append(f"The head turns every frame into {vocabulary} scores.")
+    mask = journey.masks.get("attention")
+    if mask is None:
         end = ", padding included." if padded else "."
         sentences.append(f"No attention mask was handed to the Transformer: every frame looks at every frame{end}")
-    elif journey.attention_mask == "none":
+    elif mask == "none":
         sentences.append("The attention mask was dropped because every frame is valid.")
     else:
         sentences.append(
-            f"The attention mask is {journey.frames} x {journey.frames} per clip ({journey.attention_mask}): each "
-            f"frame looks at the {valid} valid frames of its clip only."
+            f"The attention mask is {journey.frames} x {journey.frames} per clip ({mask}): each frame "
+            f"looks at the {valid} valid frames of its clip only."
         )
     if journey.group_norm:
         sentences.append("The feature encoder's group norm averages over each row's whole time axis, padding included.")
@@ -186,7 +194,7 @@ def journey(trace: Any) -> str:
     if numbers.stack:
         y = drawing.convolutions(y + _SECTION)
     y = drawing.frames(y + _SECTION)
-    if numbers.channels and numbers.features:
+    if numbers.letters.get("C") and numbers.letters.get("D"):
         y = drawing.one_frame(y + _SECTION)
     y = drawing.attention(y + _SECTION)
     y = drawing.legend(y + _SECTION + 12)
@@ -205,53 +213,50 @@ class _Drawing:
             self.shown = sorted([*[clip for clip in self.shown if clip != longest][: _MOST_CLIPS - 1], longest])
 
     def waveforms(self, y: float) -> float:
-        numbers, canvas = self.numbers, self.canvas
+        numbers, canvas, rows = self.numbers, self.canvas, []
         shape = f"(B, L) = ({len(numbers.lengths)}, {numbers.samples})"
         canvas.heading(_LEFT, y, "waveforms", shape, WAVEFORM.colour)
-        height, pitch, scale = 38, 48, _TRACK_WIDTH / numbers.samples
-        for lane, clip in enumerate(self.shown):
-            top, length = y + 18 + lane * pitch, numbers.lengths[clip]
-            middle, valid = top + height / 2, length * scale
-            self.lane_label(clip, middle)
-            canvas.rect(_TRACK, middle - 9, valid, 18, fill=WAVEFORM.colour, opacity=0.6)
-            tail = numbers.unread[clip] if numbers.unread is not None else 0
-            if tail:
-                wide = min(valid, max(6, tail * scale))
-                canvas.rect(_TRACK + valid - wide, top, wide, height, fill=canvas.hatch("unread"))
-            self.outline(top, height, valid if length < numbers.samples else _TRACK_WIDTH)
+        for place, clip in enumerate(self.shown):
+            length, tail = numbers.lengths[clip], numbers.unread[clip] if numbers.unread is not None else 0
+            start = max(0, length - max(tail, numbers.samples // 100)) if tail else length  # wide enough to be seen
+            rows.append((f"clip {clip}", [(0, start, "valid"), (start, length, "unread")], numbers.samples, ""))
+            middle = y + 37 + place * 48
             canvas.text(_RIGHT, middle + (-3 if tail else 5), f"{length} samples, {length / SAMPLE_RATE:.2f} s")
             if tail:
                 canvas.text(_RIGHT, middle + 15, f"{tail} of them read by no frame", 13)
-        return y + 18 + len(self.shown) * pitch - (pitch - height)
+        return self.lanes(y, 38, 10, rows, WAVEFORM)
 
     def convolutions(self, y: float) -> float:
-        numbers, canvas, steps = self.numbers, self.canvas, len(self.numbers.stack)
-        words = f"{steps} convolutions, (B, L) → (B, C, T), the longest clip's lengths"
-        canvas.heading(_LEFT, y, FEATURE_ENCODER.name, words, FEATURE_ENCODER.colour)
-        pitch, height, top = 22, 14, y + 18
+        numbers, rows, last = self.numbers, [], len(self.numbers.stack) - 1
+        words = f"{last + 1} convolutions, (B, L) → (B, C, T), the longest clip's lengths"
+        self.canvas.heading(_LEFT, y, FEATURE_ENCODER.name, words, FEATURE_ENCODER.colour)
         for step, length in enumerate(numbers.stack):
-            middle, last = top + step * pitch + height / 2, step == steps - 1
+            kernel = ""
             if numbers.geometry:
-                words = f"kernel {numbers.geometry.kernels[step]}, stride {numbers.geometry.strides[step]}"
-                canvas.text(_TRACK - 14, middle + 5, words, 13, "end")
-            self.cells(middle - height / 2, height, length, 0.35 + 0.5 * (1 - step / max(1, steps - 1)), length)
+                kernel = f"kernel {numbers.geometry.kernels[step]}, stride {numbers.geometry.strides[step]}"
             sign = f"  {WARNING} group norm" if numbers.group_norm and step == 0 else ""
-            canvas.text(_RIGHT, middle + 5, f"T{step + 1}{' = T' if last else ''} = {length}{sign}", bold=last)
-        return top + steps * pitch - (pitch - height)
+            note = f"T{step + 1}{' = T' if step == last else ''} = {length}{sign}"
+            rows.append((kernel, [(0, length, "valid")], length, note))
+        return self.lanes(y, 14, 8, rows)
 
     def frames(self, y: float) -> float:
-        numbers, canvas = self.numbers, self.canvas
+        numbers, rows = self.numbers, []
         shape = f"(B, T) = ({len(numbers.lengths)}, {numbers.frames})"
-        mask = ", and the frame mask: True where solid" if numbers.frame_mask not in (None, "none") else ""
-        canvas.heading(_LEFT, y, "frames", shape + mask, FEATURE_ENCODER.colour)
-        height, pitch, top = 22, 31, y + 18
-        for lane, clip in enumerate(self.shown):
-            lane_top, valid = top + lane * pitch, numbers.valid_frames[clip]
-            self.cells(lane_top, height, numbers.frames, 0.5, valid)
-            self.lane_label(clip, lane_top + height / 2)
+        mask = ", and the frame mask: True where solid" if numbers.masks.get("frame", "none") != "none" else ""
+        self.canvas.heading(_LEFT, y, "frames", shape + mask, FEATURE_ENCODER.colour)
+        for clip in self.shown:
+            valid = numbers.valid_frames[clip]
             padding = f" + {numbers.frames - valid} padding" if valid < numbers.frames else ""
-            canvas.text(_RIGHT, lane_top + height / 2 + 5, f"{valid} valid{padding}")
-        return top + len(self.shown) * pitch - (pitch - height)
+            rows.append((f"clip {clip}", [(0, valid, "valid")], numbers.frames, f"{valid} valid{padding}"))
+        return self.lanes(y, 22, 9, rows)
+
+    def lanes(self, y: float, height: float, gap: float, rows: list[tuple], stage: Stage = FEATURE_ENCODER) -> float:
+        """Rows of (name, pieces, positions, note) below a heading at ``y``; what no piece covers is padding."""
+        for place, (name, pieces, count, note) in enumerate(rows):
+            pieces = [piece for piece in (*pieces, (pieces[-1][1], count, "padding")) if piece[0] < piece[1]]
+            top, across = y + 18 + place * (height + gap), linear(0, count, _TRACK, _RIGHT - 10)
+            draw_track(self.canvas, Track(name, pieces, note, stage=stage), across, top, height, count)
+        return top + height
 
     def one_frame(self, y: float) -> float:
         """Blocks for what each frame is made of, as high as it has features."""
@@ -259,15 +264,17 @@ class _Drawing:
         canvas.heading(_LEFT, y, "one frame", f"the same sizes and the same weights for each of the {numbers.frames}")
         layers = f" × {numbers.depth}" if numbers.depth else ""
         blocks = [
-            (FEATURE_ENCODER, numbers.channels, "C", FEATURE_ENCODER.name),
-            (PROJECTION, numbers.features, "D", PROJECTION.name),
-            (POSITIONS, numbers.features, "D", f"+ {POSITIONS.name}"),
-            (TRANSFORMER, numbers.features, "D", TRANSFORMER.name + layers),
-            *([(HEAD, numbers.vocabulary, "V", HEAD.name)] if numbers.vocabulary else []),
+            (FEATURE_ENCODER, "C", FEATURE_ENCODER.name),
+            (PROJECTION, "D", PROJECTION.name),
+            (POSITIONS, "D", f"+ {POSITIONS.name}"),
+            (TRANSFORMER, "D", TRANSFORMER.name + layers),
+            (HEAD, "V", HEAD.name),
         ]
+        blocks = [block for block in blocks if numbers.letters.get(block[1])]
         full, wide, pitch = 92, 30, (WIDTH - 20 - _TRACK) / len(blocks)
-        scale, base = full / max(size for _, size, _, _ in blocks), y + 20 + full
-        for index, (stage, size, letter, words) in enumerate(blocks):
+        scale, base = full / max(numbers.letters[letter] for _, letter, _ in blocks), y + 20 + full
+        for index, (stage, letter, words) in enumerate(blocks):
+            size = numbers.letters[letter]
             x, height = _TRACK + index * pitch, max(4, size * scale)
             beside = x + wide + 9
             canvas.rect(x, base - height, wide, height, stage.colour, 0.8, "currentColor")
@@ -281,36 +288,33 @@ class _Drawing:
 
     def attention(self, y: float) -> float:
         numbers, canvas = self.numbers, self.canvas
-        handed, frames = numbers.attention_mask is not None, numbers.frames
+        handed, frames = "attention" in numbers.masks, numbers.frames
         shape = f"(B, 1, T, T) = ({len(numbers.lengths)}, 1, {frames}, {frames})"
         words = f"{shape}; across: frames looked at, down: frames that look"
-        if numbers.attention_mask == "none":
+        if numbers.masks.get("attention") == "none":
             words = f"{shape}; dropped, for every frame is valid"
         elif not handed:
             words = f"{WARNING} none was handed: every frame looks at every frame"
         canvas.heading(_LEFT, y, "attention mask", words, TRANSFORMER.colour)
-        side, gap, below, top = 112, 40, 44, y + 18
-        per_line = int((WIDTH - 20 - _TRACK + gap) // (side + gap))
+        side, pitch, below, per_line = 112, 152, 44, 5
         for place, clip in enumerate(self.shown):
-            x, box_top = _TRACK + (place % per_line) * (side + gap), top + (place // per_line) * (side + below)
-            valid = side * numbers.valid_frames[clip] / max(1, frames)
-            canvas.rect(x, box_top, valid if handed else side, side, fill=TRANSFORMER.colour, opacity=0.3)
-            canvas.rect(x, box_top, valid, valid, fill=TRANSFORMER.colour, opacity=0.6)
-            if numbers.valid_frames[clip] < frames:
-                canvas.rect(x + valid, box_top, side - valid, side, fill=canvas.hatch("padding"))
-                canvas.line(x, box_top + valid, x + side, box_top + valid, 0.8)
-                canvas.line(x + valid, box_top, x + valid, box_top + side, 0.8)
-            canvas.rect(x, box_top, side, side, stroke="currentColor")
-            keys = numbers.valid_frames[clip] if handed else frames
-            canvas.text(x, box_top + side + 20, f"clip {clip}: {keys} of {frames}")
-        return top + -(-len(self.shown) // per_line) * (side + below) - below + 20
+            x, top = _TRACK + (place % per_line) * pitch, y + 18 + (place // per_line) * (side + below)
+            valid = numbers.valid_frames[clip]
+            keys = valid if handed else frames
+            padding = ["padding"] * (frames - valid)
+            queries = [["valid"] * valid + padding] * valid + [["pale"] * valid + padding] * (frames - valid)
+            if not handed:  # padded keys are looked at as well
+                canvas.rect(x, top, side, side, TRANSFORMER.colour, 0.2)
+            draw_square(canvas, queries, x, top, side, TRANSFORMER.colour)
+            canvas.text(x, top + side + 20, f"clip {clip}: {keys} of {frames}")
+        return top + side + 20
 
     def legend(self, y: float) -> float:
         numbers, canvas = self.numbers, self.canvas
         canvas.line(_LEFT, y - 24, WIDTH - 20, y - 24, 0.6, 0.6)
         entries = [("solid: valid", WAVEFORM.colour, None)]
         if numbers.padded:
-            entries += [canvas.hatch_entry("padding"), ("faint: padding that looks", TRANSFORMER.colour, 0.3)]
+            entries += [canvas.hatch_entry("padding"), ("faint: padding that looks", TRANSFORMER.colour, 0.2)]
         if numbers.unread is not None and any(numbers.unread):
             entries.append(canvas.hatch_entry("unread"))
         y = canvas.legend(_LEFT, y, entries) + 26
@@ -320,22 +324,3 @@ class _Drawing:
             words = "group norm averages over each row's whole time axis, padding included; no mask reaches it"
             canvas.text(_LEFT + 190, y, f"{WARNING} {words}")
         return y + 6
-
-    def cells(self, y: float, height: float, count: int, opacity: float, valid: int) -> None:
-        """A strip of ``count`` cells, those from ``valid`` on hatched; separators where they are wide enough to see."""
-        cell = _TRACK_WIDTH / max(1, count)
-        self.canvas.rect(_TRACK, y, cell * valid, height, fill=FEATURE_ENCODER.colour, opacity=opacity)
-        if cell >= 2 and valid > 1:
-            self.canvas.separators(_TRACK, y, cell * valid, height, valid)
-        self.outline(y, height, cell * valid if valid < count else _TRACK_WIDTH)
-
-    def outline(self, y: float, height: float, valid: float) -> None:
-        """The frame of a lane, hatched from ``valid`` on."""
-        canvas, end = self.canvas, _TRACK + valid
-        if valid < _TRACK_WIDTH:
-            canvas.rect(end, y, _TRACK_WIDTH - valid, height, fill=canvas.hatch("padding"))
-            canvas.line(end, y, end, y + height, 0.8)
-        canvas.rect(_TRACK, y, _TRACK_WIDTH, height, stroke="currentColor")
-
-    def lane_label(self, clip: int, middle: float) -> None:
-        self.canvas.text(_TRACK - 14, middle + 5, f"clip {clip}", anchor="end")

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from w2vlearn.show.canvas import Canvas, Picture, as_list, runs
-from w2vlearn.show.palette import FEATURE_ENCODER, TRANSFORMER, WAVEFORM
+from w2vlearn.show.canvas import Canvas, Picture, as_list
+from w2vlearn.show.charts import linear
+from w2vlearn.show.palette import FEATURE_ENCODER, TRANSFORMER, WAVEFORM, Stage
 from w2vlearn.show.table import Table
+from w2vlearn.show.track_figure import Track, draw_square, draw_track, pieces_of
 
-_LEFT, _TRACK, _TRACK_WIDTH, _RIGHT = 16, 110, 440, 564
 _KINDS = {"sample": WAVEFORM, "frame": FEATURE_ENCODER, "attention": TRANSFORMER, "time": FEATURE_ENCODER}
 _MOST = 6  # clips drawn
-_SQUARE = 118
 
 
 def mask_figure(named: Mapping[str, Any], *, title: str = "Masks", alt: str | None = None) -> Picture:
@@ -28,10 +28,8 @@ def mask_figure(named: Mapping[str, Any], *, title: str = "Masks", alt: str | No
         a square per clip, queries down and keys across. True and 1 mean valid; so does 0 in an additive mask (floats,
         none above 0). A title that contains "time" is a time mask: there True means masked. Titles that contain
         "sample", "frame" or "attention" get their stage's colour.
-    title : str
-        The picture's name.
-    alt : str, optional
-        Made from the values unless given.
+    title, alt : str
+        The picture's name; its alternative text, made from the values unless given.
 
     Raises
     ------
@@ -43,16 +41,16 @@ def mask_figure(named: Mapping[str, Any], *, title: str = "Masks", alt: str | No
     masks = [_read(name, values) for name, values in named.items()]
     canvas, y = Canvas(), 26.0
     for mask in masks:
-        colour = next((stage for word, stage in _KINDS.items() if word in mask.name), TRANSFORMER).colour
-        canvas.heading(_LEFT, y, mask.name, f"{mask.shape} {mask.key}".strip(), colour)
-        y = (_squares if mask.square else _strips)(canvas, mask, colour, y + 16)
+        stage = next((stage for word, stage in _KINDS.items() if word in mask.name), TRANSFORMER)
+        canvas.heading(16, y, mask.name, f"{mask.shape} {mask.key}".strip(), stage.colour)
+        y = (_squares if mask.square else _strips)(canvas, mask, stage, y + 16)
         if len(mask.clips) > _MOST:
-            canvas.text(_TRACK, y + 22, f"and {len(mask.clips) - _MOST} more clips")
+            canvas.text(110, y + 22, f"and {len(mask.clips) - _MOST} more clips")
             y += 26
         y += 40
-    hatches = sorted({mask.hatch for mask in masks})
+    hatches = sorted({"time_mask" if mask.time else "padding" for mask in masks})
     solid = ("solid: valid" if "padding" in hatches else "solid: seen", WAVEFORM.colour, None)
-    canvas.legend(_LEFT, y, [solid, *map(canvas.hatch_entry, hatches)])
+    canvas.legend(16, y, [solid, *map(canvas.hatch_entry, hatches)])
     alt = alt or " ".join(map(_sentence, masks))
     return Picture(canvas.svg(y + 14, title, alt), alt, "\n\n".join(map(_table, masks)))
 
@@ -81,8 +79,8 @@ class _Mask:
         return "seen" if self.time else "valid"
 
     @property
-    def hatch(self) -> str:
-        return "time_mask" if self.time else "padding"
+    def off(self) -> str:
+        return "masked" if self.time else "padding"
 
 
 def _read(name: str, values: Any) -> _Mask:
@@ -109,33 +107,23 @@ def _read(name: str, values: Any) -> _Mask:
     return _Mask(name, shape, key, np.atleast_2d(flags).tolist(), time)
 
 
-def _strips(canvas: Canvas, mask: _Mask, colour: str, y: float) -> float:
-    height, pitch, clips = 22, 31, mask.clips[:_MOST]
+def _strips(canvas: Canvas, mask: _Mask, stage: Stage, y: float) -> float:
+    pitch, clips = 31, mask.clips[:_MOST]
     for lane, flags in enumerate(clips):
-        top, cell = y + lane * pitch, _TRACK_WIDTH / len(flags)
-        canvas.text(_TRACK - 12, top + 16, f"clip {lane}", anchor="end")
-        for start, stop, flag in runs(flags):
-            fill = colour if flag else canvas.hatch(mask.hatch)
-            canvas.rect(_TRACK + cell * start, top, cell * (stop - start), height, fill, 0.55 if flag else 1)
-        if cell >= 3:
-            canvas.separators(_TRACK, top, _TRACK_WIDTH, height, len(flags))
-        canvas.rect(_TRACK, top, _TRACK_WIDTH, height, stroke="currentColor")
-        canvas.text(_RIGHT, top + 16, f"{sum(flags)} of {len(flags)} {mask.on}")
+        note = f"{sum(flags)} of {len(flags)} {mask.on}"
+        track = Track(f"clip {lane}", pieces_of(flags, "valid", mask.off), note, stage=stage)
+        draw_track(canvas, track, linear(0, len(flags), 110, 550), y + lane * pitch, cells=len(flags))
     return y + len(clips) * pitch - 9
 
 
-def _squares(canvas: Canvas, mask: _Mask, colour: str, y: float) -> float:
-    gap, per_line, clips = 34, 4, mask.clips[:_MOST]
+def _squares(canvas: Canvas, mask: _Mask, stage: Stage, y: float) -> float:
+    side, pitch, per_line, clips = 118, 152, 4, mask.clips[:_MOST]
     for place, rows in enumerate(clips):
-        x, top = _TRACK + (place % per_line) * (_SQUARE + gap), y + (place // per_line) * (_SQUARE + 44)
-        down, across = _SQUARE / len(rows), _SQUARE / len(rows[0])
-        for upper, lower, row in runs(rows):
-            for first, stop, flag in runs(row):
-                box = (x + across * first, top + down * upper, across * (stop - first), down * (lower - upper))
-                canvas.rect(*box, colour if flag else canvas.hatch(mask.hatch), 0.55 if flag else 1)
-        canvas.rect(x, top, _SQUARE, _SQUARE, stroke="currentColor")
-        canvas.text(x, top + _SQUARE + 19, f"clip {place}: {sum(rows[0])} of {len(rows[0])}")
-    return y + -(-len(clips) // per_line) * (_SQUARE + 44) - 24
+        x, top = 110 + (place % per_line) * pitch, y + (place // per_line) * (side + 44)
+        kinds = [["valid" if flag else mask.off for flag in row] for row in rows]
+        draw_square(canvas, kinds, x, top, side, stage.colour)
+        canvas.text(x, top + side + 19, f"clip {place}: {sum(rows[0])} of {len(rows[0])}")
+    return y + -(-len(clips) // per_line) * (side + 44) - 24
 
 
 def _sentence(mask: _Mask) -> str:

@@ -81,10 +81,8 @@ def choice_figure(shares: Any, chosen: Sequence[int], *, title: str = "", alt: s
         (G, E), rows that sum to 1.
     chosen : sequence of int
         (G,), the entry that is taken.
-    title : str
-        Above the figure.
-    alt : str, optional
-        Made from the numbers unless given.
+    title, alt : str
+        Above the figure; its alternative text, made from the numbers unless given.
     """
     table, canvas, high = [[round(float(v), 3) for v in row] for row in as_list(shares)], Canvas(), 90
     entries, told = len(table[0]), []

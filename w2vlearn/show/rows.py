@@ -46,7 +46,7 @@ class Row:
     @property
     def stage(self) -> Stage:
         """The stage that it belongs to."""
-        return _stage(self.record)
+        return stage_of(self.record.name, self.record.type)
 
     @property
     def what(self) -> str:
@@ -103,7 +103,7 @@ def rows(trace: Any, level: str = "layers") -> list[Row]:
         raise ValueError(f"no level of detail called {level!r}; there are {', '.join(LEVELS)}")
     nodes = _tree(trace.records if level == "all" else _without_quiet(trace.records))
     if level == "stages":
-        nodes = _stages_only(nodes, None)
+        nodes = _lifted(nodes, _opens_stage)
     return _Walk(level == "layers", trace.model_name or "model").rows(nodes, "", 0)
 
 
@@ -138,7 +138,8 @@ class _Walk:
         if folded:
             label = f"{label} … {_numbered(records[-1].name)[1]} × {len(group)}"
         # Mask steps are never folded away: they are the answer to the question.
-        below = self.rows(_mask_steps(node.children) if folded else node.children, node.record.name, depth + 1)
+        children = _lifted(node.children, lambda child: child.record.is_mask_step) if folded else node.children
+        below = self.rows(children, node.record.name, depth + 1)
         mask = mask_seen(node.record)
         if mask == MIXES_UNMASKED and any(row.mask == MIXES_UNMASKED for row in below):
             mask = "none"
@@ -159,9 +160,10 @@ class _Walk:
 
 @dataclass
 class _Node:
-    """One call and the calls that it made."""
+    """One call, the stage of the call that it lies in, and the calls that it made."""
 
     record: LayerRecord
+    above: Stage | None = None
     children: list[_Node] = field(default_factory=list)
 
     @cached_property
@@ -191,9 +193,10 @@ def _tree(records: Iterable[LayerRecord]) -> list[_Node]:
     roots: list[_Node] = []
     stack: list[_Node] = []
     for record in records:
-        node = _Node(record)
         while stack and stack[-1].record.depth >= record.depth:
             stack.pop()
+        above = stack[-1].record if stack else None
+        node = _Node(record, above and stage_of(above.name, above.type))
         (stack[-1].children if stack else roots).append(node)
         stack.append(node)
     return roots
@@ -220,27 +223,19 @@ def _same_shape(one: TensorInfo | None, two: TensorInfo | None) -> bool:
     return one is not None and two is not None and one.shape == two.shape
 
 
-def _stage(record: LayerRecord) -> Stage:
-    return stage_of(record.name, record.type)
-
-
-def _stages_only(nodes: list[_Node], above: Stage | None) -> list[_Node]:
-    """Only calls that open a stage, and mask steps: what lies deeper in the same stage is left out."""
+def _lifted(nodes: list[_Node], keep: Callable[[_Node], bool]) -> list[_Node]:
+    """The nodes to keep; what lies in the others moves up."""
     kept: list[_Node] = []
     for node in nodes:
-        stage, step = _stage(node.record), node.record.is_mask_step
-        below = _stages_only(node.children, above if step else stage)
-        opens = step or stage is not above or (stage is MODEL and node.children)
-        kept += [_Node(node.record, below)] if opens else below
+        below = _lifted(node.children, keep)
+        kept += [_Node(node.record, node.above, below)] if keep(node) else below
     return kept
 
 
-def _mask_steps(nodes: list[_Node]) -> list[_Node]:
-    """The mask steps below ``nodes``, without what lies around them."""
-    steps: list[_Node] = []
-    for node in nodes:
-        steps += [_Node(node.record)] if node.record.is_mask_step else _mask_steps(node.children)
-    return steps
+def _opens_stage(node: _Node) -> bool:
+    """True for a call that opens a stage, and for a mask step: all else lies deeper in the same stage."""
+    stage = stage_of(node.record.name, node.record.type)
+    return node.record.is_mask_step or stage is not node.above or (stage is MODEL and bool(node.children))
 
 
 @lru_cache(4096)

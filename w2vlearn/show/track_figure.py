@@ -1,9 +1,9 @@
-"""Rows of pieces on one axis: which frames or samples are valid, masked, kept or moved; with marks, seams, a legend."""
+"""Rows and squares of pieces: which frames or samples are valid, masked, kept or moved; on one axis, with a legend."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from w2vlearn.show.canvas import CHARACTER, WIDTH, Canvas, Picture, as_list, number, runs
@@ -32,8 +32,8 @@ class Track:
     ----------
     name, note : str
         Left and right of the row.
-    pieces : sequence of (start, stop, kind)
-        In the axis's units, stop excluded; kinds are the keys of `KINDS`.
+    pieces : sequence of (start, stop, kind) or (start, stop, kind, label)
+        In the axis's units, stop excluded; kinds are the keys of `KINDS`. A label is written where it fits.
     marks : sequence of float
         Places that a triangle points at, from above.
     stage : Stage
@@ -41,7 +41,7 @@ class Track:
     """
 
     name: str
-    pieces: Sequence[tuple[float, float, str]]
+    pieces: Sequence[tuple]
     note: str = ""
     marks: Sequence[float] = ()
     stage: Stage = FEATURE_ENCODER
@@ -68,7 +68,8 @@ def track_figure(
     Parameters
     ----------
     tracks : sequence of Track
-    x_label, title : str
+    x_label, title, alt : str
+        Below the axis, above the figure; its alternative text, made from the tracks unless given.
     limits : (start, stop), optional
         Ends of the axis; by default those of the pieces.
     seams : sequence of float
@@ -77,15 +78,13 @@ def track_figure(
         What a kind means here, in the legend and in the text, where it is not what `KINDS` says.
     mark : str
         What a triangle means; wanted if any track has one.
-    alt : str, optional
-        Made from the tracks unless given.
 
     Raises
     ------
     ValueError
         If there is no track, a kind is unknown, or triangles have no meaning.
     """
-    used = [kind for track in tracks for _, _, kind in track.pieces]
+    used = [piece[2] for track in tracks for piece in track.pieces]
     unknown = set(used) - KINDS.keys()
     if not tracks or unknown:
         raise ValueError(
@@ -94,13 +93,13 @@ def track_figure(
     if not mark and any(track.marks for track in tracks):
         raise ValueError("a track has marks: say in mark= what they mean")
     meanings = {kind: KINDS[kind][0] for kind in KINDS if kind in used} | dict(words or {})
-    ends = [place for track in tracks for start, stop, _ in track.pieces for place in (start, stop)]
+    ends = [place for track in tracks for piece in track.pieces for place in piece[:2]]
     left = 24 + round(CHARACTER * max(len(track.name) for track in tracks))
     right = WIDTH - 24 - round(CHARACTER * max(len(track.note) for track in tracks))
     canvas, across = Canvas(), linear(*(limits or (min(ends), max(ends))), left, right)
     canvas.title(24, title)
     for place, track in enumerate(tracks):
-        _draw(canvas, track, across, 40 + place * _PITCH)
+        draw_track(canvas, track, across, 40 + place * _PITCH)
     bottom = 40 + (len(tracks) - 1) * _PITCH + _HEIGHT
     for seam in seams:
         canvas.dashed(across(seam), 32, bottom + 4, 1.4)
@@ -116,17 +115,41 @@ def track_figure(
     return with_axis(canvas, across, bottom + 10, x_label, legend, alt, text, mark)
 
 
-def _draw(canvas: Canvas, track: Track, across: Scale, y: float) -> None:
-    canvas.text(across.start - 10, y + 16, track.name, anchor="end")
-    for start, stop, kind in track.pieces:
-        _, colour, opacity, hatch = KINDS[kind]
-        box = (across(start), y, across(stop) - across(start), _HEIGHT)
-        canvas.rect(*box, colour or track.stage.colour, opacity, "currentColor")
-        if hatch:
-            canvas.rect(*box, canvas.hatch(hatch))
+def draw_track(canvas: Canvas, track: Track, across: Scale, y: float, height: float = _HEIGHT, cells: int = 0) -> None:
+    """Draw one row, its upper edge at ``y``; with ``cells``, lines between so many if wide enough to see."""
+    middle = y + height / 2 + 5
+    canvas.text(across.start - 10, middle, track.name, anchor="end")
+    for start, stop, kind, *label in track.pieces:
+        left, right = across(start), across(stop)
+        centre, wide = (left + right) / 2, right - left > 40
+        gap = 13 if label and wide else 0  # the filling leaves room for the label
+        for x, end in ((left, centre - gap), (centre + gap, right)) if gap else ((left, right),):
+            _fill(canvas, (x, y, end - x, height), kind, track.stage.colour, None if gap else "currentColor")
+        if gap:
+            canvas.rect(left, y, right - left, height, stroke="currentColor")
+            canvas.text(centre, middle, label[0], anchor="middle")
+    if cells and (across.stop - across.start) / cells >= 3:
+        canvas.separators(across.start, y, across.stop - across.start, height, cells)
     for place in track.marks:
         canvas.path(f"M{number(across(place) - 5)},{y - 9}h10l-5,8z", fill="currentColor")
-    canvas.text(across.stop + 10, y + 16, track.note)
+    canvas.text(across.stop + 10, middle, track.note)
+
+
+def draw_square(canvas: Canvas, rows: Sequence[Sequence[str]], x: float, y: float, side: float, colour: str) -> None:
+    """Kinds of cells, (rows, columns), as a square whose upper left corner is (x, y)."""
+    down, across = side / len(rows), side / len(rows[0])
+    for upper, lower, row in runs(rows):
+        for first, stop, kind in runs(row):
+            box = (x + across * first, y + down * upper, across * (stop - first), down * (lower - upper))
+            _fill(canvas, box, kind, colour, None)
+    canvas.rect(x, y, side, side, stroke="currentColor")
+
+
+def _fill(canvas: Canvas, box: tuple, kind: str, colour: str, stroke: str | None) -> None:
+    _, own, opacity, hatch = KINDS[kind]
+    canvas.rect(*box, own or colour, opacity, stroke)
+    if hatch:
+        canvas.rect(*box, canvas.hatch(hatch))
 
 
 def _told(track: Track, meanings: Mapping[str, str], mark: str) -> str:
@@ -134,7 +157,7 @@ def _told(track: Track, meanings: Mapping[str, str], mark: str) -> str:
     spans = ", ".join(
         f"{short_number(start)} to {short_number(stop - 1 if isinstance(stop, int) else stop)} "
         f"{meanings[kind].partition(': ')[2] or meanings[kind]}"
-        for start, stop, kind in track.pieces
+        for start, stop, kind, *_ in track.pieces
     )
     marks = f"; {mark}: {', '.join(f'{place:g}' for place in track.marks)}" if track.marks else ""
     return f"{track.name}: {spans}{marks}{f' ({track.note})' if track.note else ''}."
@@ -158,12 +181,10 @@ def strips_figure(
         Name of each row -> its flags, one per position.
     on, off : str
         What True and False mean: ``"valid"`` and ``"padding"``. Padding is hatched, any other ``off`` left empty.
-    position, title : str
-        Label of the axis; above the figure.
+    position, title, alt : str
+        Label of the axis; above the figure; where the stretches begin and end, made from the data unless given.
     stages : mapping of str to Stage, optional
         Stage of a row, which gives its colour; the feature encoder unless given.
-    alt : str, optional
-        Made from the data unless given: where the stretches begin and end.
 
     Raises
     ------
@@ -197,10 +218,8 @@ def boundary_figure(length: int, longest: int, geometry: Any, *, title: str = ""
     length, longest : int
         Valid samples of the clip; samples of the batch's longest clip.
     geometry : FrameGeometry
-    title : str
-        Above the figure.
-    alt : str, optional
-        Made from the numbers unless given.
+    title, alt : str
+        Above the figure; its alternative text, made from the numbers unless given.
 
     Raises
     ------
@@ -218,50 +237,34 @@ def boundary_figure(length: int, longest: int, geometry: Any, *, title: str = ""
     kept_words, valid_words = (f"{count} frame{'s' * (count != 1)}" for count in (kept, valid))
     low = max(0, min(length - _REACH, longest - 2 * _REACH))
     high = min(longest, low + 2 * _REACH)
-    canvas = Canvas()
-    across, y = linear(low, high, 24, WIDTH - 24), canvas.title(24, title)
-    samples, pieces, windows = y + 6, y + 6 + _HEIGHT + 28, y + 6 + 2 * _HEIGHT + 56
-    canvas.text(24, samples - 6, f"samples: the clip ends after {length}")
-    _box(canvas, across, 0, length, samples, WAVEFORM.colour)
-    _box(canvas, across, length, longest, samples, canvas.hatch("padding"))
-    canvas.text(24, pieces - 6, f"shortcut: pieces of {width} samples, kept if one sample is valid: {kept_words}")
+    pieces, windows = [], []
     for t in range(frames):
-        colour = HEAD.colour if valid <= t < kept else FEATURE_ENCODER.colour if t < kept else None
-        _frame(canvas, across, t, range(t * width, (t + 1) * width), pieces, colour)
-    canvas.text(24, windows - 6, f"formula: windows of {field} samples, valid if all are valid: {valid_words}")
-    for t in range(frames):
-        colour = FEATURE_ENCODER.colour if t < valid else None
-        _frame(canvas, across, t, geometry.span(t), windows + (_HEIGHT + 3) * (t % 2), colour)
-    if low < length < high:  # the clip's end, in each lane
-        for lane, lane_height in ((samples, _HEIGHT), (pieces, _HEIGHT), (windows, 2 * _HEIGHT + 2)):
-            canvas.line(across(length), lane - 4, across(length), lane + lane_height + 4, 2)
-    legend = [
-        ("valid", FEATURE_ENCODER.colour, 0.75),
-        ("kept, and computed from padding", HEAD.colour, 0.75),
-        canvas.hatch_entry("padding"),
+        span = geometry.span(t)
+        kind = "touched" if valid <= t < kept else "valid" if t < kept else "padding"
+        pieces.append((t * width, (t + 1) * width, kind, str(t)))
+        windows.append((span.start, span.stop, "valid" if t < valid else "padding", str(t)))
+    rows = [
+        ("samples", [(0, length, "valid"), (length, longest, "padding")], f"{length} valid", WAVEFORM),
+        ("shortcut", pieces, kept_words, FEATURE_ENCODER),
+        ("formula", windows[::2], valid_words, FEATURE_ENCODER),  # neighbours overlap: every other one
+        ("", windows[1::2], "", FEATURE_ENCODER),
     ]
-    rows = [["shortcut", width, kept], ["formula", field, valid]]
-    text = Table(("way", "samples per frame", "frames valid"), rows).text()
-    alt = alt or (
-        f"{title + ': ' if title else ''}A clip of {length} samples in a batch of {longest}: the shortcut keeps "
-        f"{kept_words}, the formula {valid}. Samples {low} to {high} are drawn."
+    tracks = [
+        Track(name, [piece for piece in pieces if piece[0] < high and piece[1] > low], note, stage=stage)
+        for name, pieces, note, stage in rows
+    ]
+    told = (
+        f"A clip of {length} samples in a batch of {longest}: the shortcut keeps {kept_words}, the formula {valid}. "
+        f"Samples {low} to {high} are drawn."
     )
-    return with_axis(canvas, across, windows + 2 * _HEIGHT + 14, "sample n", legend, alt, text)
-
-
-def _box(canvas: Canvas, across: Scale, start: float, stop: float, y: float, fill: str = "none") -> None:
-    """A box over these samples, cut to what is drawn."""
-    if across(stop) > across(start):
-        canvas.rect(across(start), y, across(stop) - across(start), _HEIGHT, fill, stroke="currentColor")
-
-
-def _frame(canvas: Canvas, across: Scale, t: int, span: range, y: float, colour: str | None) -> None:
-    """The box of a frame, hatched without a colour; where its number fits, the filling leaves room for it."""
-    left, right = across(span.start), across(span.stop)
-    middle, numbered = (left + right) / 2, right - left > 40
-    gap = 13 if numbered else 0
-    for x, end in ((left, middle - gap), (middle + gap, right)):
-        canvas.rect(x, y, end - x, _HEIGHT, colour or canvas.hatch("padding"), 0.75 if colour else 1)
-    _box(canvas, across, span.start, span.stop, y)
-    if numbered:
-        canvas.text(middle, y + 16, str(t), anchor="middle", bold=colour == HEAD.colour)
+    picture = track_figure(
+        tracks,
+        x_label="sample n",
+        title=title or f"shortcut: pieces of {width} samples, one valid; formula: windows of {field}, all valid",
+        limits=(low, high),
+        seams=[length] if low < length < high else [],
+        words={"touched": "filled: kept, and computed from padding"},
+        alt=alt or f"{title + ': ' if title else ''}{told}",
+    )
+    table = Table(("way", "samples per frame", "frames valid"), [["shortcut", width, kept], ["formula", field, valid]])
+    return replace(picture, text=table.text())
