@@ -153,14 +153,21 @@ class Canvas:
             self.hatches.append(kind)
         return f"url(#{kind}-@ID@)"
 
-    def legend(self, x: float, y: float, entries: Iterable[tuple[str, str, float | None]]) -> float:
-        """Boxes with words in a row, new rows below where it is full; ``(words, fill, opacity)`` each. Returns y."""
+    def legend(self, x: float, y: float, entries: Iterable[tuple]) -> float:
+        """Boxes with words in a row, new rows below where it is full; returns the last row's y.
+
+        An entry is (words, fill, opacity), or (words, colour, None, marker) of a line.
+        """
         left = x
-        for words, fill, opacity in entries:
+        for words, fill, opacity, *marker in entries:
             wide = 27 + CHARACTER * len(words)
             if x > left and x + wide > self.width:
                 x, y = left, y + 22
-            self.rect(x, y - 12, 20, 13, fill, opacity, "currentColor")
+            if marker:
+                self.path(f"M{number(x - 4)},{y - 5}h24", stroke=fill, width=2)
+                self.path(f"M{number(x + 8)},{y - 5}{marker[0]}", fill=fill)
+            else:
+                self.rect(x, y - 12, 20, 13, fill, opacity, "currentColor")
             self.text(x + 27, y, words)
             x += wide + 28
         return y

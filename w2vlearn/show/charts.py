@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from w2vlearn.show.canvas import CHARACTER, WIDTH, Canvas, Picture, as_list, number
+from w2vlearn.show.canvas import CHARACTER, WIDTH, Canvas, Picture, as_list
 from w2vlearn.show.palette import FEATURE_ENCODER, STAGES
 from w2vlearn.show.table import Table
 
@@ -102,22 +102,17 @@ def _scale(values: Sequence[float], start: float, stop: float, log: bool) -> Sca
     return Scale(low, high if high > low else low + step, start, stop)
 
 
-def x_axis(canvas: Canvas, across: Scale, y: float, label: str, most: int = 8) -> None:
-    """The horizontal axis at height ``y``, its marks and its label."""
-    canvas.line(across.start, y, across.stop, y)
-    for value in across.marks(most):
-        x = round(across(value))
-        canvas.line(x, y, x, y + 5)
-        canvas.text(x, y + 19, _round_number(value), 13, "middle")
-    canvas.text((across.start + across.stop) / 2, y + 38, label, 13, "middle")
-
-
 def with_axis(
     canvas: Canvas, across: Scale, y: float, label: str, legend: Sequence, alt: str, text: str = "", mark: str = ""
 ) -> Picture:
     """The finished figure: its axis at height ``y``, its legend below, and what a triangle means (``mark``)."""
-    x_axis(canvas, across, y, label)
-    y = canvas.legend(24, y + 66, legend)
+    canvas.line(across.start, y, across.stop, y)
+    for value in across.marks(8 if across.stop - across.start > 560 else 6):  # numbers of nine signs need room
+        x = round(across(value))
+        canvas.line(x, y, x, y + 5)
+        canvas.text(x, y + 19, _round_number(value), 13, "middle")
+    canvas.text((across.start + across.stop) / 2, y + 38, label, 13, "middle")
+    y = canvas.legend(24, y + 66, legend) if legend else y + 30
     if mark:
         canvas.path(f"M24,{y + 10}h12l-6,9z", fill="currentColor")
         canvas.text(51, y + 20, mark)
@@ -170,31 +165,25 @@ def line_figure(
             raise ValueError(f"wanted {len(x)} values in {name!r}, one per x, found {len(values)}")
     if measured and (alt is None or limits is None):
         raise ValueError("a measured figure needs alt= and limits=: what is made from its numbers differs elsewhere")
-    left, right, top, height = 76, WIDTH - 24, 30, 190
+    left, right, top, bottom = 76, WIDTH - 24, 30, 220
     canvas = Canvas()
     canvas.title(left, title)
     across = _scale(x, left, right, True) if log_x else linear(min(x), max(x), left, right)
-    legend_rows = -(-sum(60 + CHARACTER * len(name) for name in data) // (right - left)) if len(data) > 1 else 0
-    top += 24 * legend_rows
-    bottom = top + height
     finite = [value for values in data.values() for value in values if math.isfinite(value)]
     up = _scale(list(limits or finite) or [0.0], bottom, top, log_y)
     for value in up.marks(5):
         y = round(up(value))
         canvas.line(left, y, right, y, 0.6, 0.25)
         canvas.text(left - 8, y + 5, _round_number(value), 13, "end")
-    x_axis(canvas, across, bottom, x_label)
     canvas.line(left, top, left, bottom)
-    middle = round((top + bottom) / 2)
-    canvas.text(14, middle, y_label, 13, "middle", transform=f"rotate(-90 14 {middle})")
+    canvas.text(14, 125, y_label, 13, "middle", transform="rotate(-90 14 125)")
     for name, place in (seams or {}).items():
         at = round(across(place))
         canvas.dashed(at, top, bottom)
         if name.strip():
             room = at + 6 + CHARACTER * len(name) <= right
             canvas.text(at + (6 if room else -6), top + 14, name, 13, None if room else "end")
-    start = len(canvas.parts)
-    at, row = left, 44
+    start, legend = len(canvas.parts), []
     for index, (name, values) in enumerate(data.items()):
         colour, marker = COLOURS[index % len(COLOURS)], _MARKERS[index % len(_MARKERS)]
         points = [(round(across(a)), round(up(b))) for a, b in zip(x, values, strict=True) if math.isfinite(b)]
@@ -205,14 +194,7 @@ def line_figure(
         canvas.path(line, stroke=colour, width=2)
         every = max(1, len(points) // 12)
         canvas.path("".join(f"M{px},{py}{marker}" for px, py in points[::every]), fill=colour)
-        if legend_rows:
-            wide = 60 + CHARACTER * len(name)
-            if at > left and at + wide - 30 > right:
-                at, row = left, row + 24
-            canvas.path(f"M{number(at)},{row - 5}h24", stroke=colour, width=2)
-            canvas.path(f"M{number(at + 12)},{row - 5}{marker}", fill=colour)
-            canvas.text(at + 30, row, name)
-            at += wide
+        legend.append((name, colour, None, marker))
     if measured:
         canvas.parts[start:] = ['<g class="measured">', *canvas.parts[start:], "</g>"]
     smallest = up.low if log_y else 0.0
@@ -227,7 +209,7 @@ def line_figure(
         alt = f"{heading}{y_label} over {x_label} from {short_number(x[0])} to {short_number(x[-1])}. {lines}."
     body = list(zip((short_number(value) for value in x), *told.values(), strict=True))
     text = Table((x_label, *data), body).text() if len(x) <= 40 and not measured else alt
-    return canvas.picture(bottom + 44, alt, text)
+    return with_axis(canvas, across, bottom, x_label, legend if len(data) > 1 else [], alt, text)
 
 
 def bar_figure(
@@ -258,11 +240,10 @@ def bar_figure(
         canvas.text(left - 10, y + 15, name, anchor="end")
         canvas.text(max(zero, end) + 8, y + 15, word)
     bottom = top + len(names) * pitch
-    x_axis(canvas, across, bottom, value_label, 6)
     pairs = ", ".join(f"{name} {word}" for name, word in zip(names, words, strict=True))
     alt = alt or f"{title + ': ' if title else ''}{value_label}: {pairs}."
     text = Table(("", value_label), list(zip(names, words, strict=True)), align="lr").text()
-    return canvas.picture(bottom + 44, alt, text)
+    return with_axis(canvas, across, bottom, value_label, [], alt, text)
 
 
 def heat_map(

@@ -8,6 +8,7 @@ from typing import Any
 from w2vlearn.show.canvas import Canvas, Picture, as_list, envelope, number, runs
 from w2vlearn.show.charts import linear, with_axis
 from w2vlearn.show.palette import FEATURE_ENCODER, HEAD, TRANSFORMER, WAVEFORM
+from w2vlearn.show.track_figure import Track, draw_track, pieces_of
 
 _LEFT, _RIGHT = 130, 736
 
@@ -40,12 +41,8 @@ def views_figure(
     loudest = max(map(abs, values), default=0) or 1.0
     canvas.text(_LEFT - 10, 62, WAVEFORM.name, anchor="end")
     canvas.path(envelope(values, _LEFT, _RIGHT - _LEFT, 58, 26, loudest), fill=WAVEFORM.colour)
-    canvas.text(_LEFT - 10, 116, TRANSFORMER.name, anchor="end")
-    for start, stop, masked in runs(flags):
-        box = (across(start * hop), 100, across(stop * hop) - across(start * hop), 24)
-        canvas.rect(*box, TRANSFORMER.colour, 0.2 if masked else 0.75, "currentColor")
-        if masked:
-            canvas.rect(*box, canvas.hatch("time_mask"))
+    pieces = [(start * hop, stop * hop, kind) for start, stop, kind in pieces_of(flags, "masked", "valid")]
+    draw_track(canvas, Track(TRANSFORMER.name, pieces, stage=TRANSFORMER), across, 100, 24)
     y, high, wide = 140, 70, across(hop) - _LEFT - 1
     for group in range(len(table[0])):
         canvas.text(_LEFT - 10, y + high / 2 + 5, f"codebook {group}", anchor="end")

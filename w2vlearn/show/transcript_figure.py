@@ -55,12 +55,13 @@ def transcript_figure(transcript: Any, start_s: float = 0.0, end_s: float | None
         y = _Line(canvas, transcript, begin, min(begin + span, end_s), span).draw(y)
     y += 30
     canvas.line(_LEFT, y - 22, WIDTH - 20, y - 22, 0.6, 0.6)
-    canvas.legend(_LEFT, y, [("tall: a frame whose best token is a character", HEAD.colour, None)])
-    canvas.rect(_LEFT + 350, y - 4, 20, 5, fill=FEATURE_ENCODER.colour, opacity=0.6)
-    canvas.text(_LEFT + 377, y, "low: the blank is best")
-    canvas.text(_LEFT + 560, y, "␣: between words")
-    if len(transcript.geometry.unread(transcript.samples)):
-        canvas.legend(_LEFT + 710, y, [canvas.hatch_entry("unread")])
+    legend = [
+        ("tall: a frame whose best token is a character", HEAD.colour, None),
+        ("low: the blank is best", FEATURE_ENCODER.colour, 0.6),
+    ]
+    unread = len(transcript.geometry.unread(transcript.samples))
+    canvas.legend(_LEFT, y, legend + ([canvas.hatch_entry("unread")] if unread else []))
+    canvas.text(WIDTH - 140, y, "␣: between words")
 
     words = [word for word in transcript.words if word.end_s > start_s and word.start_s < end_s]
     told = "; ".join(f"{word.text} {word.start_s:.2f} to {word.end_s:.2f} s" for word in words[:_WORDS_SAID])

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from w2vlearn.show.canvas import WIDTH, Canvas, Picture, as_list, envelope
-from w2vlearn.show.charts import linear, short_number, with_axis
+from w2vlearn.show.charts import Scale, linear, short_number, with_axis
 from w2vlearn.show.palette import FEATURE_ENCODER, WAVEFORM
 from w2vlearn.show.table import Table
 
@@ -53,22 +53,19 @@ def waveform_figure(
 
     canvas, across = Canvas(), linear(0, max(total, extent or 0), _LEFT, _RIGHT)
     canvas.title(_LEFT, title)
-    top, height, right = 30, 130, across(total)
+    top, height = 30, 130
     bottom = top + height
     legend = [("waveform", WAVEFORM.colour, None)]
     for t, span in shaded.items():
         start, stop = across(span.start), across(span.stop)
         canvas.rect(start, top, stop - start, height, fill=FEATURE_ENCODER.colour, opacity=0.25)
         legend.append((f"frame {t}", FEATURE_ENCODER.colour, 0.25))
-    if values:
-        outline = envelope(values, _LEFT, right - _LEFT, top + height / 2, height / 2 - 6, _peak(values) or 1.0)
-        canvas.path(outline, fill=WAVEFORM.colour)
-    for kind, start, stop in (("padding", length, total), ("unread", unread.start, unread.stop)):
-        if stop > start:
-            wide = max(across(stop) - across(start), 2)
-            canvas.rect(across(start), top, wide, height, fill=canvas.hatch(kind), stroke="currentColor")
-            legend.append(canvas.hatch_entry(kind))
-    canvas.rect(_LEFT, top, right - _LEFT, height, stroke="currentColor")
+    _wave(canvas, across, values, length, top, height, _peak(values) or 1.0)
+    legend += [canvas.hatch_entry("padding")] if length < total else []
+    if unread:
+        wide = max(across(unread.stop) - across(unread.start), 2)
+        canvas.rect(across(unread.start), top, wide, height, fill=canvas.hatch("unread"), stroke="currentColor")
+        legend.append(canvas.hatch_entry("unread"))
     if windows or (geometry is not None and extent):
         canvas.text(_LEFT, bottom + 20, "frames", 13)
         for t, span in enumerate(windows):
@@ -139,19 +136,8 @@ def clips_figure(
         samples, padding = values[: valid[name]], values[valid[name] :]
         body.append([name, len(samples), len(padding), short_number(_peak(samples))])
         canvas.text(_LEFT, y, name)
-        y += 8
-        stop, end, middle, half = across(len(samples)), across(len(values)), y + height / 2, height / 2 - 3
-        if samples:
-            clipped = [max(-loudest, min(loudest, value)) for value in samples]
-            path = envelope(clipped, _LEFT, stop - _LEFT, middle, half, loudest)
-            canvas.path(path, fill=WAVEFORM.colour)
-        if end > stop:
-            canvas.rect(stop, y, end - stop, height, fill=canvas.hatch("padding"))
-            if abs(padding[0]) > 1e-3 * loudest > max(padding) - min(padding):  # its value, not 0: silence that hums
-                level = round(middle - half * padding[0] / loudest)
-                canvas.line(stop, level, end, level, 2)
-        canvas.rect(_LEFT, y, end - _LEFT, height, stroke="currentColor")
-        y += height + 26
+        _wave(canvas, across, values, valid[name], y + 8, height, loudest)
+        y += height + 34
     legend = [("samples", WAVEFORM.colour, None)]
     legend += [canvas.hatch_entry("padding")] if any(padding for _, _, padding, _ in body) else []
     told = "; ".join(
@@ -160,6 +146,23 @@ def clips_figure(
     )
     text = Table(("row", "valid samples", "padding", "largest value"), body).text()
     return with_axis(canvas, across, y - 20, "sample n", legend, alt or f"{title + ': ' if title else ''}{told}", text)
+
+
+def _wave(
+    canvas: Canvas, across: Scale, values: list[float], valid: int, y: float, height: float, loudest: float
+) -> None:
+    """One waveform, its padding hatched; a line at the padding's value where that is not 0: silence that hums."""
+    stop, end, middle, half = across(valid), across(len(values)), y + height / 2, height / 2 - 3
+    if valid:
+        samples = [max(-loudest, min(loudest, value)) for value in values[:valid]]
+        canvas.path(envelope(samples, _LEFT, stop - _LEFT, middle, half, loudest), fill=WAVEFORM.colour)
+    if end > stop:
+        canvas.rect(stop, y, end - stop, height, fill=canvas.hatch("padding"))
+        padding = values[valid:]
+        if abs(padding[0]) > 1e-3 * loudest > max(padding) - min(padding):
+            level = round(middle - half * padding[0] / loudest)
+            canvas.line(stop, level, end, level, 2)
+    canvas.rect(_LEFT, y, end - _LEFT, height, stroke="currentColor")
 
 
 def _peak(values: list[float]) -> float:
