@@ -21,9 +21,6 @@ class Stage:
     name: str  # what a picture or table prints: "feature projection"
     colour: str  # "#rrggbb" for fills, strokes and markers only; "currentColor" for a stage without one
 
-    def __str__(self) -> str:
-        return self.name
-
 
 WAVEFORM = Stage("waveform", "waveform", "#808080")
 FEATURE_ENCODER = Stage("feature_encoder", "feature encoder", "#0072B2")
