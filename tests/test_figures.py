@@ -216,6 +216,29 @@ def test_a_waveform_says_what_geometry_says(total, data):
     assert (HATCHES["unread"] in visible(picture)) == (unread > 0)
 
 
+def test_padding_is_hatched_its_hum_is_a_line_and_loud_samples_stay_in_their_row():
+    picture = check_svg(clips_figure({"hum": [5.0] * 100 + [0.5] * 60}, lengths={"hum": 100}, loudest=1.0).html)
+    row, *_ = (e for e in picture.iter(f"{SVG}rect") if "padding" in e.get("fill"))
+    top, height = float(row.get("y")), float(row.get("height"))
+    level = next(float(e.get("y1")) for e in picture.iter(f"{SVG}line") if e.get("stroke-width") == "2")
+    assert top + height / 4 <= level < top + height / 2
+    drawn = next(e.get("d") for e in picture.iter(f"{SVG}path") if e.get("d").endswith("Z"))
+    assert all(top <= float(y) <= top + height for y in re.findall(r",(-?[\d.]+)", drawn))
+
+
+@pytest.mark.parametrize(
+    ("figure", "fill", "boxes"),
+    [
+        (boundary_figure(719, 16_000, GEOMETRY), "#D55E00", 2 * 2 + 1),  # two frames, a label within each; the legend
+        (DRAWN["weights"], "url(#padding", 1 + 1),  # the masked square; the legend
+        (DRAWN["views"], "#D55E00", 2 * 2 + 1),  # two masked frames in two codebooks; the legend
+    ],
+)
+def test_what_is_kept_by_mistake_masked_or_a_target_stands_out(figure, fill, boxes):
+    parts = [e for e in svg_of(figure.html).iter() if e.get("fill", "").startswith(fill)]
+    assert sum((e.get("d") or "M").count("M") for e in parts) == boxes
+
+
 @given(st.lists(st.booleans(), min_size=1, max_size=60))
 @settings(max_examples=40)
 def test_a_track_shows_every_piece_at_its_place(flags):
