@@ -57,15 +57,11 @@ WATCH = """([input, picture]) => {
 }"""
 
 
-def percentile(values: list[float], share: float) -> float:
-    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
-
-
-def said(name: str, values: list[float]) -> str:
-    if not values:
+def summary(name: str, values: list[float]) -> str:
+    if len(values) < 2:
         return f"{name}: nothing changed"
-    middle, slow = statistics.median(values), percentile(values, 0.95)
-    return f"{name}: median {middle:.0f} ms, 95 % {slow:.0f} ms ({len(values)} changes)"
+    slow = statistics.quantiles(values, n=20, method="inclusive")[-1]
+    return f"{name}: median {statistics.median(values):.0f} ms, 95 % {slow:.0f} ms ({len(values)} changes)"
 
 
 def keys(page, moves: int, pause: int) -> list[float]:
@@ -120,12 +116,12 @@ def main() -> None:
         page.evaluate("document.querySelectorAll('.w2v-explorer details').forEach((part) => { part.open = true; })")
         page.evaluate(WATCH, [slider, ".w2v-picture"])
         page.locator(slider).focus()
-        print(said("explorer, keys", ours := keys(page, moves, 100)))
-        print(said("explorer, drags", drags(page, slider, moves)))
+        print(summary("explorer, keys", ours := keys(page, moves, 100)))
+        print(summary("explorer, drags", drags(page, slider, moves)))
         page.locator(slider).focus()
         print(f"explorer, pictures in a burst of {moves} keys: {burst(page, moves)}")
         page.evaluate(SLEEP)
-        print(said("explorer, keys, kernel asleep", keys(page, moves, 100)))
+        print(summary("explorer, keys, kernel asleep", keys(page, moves, 100)))
         lab.stop_kernels()
         opened = driver.LabPage(browser.new_page(viewport={"width": 1280, "height": 1600}), lab)
         opened.open_lesson(lab.add("interact.ipynb", *INTERACT))
@@ -135,7 +131,7 @@ def main() -> None:
         page.evaluate(WATCH, [".widget-slider .noUi-handle", ".widget-interact .jp-OutputArea"])
         page.locator(".widget-slider .noUi-handle").focus()
         theirs = keys(page, moves, 500)
-        print(said("interact with matplotlib, keys", theirs))
+        print(summary("interact with matplotlib, keys", theirs))
         print(f"interact, pictures in a burst of {moves} keys: {burst(page, moves)}")
         if ours and theirs:
             print(f"ratio of the medians: {statistics.median(ours) / statistics.median(theirs):.2f}")

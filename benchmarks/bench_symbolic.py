@@ -19,8 +19,7 @@ from ratio import compare
 from torch.export import Dim
 
 from w2vlearn import Wav2Vec2Config, Wav2Vec2ForCTC
-from w2vlearn.symbolic import symbolic_trace
-from w2vlearn.symbolic.formulas import _stored
+from w2vlearn.symbolic import SymbolicTrace, symbolic_trace
 from w2vlearn.symbolic.isolation import FakeRuns
 
 
@@ -55,7 +54,7 @@ def main() -> None:
     print(f"the same without the runs at B = 1 and T = 1:          {alone}")
 
     def load():
-        _stored.cache_clear()
+        SymbolicTrace.preset.cache_clear()
         return symbolic_trace("base")
 
     print(f"stored formulas of BASE (at most 200 ms): {milliseconds(load, 10):.1f} ms")
@@ -63,8 +62,8 @@ def main() -> None:
     length = itertools.count(57_600_000)
     s.at(B=3, L=next(length))
     every = milliseconds(lambda: s.at(B=3, L=next(length)).records, 50)
-    fake = FakeRuns(model)
-    run = milliseconds(lambda: fake.run({k: v[:, :20_000] for k, v in inputs.items()}), 5)
+    fake = FakeRuns(model, inputs)
+    run = milliseconds(lambda: fake.run(3, 20_000), 5)
     print(f"all {len(s)} layers at a new length, an hour of audio (at most 1 ms): {every:.2f} ms")
     print(f"the same by a run without values, 20 000 samples: {run:.0f} ms, {run / every:.0f} times as long")
 

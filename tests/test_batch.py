@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import Wav2Vec2FeatureExtractor
 
 from w2vlearn import FrameGeometry, Wav2Vec2Config, pad, padding_masks
 
@@ -30,25 +31,15 @@ def test_pad_keeps_every_sample_and_marks_it_valid(lengths):
 
 
 @given(lengths_of_clips)
-def test_normalising_uses_valid_samples_only(lengths):
+def test_normalising_equals_the_reference_processor_and_no_clip_changes_another(lengths):
     clips = [3 * noise(length, seed) + 0.5 for seed, length in enumerate(lengths)]
-    batch = pad(clips, normalize=True)
-    for clip, again in zip(clips, batch.clips(), strict=True):
-        torch.testing.assert_close(again.mean(), torch.tensor(0.0), atol=1e-5, rtol=0)
-        torch.testing.assert_close(again.var(correction=0), torch.tensor(1.0), atol=1e-5, rtol=0)
-        assert torch.equal(again, pad([clip], normalize=True).waveforms[0])  # no batch mate changes it
-    assert (batch.waveforms[~batch.mask] == 0).all()
-
-
-def test_normalising_equals_the_reference_processor():
-    from transformers import Wav2Vec2FeatureExtractor
-
-    clips = [2 * noise(900) + 0.3, noise(4000, 1)]
     processor = Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True)
     theirs = processor([clip.numpy() for clip in clips], sampling_rate=16_000, padding=True, return_tensors="pt")
-    ours = pad(clips, normalize=True)
-    torch.testing.assert_close(ours.waveforms, theirs.input_values, atol=1e-6, rtol=0)
-    assert torch.equal(ours.mask, theirs.attention_mask.bool())
+    batch = pad(clips, normalize=True)
+    torch.testing.assert_close(batch.waveforms, theirs.input_values, atol=2e-6, rtol=0)
+    assert torch.equal(batch.mask, theirs.attention_mask.bool())
+    for clip, again in zip(clips, batch.clips(), strict=True):
+        assert torch.equal(again, pad([clip], normalize=True).waveforms[0])
 
 
 @given(st.lists(st.integers(0, 20_000), min_size=1, max_size=6))
@@ -73,7 +64,6 @@ def test_additive_mask_never_makes_nan(dtype):
     additive = padding_masks.additive_mask(mask, dtype)
     assert additive.dtype == dtype and additive[0].tolist() == [0.0, torch.finfo(dtype).min]
     assert torch.isfinite(additive.softmax(dim=-1)).all()
-    assert torch.equal(padding_masks.padding_mask(mask), ~mask)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The command line: what it prints, what it refuses and how, and that both of its roads agree."""
+"""The command line: what it prints, what it refuses and how."""
 
 import json
 import os
@@ -66,22 +66,16 @@ def test_audio_files_and_what_is_odd_about_them(capsys, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "words, samples",
-    [
-        (["16,000"], 16_000),
-        (["16_000"], 16_000),
-        (["16 000"], 16_000),
-        (["1,920,000"], 1_920_000),
-        (["16000,"], 16_000),
-        (["1s"], 16_000),
-        (["1", "s"], 16_000),
-        (["0.5 s"], 8000),
-        ([".25s"], 4000),
-        (["62.5ms"], 1000),
-        (["2", "min"], 1_920_000),
-    ],
-)
-def test_lengths_as_people_write_them(capsys, words, samples):
-    assert run(capsys, *words, "--preset", "tiny") == run(capsys, str(samples), "--preset", "tiny")
+    [("16,000", 16_000), ("16_000", 16_000), ("1,920,000", 1_920_000), ("16000,", 16_000), ("1s", 16_000),
+     (".25s", 4000), ("62.5ms", 1000)],
+)  # fmt: skip
+def test_lengths_as_people_write_them(words, samples):
+    assert cli.read_clip(words) == samples
+
+
+def test_a_unit_or_thousands_after_a_space(capsys):
+    spaced = run(capsys, "16 000", "0.5 s", "2", "min", "--preset", "tiny")
+    assert spaced == run(capsys, "16000", "8000", "1920000", "--preset", "tiny") and spaced[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -102,7 +96,6 @@ def test_options(capsys, options, shown, hidden):
     assert (status, err) == (0, "")
     flat = " ".join(out.split())  # where lines break depends on the terminal
     assert all(words in flat for words in shown) and not any(words in flat for words in hidden), out
-    assert cli.PRESETS == PRESETS
 
 
 def test_json_can_be_loaded_again(capsys, tmp_path):
@@ -113,13 +106,15 @@ def test_json_can_be_loaded_again(capsys, tmp_path):
     assert table(Trace.load(file)) == table(cli.derived([16000, 40000], "tiny"))
 
 
-def test_help_and_version(capsys):
+def test_help_version_and_what_argparse_refuses(capsys):
     status, out, _ = run(capsys, "--help")
     assert status == 0
     for message in ("--preset", "--json", "--no-mask", "--unfold", "python -m w2vlearn 16000 23456 40000", "clip.wav"):
         assert message in out
-    status, out, _ = run(capsys, "--version")
-    assert status == 0 and out.startswith("w2vlearn ")
+    assert run(capsys, "--version")[1].startswith("w2vlearn ")
+    status, _, err = run(capsys, "16000", "--preset", "huge")
+    assert status == 2 and "large_lv60" in err
+    assert run(capsys, "16000", "--nonsense")[0] == 2
 
 
 @pytest.mark.parametrize(
@@ -127,18 +122,14 @@ def test_help_and_version(capsys):
     [
         ((), "give lengths in samples or audio files"),
         (("399",), "clip 0 has 399 samples, one frame needs 400: 1 too few"),
-        (("16000", "390", "--run"), "one frame needs 400"),
         (("16000", "390"), "clip 1 has 390 samples, one frame needs 400: 10 too few"),
         (("0",), "give a positive length"),
         (("-5",), "give a positive length"),
         (("1.5",), "whole numbers of samples, or seconds with their unit"),
-        (("0.33333s",), "whole numbers of samples"),
-        (("0s",), "give a positive length"),
         (("16k",), "write 16000, 16_000, 16,000 or 1s"),
         (("16000,23456",), "a space between two lengths"),
         (("16.000",), "whole numbers of samples"),
         (("1e5",), "write 16000"),
-        (("1e400",), "write 16000"),
         (("https://example.org/a.wav",), "a URL"),
         (("no_such_file.wav",), "no_such_file.wav"),
         (("16000", "--json", "--markdown"), "choose one of --json and --markdown"),
@@ -146,7 +137,6 @@ def test_help_and_version(capsys):
         (("--transcribe", "16000"), "needs audio files, 16000 is a length"),
         (("--transcribe", "1", "s"), "needs audio files, 1s is a length"),
         (("--transcribe", "nowhere.wav"), "no such file"),
-        (("--transcribe", "https://example.org/a.wav"), "a URL"),
         (("--transcribe",), "no clip given"),
         (("--transcribe", "--json", "--markdown", "clip.wav"), "choose one of --json and --markdown"),
         (("--transcribe", "--markdown", "clip.wav"), "choose one of --transcribe and --markdown"),
@@ -156,9 +146,3 @@ def test_help_and_version(capsys):
 )
 def test_mistakes_are_told_in_one_line(capsys, words, message):
     assert message in refused(capsys, *words)
-
-
-def test_an_unknown_preset_or_option_is_refused(capsys):
-    status, _, err = run(capsys, "16000", "--preset", "huge")
-    assert status == 2 and "large_lv60" in err
-    assert run(capsys, "16000", "--nonsense")[0] == 2

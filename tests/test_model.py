@@ -43,13 +43,12 @@ def test_frame_mask_and_lengths_come_with_the_output(model):
 def test_each_clip_alone_is_each_clip_in_the_batch_with_layer_norm_and_a_mask():
     """Whatever stands in the padding. With BASE's group norm, or without the mask, it is not."""
     noisy = BATCH.waveforms.masked_fill(~BATCH.mask, 0.7)
-    for config, clips_keep_their_values in ((LAYER_NORM, True), (TINY, False)):
+    for config, masked, equal in ((LAYER_NORM, True, True), (LAYER_NORM, False, False), (TINY, True, False)):
         model = ctc(config).double()
+        alone = model(BATCH.clips()[0][None].double()).logits
         for waveforms in (BATCH.waveforms, noisy):
-            together = model(waveforms.double(), BATCH.mask).logits
-            alone = model(BATCH.clips()[0][None].double()).logits
-            assert torch.allclose(together[:1, :12], alone, atol=1e-12, rtol=0) == clips_keep_their_values
-    assert not torch.allclose(ctc(LAYER_NORM)(BATCH.waveforms).logits[:1, :12].double(), alone, atol=1e-3)
+            together = model(waveforms.double(), BATCH.mask if masked else None).logits
+            assert torch.allclose(together[:1, :12], alone, atol=1e-12, rtol=0) == equal
 
 
 # ---------------------------------------------------------------- what is refused
@@ -74,11 +73,9 @@ def rows(*lengths):
         ((torch.zeros(2, 4000, dtype=torch.float64),), TypeError, "found torch.float64"),
         ((torch.zeros(2, 4000, dtype=torch.int16),), TypeError, r"found torch.int16; use x / 32768"),
         ((torch.stack([WAVES[0], WAVES[0] + float("nan")]),), ValueError, "clip 1 holds NaN or infinity"),
-        ((torch.full((2, 4000), float("inf")),), ValueError, "clip 0 holds NaN or infinity"),
         ((WAVES, [[1] * 4000] * 2), TypeError, "found a list"),
         ((WAVES, VALID.float()), TypeError, "boolean or integer, True = valid, found torch.float32"),
         ((WAVES, VALID[:1]), ValueError, r"waveforms' shape \(2, 4000\), found \(1, 4000\)"),
-        ((WAVES, VALID[0]), ValueError, r"found \(4000,\)"),
         ((WAVES, VALID[:, :12]), ValueError, r"one entry per frame \(T = 12\)"),
         ((WAVES, ~rows(4000, 3000)), ValueError, "clip 0: the first sample is marked as padding"),
         ((WAVES, rows(4000, 3000).flip(1)), ValueError, "clip 1: the first sample .* never to the left"),
@@ -89,7 +86,6 @@ def rows(*lengths):
         ((WAVES, None, torch.tensor([1, 2])), ValueError, r"shape \(B, U\) with B = 2"),
         ((WAVES, None, torch.tensor([[1.0], [2.0]])), TypeError, "must be integers"),
         ((WAVES, None, torch.tensor([[1], [32]])), ValueError, r"0 … 31 \(V = 32\), or -100 .* found 32"),
-        ((WAVES, None, torch.tensor([[1], [-1]])), ValueError, "found -1"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_computed(tiny, arguments, error, message):

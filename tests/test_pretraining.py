@@ -10,10 +10,9 @@ from trace_helpers import refuses
 from w2vlearn import Wav2Vec2Config, Wav2Vec2ForPreTraining, pad
 from w2vlearn.model import sample_negatives, sample_task, sample_time_mask
 from w2vlearn.model.pretraining import contrastive_accuracy, contrastive_logits, contrastive_loss
-from w2vlearn.model.quantizer import Wav2Vec2GumbelVectorQuantizer, gumbel_temperature, sample_gumbel
+from w2vlearn.model.quantizer import Wav2Vec2GumbelVectorQuantizer, sample_gumbel
 
-PLAIN = dict.fromkeys(("hidden_dropout", "activation_dropout", "attention_dropout", "layerdrop"), 0.0)
-TINY = dataclasses.replace(Wav2Vec2Config.tiny(), **PLAIN)
+TINY = Wav2Vec2Config.tiny()
 LAYER_NORM = dataclasses.replace(TINY, feat_extract_norm="layer", conv_bias=True, do_stable_layer_norm=True)
 
 
@@ -21,9 +20,12 @@ def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
+def a_mask(*rows):
+    return torch.tensor(rows).bool()
+
+
 @pytest.fixture
 def model():
-    torch.manual_seed(0)
     return Wav2Vec2ForPreTraining(TINY).eval()
 
 
@@ -36,7 +38,6 @@ TIME_MASK, NEGATIVES = sample_task(TINY, BATCH.lengths, generator=seeded(3))
 
 @pytest.fixture
 def quantizer():
-    torch.manual_seed(0)
     return Wav2Vec2GumbelVectorQuantizer(TINY)
 
 
@@ -47,7 +48,7 @@ def test_train_draws_entries_from_the_softmax_of_their_scores(quantizer):
         quantizer.weight_proj.weight.mul_(0.2)  # so that no entry is too rare for the test
     feature = torch.randn(1, 1, 24)
     probabilities = quantizer.weight_proj(feature).view(2, 20).softmax(-1).double()
-    noise = sample_gumbel((1, draws, 2, 20), torch.Generator().manual_seed(0))
+    noise = sample_gumbel(torch.empty(1, draws, 2, 20), seeded())
     _, codes, _ = quantizer(feature.expand(1, draws, 24), gumbel_noise=noise)
     for group in range(2):
         counts = torch.bincount(codes[0, :, group], minlength=20).double()
@@ -55,25 +56,16 @@ def test_train_draws_entries_from_the_softmax_of_their_scores(quantizer):
         assert ((counts - expected) ** 2 / expected).sum() < 43.8  # 99.9 % quantile with 19 degrees of freedom
 
 
-def test_temperature_schedule():
-    assert gumbel_temperature(0) == 2.0
-    assert gumbel_temperature(100_000) == pytest.approx(2 * 0.999995**100_000)
-    assert gumbel_temperature(10**6) == 0.5
-    assert gumbel_temperature(10**7, end=0.1) == 0.1
-
-
-def test_perplexity_of_valid_hidden_frames_only(quantizer):
+def test_perplexity_of_hidden_frames_or_else_of_valid_ones(quantizer):
     """What padded or visible frames hold does not matter."""
     features = torch.randn(2, 6, 24)
-    valid = torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0]]).bool()
-    hidden = torch.tensor([[0, 1, 1, 0, 1, 0], [0, 1, 1, 1, 1, 0]]).bool()
+    valid = a_mask([1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0])
+    hidden = a_mask([0, 1, 1, 0, 1, 0], [0, 1, 1, 0, 0, 0])
     for training in (True, False):
         quantizer.train(training)
         *_, used = quantizer(features, attention_mask=valid, mask_time_indices=hidden)
-        other = torch.where((valid & hidden)[:, :, None], features, torch.randn(2, 6, 24))
-        torch.testing.assert_close(used, quantizer(other, attention_mask=valid, mask_time_indices=hidden)[2])
-        torch.testing.assert_close(used, quantizer(features[valid & hidden][None])[2])
         *_, all_valid = quantizer(features, attention_mask=valid)
+        torch.testing.assert_close(used, quantizer(features[hidden][None])[2])
         torch.testing.assert_close(all_valid, quantizer(features[valid][None])[2])
         assert abs(used - all_valid) > 1e-3
 
@@ -87,10 +79,6 @@ def test_half_precision_chooses_in_single_precision(quantizer):
 # ---------------------------------------------------------------- negatives
 
 
-def a_mask(*rows):
-    return torch.tensor(rows).bool()
-
-
 def test_negatives_are_always_another_hidden_valid_frame_of_the_same_clip():
     lengths = torch.randint(12, 80, (50,), generator=seeded(1))
     mask = sample_time_mask(lengths, 80, generator=seeded(2))
@@ -101,7 +89,6 @@ def test_negatives_are_always_another_hidden_valid_frame_of_the_same_clip():
     assert (chosen != own).all()
     assert (chosen // 80 == own // 80).all()
     assert mask.flatten()[chosen].all()
-    assert (chosen % 80 < lengths[chosen // 80]).all()
     first = row[:, :1].expand_as(negatives)  # of a frame that is not hidden: the clip's first frame
     assert torch.equal(negatives[~mask], first[~mask]) and negatives.dtype == torch.int64
 
@@ -122,11 +109,8 @@ def test_negatives_are_uniform_over_the_others(frame):
     ("mask", "count", "error", "message"),
     [
         (a_mask([1, 1, 0], [0, 1, 0]), 5, ValueError, "clip 1 has 1 hidden frames; .* two are needed"),
-        (a_mask([0, 0, 0]), 5, ValueError, "clip 0 has 0 hidden frames"),
         (a_mask([1, 1, 0]).long(), 5, TypeError, "must be bool, True = hidden, found torch.int64"),
-        (a_mask([1, 1, 0])[0], 5, ValueError, r"shape \(B, T\), found \(3,\)"),
         (a_mask([1, 1, 0]), 0, ValueError, "num_negatives must be at least 1, found 0"),
-        (None, 5, TypeError, "bool tensor .* found a NoneType"),
     ],
 )
 def test_bad_input_of_the_negatives(mask, count, error, message):
@@ -140,8 +124,6 @@ def test_bad_input_of_the_negatives(mask, count, error, message):
 def test_sample_task():
     assert TIME_MASK.shape == (2, 49) and not TIME_MASK[1, 30:].any()
     assert NEGATIVES.shape == (2, 49, TINY.num_negatives)
-    again = sample_task(TINY, BATCH.lengths, generator=seeded(3))
-    assert torch.equal(again[0], TIME_MASK) and torch.equal(again[1], NEGATIVES)
     other = dataclasses.replace(TINY, mask_time_length=3, mask_time_min_masks=8, num_negatives=5)
     mask, negatives = sample_task(other, BATCH.lengths, prob=0.1, generator=seeded(3))
     assert torch.equal(mask, sample_time_mask(torch.tensor([49, 30]), 49, 0.1, 3, 8, seeded(3)))
@@ -150,14 +132,14 @@ def test_sample_task():
         sample_task(TINY, torch.tensor([16_000, 3279]))
 
 
-def test_contrastive_loss_by_hand():
-    """Equations 3 and 4 of the paper with loops."""
+@pytest.mark.parametrize("frames_with_one_token", [2, 12], ids=["two frames", "a collapsed codebook"])
+def test_contrastive_loss_and_accuracy_by_hand(frames_with_one_token):
+    """Equations 3 and 4 of the paper with loops. Where no answer is wrong, the loss is 0, but nobody was right."""
     generator = seeded()
     predicted, targets = torch.randn(2, 6, 4, generator=generator), torch.randn(2, 6, 4, generator=generator)
-    mask = torch.tensor([[0, 1, 1, 1, 0, 0], [1, 1, 0, 0, 0, 1]]).bool()
+    mask = a_mask([1, 1, 1, 0, 0, 0], [1, 1, 0, 0, 0, 1])
     negatives = sample_negatives(mask, 3, generator)
-    codes = torch.arange(12).view(2, 6, 1)
-    codes[0, 1] = codes[0, 2]  # two frames with the same token
+    codes = torch.arange(12).clamp(min=frames_with_one_token - 1).view(2, 6, 1)
     logits = contrastive_logits(predicted, targets, negatives, codes, 0.1)
     rows, tokens, total, right, duplicates = targets.flatten(0, 1), codes.flatten(), 0.0, 0, 0
     for clip, frame in mask.nonzero().tolist():
@@ -174,33 +156,21 @@ def test_contrastive_loss_by_hand():
     assert contrastive_accuracy(logits, mask).item() == pytest.approx(right / 6)
 
 
-def test_a_collapsed_codebook_is_no_success():
-    """The same token everywhere: the loss is 0, because nothing is wrong; the accuracy must not say 100 %."""
-    vectors = torch.ones(1, 4, 3)
-    mask = torch.ones(1, 4, dtype=torch.bool)
-    logits = contrastive_logits(vectors, vectors, sample_negatives(mask, 5), torch.zeros(1, 4, 2, dtype=torch.long))
-    assert contrastive_loss(logits, mask) == 0
-    assert contrastive_accuracy(logits, mask) == 0
-
-
 def test_the_quantizer_sees_what_the_transformer_does_not(model):
     hidden = model(BATCH.waveforms, BATCH.mask, TIME_MASK, NEGATIVES)
     visible = model(BATCH.waveforms, BATCH.mask)
     assert torch.equal(hidden.projected_quantized_states, visible.projected_quantized_states)
-    assert torch.equal(hidden.codes, visible.codes)
     assert not torch.allclose(hidden.projected_states, visible.projected_states)
     assert visible.loss is None and visible.contrastive_loss is None and visible.time_mask is None
 
 
 def test_padding_changes_no_loss():
     """Layer norm, with a sample mask: more padding, and noise instead of zeros in it, leave every number as it was."""
-    torch.manual_seed(0)
     model = Wav2Vec2ForPreTraining(LAYER_NORM).eval().double()
     wave, mask = BATCH.waveforms.double(), BATCH.mask
     first = model(wave, mask, TIME_MASK, NEGATIVES)
     wide, wide_mask = (torch.nn.functional.pad(tensor, (0, 320 * 20)) for tensor in (wave, mask))
-    noise = torch.randn(wide.shape, dtype=torch.float64)
-    wide = torch.where(wide_mask, wide, noise)
+    wide = torch.where(wide_mask, wide, torch.randn_like(wide))
     time_mask = torch.nn.functional.pad(TIME_MASK, (0, 20))
     # the same frames under new numbers: b * 49 + t becomes b * 69 + t
     negatives = NEGATIVES // 49 * 69 + NEGATIVES % 49
@@ -210,11 +180,11 @@ def test_padding_changes_no_loss():
         torch.testing.assert_close(getattr(first, name).double(), getattr(second, name).double(), rtol=1e-9, atol=1e-9)
 
 
-def negatives_with(value, dtype=torch.int64):
+def negatives_with(value):
     """Right negatives but for one: clip 0, its first hidden frame."""
     wrong = NEGATIVES.clone()
     wrong[0, FIRST, 4] = value
-    return wrong.to(dtype)
+    return wrong
 
 
 FIRST = int(TIME_MASK[0].nonzero()[0])
@@ -238,12 +208,6 @@ OTHER_CLIP = 49 + int(TIME_MASK[1].nonzero()[0])
         (TIME_MASK, NEGATIVES[:, :, :0], ValueError, "each has 0 negatives"),
         (torch.zeros_like(TIME_MASK), NEGATIVES, ValueError, "hides 0 frames"),
         (TIME_MASK.long(), NEGATIVES, TypeError, "must be bool, True = hidden, found torch.int64"),
-        (
-            torch.nn.functional.pad(TIME_MASK, (0, 1)),
-            sample_negatives(torch.nn.functional.pad(TIME_MASK, (0, 1)), 3),
-            ValueError,
-            r"\(B, T\) = \(2, 49\), because 16000 samples give 49 frames; found \(2, 50\)",
-        ),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_computed(model, time_mask, negatives, error, message):

@@ -18,13 +18,19 @@ from w2vlearn import FrameGeometry, Wav2Vec2Config, Wav2Vec2ForCTC, Wav2Vec2Mode
 from w2vlearn.config import PRESETS
 from w2vlearn.symbolic import Range, SymbolicTrace, symbolic_trace
 from w2vlearn.symbolic.agreement import NOT_COMPARED, Difference
-from w2vlearn.symbolic.expressions import compiled, to_json
+from w2vlearn.symbolic.expressions import compiled
 from w2vlearn.tracing import BatchInfo, LayerRecord, MaskSeen, Operation, TensorInfo, Trace, TraceData
 
 
+def on_meta(name: str, norm: str | None = None) -> Wav2Vec2ForCTC:
+    config = Wav2Vec2Config.from_preset(name)
+    with torch.device("meta"):
+        return Wav2Vec2ForCTC(dataclasses.replace(config, feat_extract_norm=norm or config.feat_extract_norm)).eval()
+
+
 @pytest.fixture(scope="module")
-def s(tiny) -> SymbolicTrace:
-    return symbolic_trace(tiny)
+def s() -> SymbolicTrace:
+    return symbolic_trace(on_meta("tiny"))
 
 
 def noise(*lengths: int):
@@ -32,40 +38,22 @@ def noise(*lengths: int):
     return pad([torch.randn(n, generator=generator) for n in lengths])
 
 
-def test_every_layer_in_letters(s):
-    assert s[""].input.shape == ("B", "L")
+def test_layers_masks_and_formulas_in_letters(s):
+    assert s[""].input.shape == ("B", "L") and s["lm_head"].output.shape == ("B", "T", 32)
     assert s["wav2vec2.feature_extractor.conv_layers.0.conv"].output.shape == ("B", 24, "T1")
-    assert s["wav2vec2.feature_extractor"].output.shape == ("B", 24, "T")
     assert s["wav2vec2.encoder.pos_conv_embed.conv"].output.shape == ("B", 48, "T+1")
-    assert s["wav2vec2.encoder.layers.0"].output.shape == ("B", "T", 48)
     assert s["wav2vec2.encoder.layers.0"].output.letters == ("B", "T", "D")
-    assert s["lm_head"].output.shape == ("B", "T", 32)
     assert list(s.letters) == ["B", "L", "T1", "T2", "T3", "T4", "T5", "T6", "T7", "T"]
-    with pytest.raises(KeyError, match=r"encoder\.layers\.0"):
-        s["encoder.layers.0"]
     steps = [(r.name, r.mask.shape) for r in s.masks if r.is_mask_step]
     assert steps == [("sample mask -> frame mask", ("B", "T")), ("frame mask -> attention mask", ("B", 1, "T", "T"))]
-    assert s["wav2vec2"].mask.kind == "sample" and s["wav2vec2"].mask.shape == ("B", "L")
-    assert s["wav2vec2.encoder"].mask.kind == "frame" and s["wav2vec2.encoder"].mask.shape == ("B", "T")
+    assert s["wav2vec2"].mask.kind == "sample" and s["wav2vec2.encoder"].mask.kind == "frame"
     assert s["wav2vec2.encoder.layers.1.attention"].mask.shape == ("B", 1, "T", "T")
     assert s["wav2vec2.feature_extractor"].mask is None
-
-
-def test_the_formula_of_t(s):
-    formula = s.formula("T")
-    assert str(formula) == (
-        "T = floor((L - 400) / 320) + 1\n"
-        "  derived from the model's operations: ((L // 80 - 3) // 2 - 1) // 2 + 1\n"
-        "  from the length before: (T6 - 2) // 2 + 1\n"
-        "  closed form exact: both were compared at all 320 lengths of one period, L = 400 … 719; beyond it both grow "
-        "by exactly 1 whenever L grows by 320\n"
-        "  holds for L >= 720 and B >= 2 (proved); L = 400 … 719: checked by running; B = 1: checked by running"
-    )
-    assert formula.status == "exact" and formula.closed.checked == range(400, 720) and formula(L=16_000) == 49
-    assert s.formula("T1").chain == "(L - 10) // 5 + 1"
-    assert str(s.formula("D")).startswith("D = 48\n")
-    with pytest.raises(KeyError, match="this model has B, L, T1"):
-        s.formula("T9")
+    assert s.formula("T").status == "exact" and s.formula("T")(L=16_000) == 49  # its text: lesson 2
+    assert s.formula("T1").chain == "(L - 10) // 5 + 1" and str(s.formula("D")).startswith("D = 48\n")
+    for wrong, message in ((s.formula, "this model has B, L, T1"), (s.__getitem__, r"wav2vec2\.encoder\.layers\.0")):
+        with pytest.raises(KeyError, match=message):
+            wrong("encoder.layers.0")
 
 
 def test_the_range_is_found_and_not_assumed(s):
@@ -74,61 +62,37 @@ def test_the_range_is_found_and_not_assumed(s):
     assert proved.short == proved.one_clip == "agrees" and (1, 400) in proved.runs and (2, 399) in proved.runs
     assert s.at(B=2, L=720).status == "proved"
     assert s.at(B=1, L=720).status == s.at(B=2, L=719).status == "checked by running"
-    with pytest.raises(ValueError, match=r"at least 400 samples \(missing: 1\)"):
-        s.at(B=2, L=399)
-    with pytest.raises(ValueError, match="at least one clip"):
-        s.at(B=0, L=400)
-    with pytest.raises(TypeError, match="whole number"):
-        s.at(B=1, L=16_000.5)
-    with pytest.raises(ValueError, match="lengths must be"):
-        s.at(B=2, L=400, lengths=[400, 500])
     unchecked = dataclasses.replace(s, range=dataclasses.replace(proved, short="", short_one_clip="breaks"))
-    with pytest.raises(ValueError, match="neither proved nor run"):
-        unchecked.at(B=2, L=500)
-    with pytest.raises(ValueError, match="B = 1, L = 500: breaks"):
-        unchecked.at(B=1, L=500)
     assert unchecked.at(B=1, L=720).status == "checked by running"
+    for error, message, formulas, arguments in (
+        (ValueError, r"at least 400 samples \(missing: 1\)", s, {"B": 2, "L": 399}),
+        (ValueError, "at least one clip", s, {"B": 0, "L": 400}),
+        (TypeError, "whole number", s, {"B": 1, "L": 16_000.5}),
+        (ValueError, "lengths must be", s, {"B": 2, "L": 400, "lengths": [400, 500]}),
+        (ValueError, "neither proved nor run", unchecked, {"B": 2, "L": 500}),
+        (ValueError, "B = 1, L = 500: breaks", unchecked, {"B": 1, "L": 500}),
+    ):
+        with pytest.raises(error, match=message):
+            formulas.at(**arguments)
     guards = compiled(s.guards, ("B", "L"))  # all hold in the range, and its bound is tight
     assert len(s.guards) > 10 and not all(guards(2, 719))
     assert all(all(guards(2, length)) for length in (720, 721, 1_000, 40_000, 57_600_000))
 
 
-@pytest.mark.parametrize("lengths", [(16_000, 23_456, 9_000), (3_000,), (16_000, 16_000), (2_000, 1_500), (720, 500)])
-def test_a_run_agrees_with_the_formulas(tiny, s, lengths):
-    batch = noise(*lengths)
+def test_a_run_agrees_with_the_formulas(tiny, s):
+    batch = noise(16_000, 23_456, 9_000)
     t = trace(tiny, batch)
     report = s.check(t)
-    assert report.ok and bool(report), str(report)
-    assert report.layers == len(t.records) and report.tensors > 150 and report.counts > 60
-    shapes = s.at(*batch.waveforms.shape, lengths=lengths)
-    assert shapes.letters == t.letters and shapes.batch == t.batch
-    for record in t.records:
-        stated = shapes[record.name, record.call]
-        assert [(x.path, x.shape) for x in stated.outputs] == [(x.path, x.shape) for x in record.outputs]
-        assert stated.valid == record.valid
-    ones_and_zeros = trace(tiny, batch.waveforms, attention_mask=batch.mask.long())
-    assert s.check(ones_and_zeros).ok  # the caller's mask has another form
-
-
-@pytest.mark.parametrize("lengths", [(400,), (719, 400)])
-def test_one_frame_says_nothing_wrong(tiny, s, lengths):
-    """With T = 1 many axes have size 1: some stay unknown, none is called by a wrong name."""
-    t = trace(tiny, noise(*lengths))
-    report = s.check(t)
-    assert report.ok and report.layers == len(t.records), str(report)
-    assert any("an axis is unknown" in note for note in t.notes)
-
-
-def test_a_wrong_formula_is_told_by_layer(tiny, s):
-    t = trace(tiny, noise(16_000, 9_000))
-    wrong = dataclasses.replace(s, letters={**s.letters, "T": s.letters["T"] + " + 1"})
-    report = wrong.check(t)
-    output = Difference("wav2vec2.encoder.layers.0", 0, "output", (2, 50, 48), (2, 49, 48), ("B", "T", 48))
-    assert output in report.differences
-    assert f"and {len(report.differences) - 20} more" in str(report)
-    assert {"valid", "letter T"} <= {d.field for d in report.differences}
-    assert [d.field for d in dataclasses.replace(s, records=s.records[:-1]).check(t).differences] == ["layer"]
-    without = s.check(trace(tiny, noise(16_000, 9_000).waveforms))
+    assert report.ok and report.layers == len(t.records) and report.tensors > 150 and report.counts > 60, str(report)
+    shapes = s.at(*batch.waveforms.shape, lengths=(16_000, 23_456, 9_000))
+    assert shapes.letters == t.letters and [r.valid for r in shapes] == [r.valid for r in t]
+    assert s.check(trace(tiny, batch.waveforms, attention_mask=batch.mask.long())).ok  # the mask has another form
+    short = trace(tiny, noise(719, 400))  # with T = 1 axes stay unknown, none is called by a wrong name
+    assert s.check(short).ok and any("an axis is unknown" in note for note in short.notes)
+    wrong = dataclasses.replace(s, letters={**s.letters, "T": s.letters["T"] + " + 1"}).check(t)
+    output = Difference("wav2vec2.encoder.layers.0", 0, "output", (3, 74, 48), (3, 73, 48), ("B", "T", 48))
+    assert output in wrong.differences and {"valid", "letter T"} <= {d.field for d in wrong.differences}
+    without = s.check(trace(tiny, batch.waveforms))
     assert not without.ok and "symbolic_trace(model, mask=False)" in str(without)
 
 
@@ -142,26 +106,23 @@ def changed(value):
         return (*value[:-1], *last)
     if isinstance(value, bool | int | float):
         return not value if isinstance(value, bool) else value + 1
-    return (1, 1) if value is None else Operation("another") if isinstance(value, Operation) else value + "?"
-
-
-ATTENTION, CONVOLUTION = "wav2vec2.encoder.layers.1.attention", "wav2vec2.feature_extractor.conv_layers.2.conv"
+    if isinstance(value, MaskSeen | Operation):
+        return None if isinstance(value, MaskSeen) else Operation("another")
+    return (1, 1) if value is None else value + "?"
 
 
 def corrupted(kind: type, name: str, record: LayerRecord) -> LayerRecord:
     """The record with one field of itself, its output, its mask or its operation changed."""
-    if kind is LayerRecord:
-        new = None if name == "mask" else changed(getattr(record, name))
-        return dataclasses.replace(record, **{name: new})
-    place, old = {
-        TensorInfo: ("outputs", record.output),
-        MaskSeen: ("masks", record.mask),
-        Operation: ("operation", record.operation),
-    }[kind]
+    old = {TensorInfo: record.output, MaskSeen: record.mask, Operation: record.operation}.get(kind, record)
     new = dataclasses.replace(old, **{name: changed(getattr(old, name))})
-    if kind is Operation:
-        return dataclasses.replace(record, operation=new)
-    return dataclasses.replace(record, **{place: (new,)}, **({"mask": new} if kind is MaskSeen else {}))
+    parts = {TensorInfo: {"outputs": (new,)}, MaskSeen: {"mask": new, "masks": (new,)}, Operation: {"operation": new}}
+    return new if kind is LayerRecord else dataclasses.replace(record, **parts[kind])
+
+
+def with_records(t, index: int, *records: LayerRecord) -> Trace:
+    """The trace with these in the place of one record."""
+    records = (*t.records[:index], *records, *t.records[index + 1 :])
+    return Trace(TraceData(records, t.batch, t.letters), model_name=t.model_name)
 
 
 COMPARED = [
@@ -170,51 +131,40 @@ COMPARED = [
     for part in dataclasses.fields(kind)
     if part.name not in NOT_COMPARED.get(kind, ())
 ]
-
-
-def with_record(t, index: int, record: LayerRecord) -> Trace:
-    records = (*t.records[:index], record, *t.records[index + 1 :])
-    return Trace(TraceData(records, t.batch, t.letters), model_name=t.model_name)
+TOLD = {  # where it is not the field itself
+    "LayerRecord.name": "layer", "LayerRecord.call": "layer", "LayerRecord.inputs": "attention_mask",
+    "LayerRecord.outputs": "output", "LayerRecord.masks": "mask", "LayerRecord.operation": "operation, kind",
+    "TensorInfo.shape": "output", "TensorInfo.path": "output?", "MaskSeen.argument": "attention_mask?",
+}  # fmt: skip
+DIFF = {
+    "LayerRecord.status": "status", "TensorInfo.letters": "shape", "MaskSeen.kind": "mask", "MaskSeen.form": "mask",
+    "MaskSeen.true_means": "mask",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("kind", "name"), COMPARED, ids=lambda value: getattr(value, "__name__", value))
-def test_check_names_each_corrupted_field(s, kind, name):
+def test_check_and_diff_name_each_corrupted_field(s, kind, name):
     t = s.at(B=2, L=16_000, lengths=[16_000, 9_000])
-    where = CONVOLUTION if kind is Operation else ATTENTION
-    index = next(i for i, r in enumerate(t.records) if r.name == where)
-    assert s.check(with_record(t, index, t[where])).ok
-    wrong = corrupted(kind, name, t[where])
-    report = s.check(with_record(t, index, wrong))
-    assert not report.ok and {d.name for d in report.differences} <= {where, wrong.name}
-    told = {
-        "LayerRecord.name": "layer", "LayerRecord.call": "layer", "LayerRecord.inputs": "attention_mask",
-        "LayerRecord.outputs": "output", "LayerRecord.masks": "mask", "LayerRecord.operation": "operation, kind",
-        "TensorInfo.shape": "output", "TensorInfo.path": "output?", "MaskSeen.argument": "attention_mask?",
-    }.get(f"{kind.__name__}.{name}", name)  # fmt: skip
+    where = "feature_extractor.conv_layers.2.conv" if kind is Operation else "encoder.layers.1.attention"
+    index = next(i for i, r in enumerate(t.records) if r.name == f"wav2vec2.{where}")
+    assert s.check(with_records(t, index, t[index])).ok
+    wrong, key = corrupted(kind, name, t[index]), f"{kind.__name__}.{name}"
+    report = s.check(with_records(t, index, wrong))
+    assert not report.ok and {d.name for d in report.differences} <= {t[index].name, wrong.name}
     fields = {d.field for d in report.differences}
-    assert told in fields | {word for field in fields for word in field.split()}
-
-
-@pytest.mark.parametrize(
-    ("kind", "name", "field"),
-    [(LayerRecord, "status", "status"), (TensorInfo, "letters", "shape")]
-    + [(MaskSeen, name, "mask") for name in ("kind", "form", "true_means", "lowest")],
-)
-def test_diff_names_each_corrupted_field(s, kind, name, field):
-    t = s.at(B=2, L=16_000, lengths=[16_000, 9_000])
-    index = next(i for i, r in enumerate(t.records) if r.name == ATTENTION)
-    assert not s.at(B=2, L=16_000).diff(t)
-    difference = t.diff(with_record(t, index, corrupted(kind, name, t[ATTENTION])))
-    assert [(change.names, change.field) for change in difference.layers] == [((ATTENTION,), field)]
+    assert TOLD.get(key, name) in fields | {word for field in fields for word in field.split()}
+    changes = t.diff(with_records(t, index, wrong)).layers
+    assert key not in DIFF or [(one.names, one.field) for one in changes] == [((t[index].name,), DIFF[key])]
 
 
 def test_a_missing_and_an_additional_mask_step_are_told(s):
     t = s.at(B=2, L=16_000, lengths=[16_000, 9_000])
     index = next(i for i, r in enumerate(t.records) if r.is_mask_step)
-    without = Trace(TraceData((*t.records[:index], *t.records[index + 1 :]), t.batch, t.letters))
-    assert [(d.name, d.field) for d in s.check(without).differences] == [("sample mask -> frame mask", "layer")]
-    other = s.check(with_record(t, index, dataclasses.replace(t[index], name="sample mask -> attention mask")))
+    missing = s.check(with_records(t, index)).differences
+    assert [(d.name, d.field) for d in missing] == [("sample mask -> frame mask", "layer")]
+    other = s.check(with_records(t, index, dataclasses.replace(t[index], name="sample mask -> attention mask")))
     assert ("sample mask -> attention mask", "mask step") in [(d.name, d.field) for d in other.differences]
+    assert not t.diff(s.at(B=2, L=16_000))
 
 
 # -- kept and read again ---------------------------------------------------------------------------------------------
@@ -261,10 +211,6 @@ def test_what_is_no_stored_trace_is_refused(s, tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             SymbolicTrace.from_dict({**data, **change})
-    s.save(tmp_path / "s.json")
-    (tmp_path / "s.json").write_text((tmp_path / "s.json").read_text()[:500])
-    with pytest.raises(ValueError, match="cut off"):
-        SymbolicTrace.load(tmp_path / "s.json")
     with pytest.raises(FileNotFoundError, match="symbolic trace"):
         SymbolicTrace.load(tmp_path / "none.json")
 
@@ -272,16 +218,11 @@ def test_what_is_no_stored_trace_is_refused(s, tmp_path):
 # -- presets ---------------------------------------------------------------------------------------------------------
 
 
-def on_meta(name: str, norm: str | None = None) -> Wav2Vec2ForCTC:
-    config = Wav2Vec2Config.from_preset(name)
-    with torch.device("meta"):
-        return Wav2Vec2ForCTC(dataclasses.replace(config, feat_extract_norm=norm or config.feat_extract_norm)).eval()
-
-
-@pytest.mark.parametrize(("name", "mask"), [("tiny", True), ("tiny", False), ("base", True)])
-def test_stored_formulas_equal_a_fresh_derivation(name, mask):
+def test_stored_formulas_equal_a_fresh_derivation(s):
     """The others come from the same run of tools/store_formulas.py, and are held to a run below."""
-    assert SymbolicTrace.preset(name, mask).to_dict() == symbolic_trace(on_meta(name), mask=mask).to_dict()
+    assert SymbolicTrace.preset("tiny").to_dict() == s.to_dict()
+    assert SymbolicTrace.preset("tiny", mask=False) == symbolic_trace(on_meta("tiny"), mask=False)
+    assert SymbolicTrace.preset("base") == symbolic_trace(on_meta("base"))
 
 
 @pytest.mark.parametrize("mask", [True, False])
@@ -300,7 +241,7 @@ def test_stored_formulas_agree_with_a_run_without_values(name, norm, mask):
 def test_stored_formulas_need_no_sympy_and_no_compiler():
     code = (
         "import sys; from w2vlearn import symbolic_trace; s = symbolic_trace('large'); t = s.at(B=3, L=40_000); "
-        "assert t['wav2vec2.encoder.layers.23'].output.shape == (3, 124, 1024); "
+        "assert t['wav2vec2.encoder.layers.23'].output.shape == (3, 124, 1024); s.formula('T'); "
         "sys.exit(' '.join({'sympy', 'torch._dynamo', 'matplotlib', 'transformers'} & set(sys.modules)) or 0)"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
@@ -340,7 +281,6 @@ def test_derive_observe_prove_meet(config, mask, data):
     geometry = FrameGeometry.from_config(config)
     assert proved.range.minimum == geometry.receptive_field
     assert all(proved.formula(letter).status == "exact" for letter in proved.letters)
-    assert to_json(proved.letters["L"]) == "L"
     convolutions = [r for r in proved.records if r.name.startswith("feature_extractor") and r.type == "Conv1d"]
     assert len(convolutions) == len(config.conv_kernel)
     frames = proved.formula("T").closed if "T" in proved.letters else None

@@ -6,45 +6,20 @@ length without any zeros appended (BASE was pre-trained on crops of equal length
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import soxr
 
-from training.sources import SAMPLE_RATE, Bank
+from training.sources import Bank, Phrase
 from training.voices import DIGITS
+from w2vlearn.audio import SAMPLE_RATE
 
 SHARES = {"people": 0.45, "festival": 0.15, "espeak-ng": 0.40}  # of the clips
 NO_DIGITS = 0.08  # share of clips without a digit: other words, music, or nothing
 RATES = (0.65, 1.5)  # bounds of `change_rate`'s factor
 
 
-@dataclass
-class Clip:
-    """A composed clip.
-
-    Attributes
-    ----------
-    samples : numpy.ndarray
-        float32 (L,).
-    digits : tuple of int
-        What is said.
-    marks : list of (int, int, int or None)
-        First sample, end (excluded) and digit of each piece; None for a phrase, whose inner borders nobody knows.
-    """
-
-    samples: np.ndarray
-    digits: tuple[int, ...]
-    marks: list[tuple[int, int, int | None]]
-
-    @property
-    def text(self) -> str:
-        """What is said, in upper case as in wav2vec2-base-960h: ``"THREE ONE"``."""
-        return transcript(self.digits)
-
-
 def transcript(digits: tuple[int, ...]) -> str:
-    """``(3, 1)`` -> ``"THREE ONE"``."""
+    """What is said, in upper case as in wav2vec2-base-960h: ``(3, 1)`` -> ``"THREE ONE"``."""
     return " ".join(DIGITS[d] for d in digits).upper()
 
 
@@ -89,7 +64,7 @@ def no_digits(bank: Bank, samples: int, rng: np.random.Generator) -> np.ndarray:
     return clip
 
 
-def compose(bank: Bank, samples: int, rng: np.random.Generator) -> Clip:
+def compose(bank: Bank, samples: int, rng: np.random.Generator) -> Phrase:
     """Fill a clip of exactly ``samples`` samples with spoken digits and pauses.
 
     Parameters
@@ -103,18 +78,17 @@ def compose(bank: Bank, samples: int, rng: np.random.Generator) -> Clip:
 
     Returns
     -------
-    Clip
-        Pauses are digital silence here; `augment` puts noise into most of them.
+    Phrase
+        What is said, and float32 (samples,). Pauses are digital silence here; `augment` puts noise into most of them.
     """
     if rng.random() < NO_DIGITS:
-        return Clip(no_digits(bank, samples, rng), (), [])
+        return (), no_digits(bank, samples, rng)
     factor = float(np.clip(np.exp(rng.normal(0, 0.15)), *RATES))
     kinds = [kind for kind in SHARES if bank.speakers[kind]]  # the others keep their shares of one another
     kind = str(rng.choice(kinds, p=np.array([SHARES[kind] for kind in kinds]) / sum(SHARES[kind] for kind in kinds)))
     speakers, phrases = bank.speakers[kind], bank.phrases[kind]
     speaker = speakers[rng.integers(len(speakers))]
     pieces: list[np.ndarray] = []
-    names: list[int | None] = []
     digits: list[int] = []
     most = int(rng.integers(1, 8)) if rng.random() < 0.4 else 99  # else as many as fit
     tight = rng.random() < 0.35  # words run together
@@ -125,7 +99,6 @@ def compose(bank: Bank, samples: int, rng: np.random.Generator) -> Clip:
         if fitting:  # a phrase first
             said, phrase = phrases[rng.integers(fitting)]
             pieces.append(change_rate(phrase / np.float32(32767), factor))
-            names.append(None)
             digits.extend(said)
             used = len(pieces[0]) + smallest
     while len(digits) < most:
@@ -139,18 +112,16 @@ def compose(bank: Bank, samples: int, rng: np.random.Generator) -> Clip:
             break
         pieces.append(word)
         digits.append(digit)
-        names.append(digit)
         used += len(word) + smallest
     clip = np.zeros(samples, np.float32)
     free = samples - sum(len(piece) for piece in pieces) - smallest * max(0, len(pieces) - 1)
     # What is left over is shared out between the ends and the pauses between words: small pauses, or long ones.
     weight = 0.1 if tight else float(rng.choice([0.5, 3.0]))
     share = rng.dirichlet([1.0] + [weight] * max(0, len(pieces) - 1) + [1.0]) * max(0, free)
-    at, marks = 0.0, []
-    for index, piece in enumerate(pieces):
-        at += share[index]
+    at = 0.0
+    for piece, pause in zip(pieces, share, strict=False):  # the last pause follows the last word
+        at += pause
         start = min(int(at), samples - len(piece))
         clip[start : start + len(piece)] += piece
-        marks.append((start, start + len(piece), names[index]))
         at += len(piece) + smallest
-    return Clip(clip, tuple(digits), marks)
+    return tuple(digits), clip

@@ -32,6 +32,7 @@ from training.sources import (
     speak_flite,
 )
 from training.voices import DIGITS, HELD_OUT_WORDS
+from w2vlearn.batch import pad
 from w2vlearn.transcription import transcribe
 from w2vlearn.transcription.ctc_decoding import ctc_decode
 
@@ -101,8 +102,7 @@ def share(values: Iterable[bool]) -> float:
 
 def normalised(samples: np.ndarray) -> torch.Tensor:
     """Mean 0 and variance 1, float32 (L,)."""
-    samples = np.asarray(samples, np.float32)
-    return torch.from_numpy((samples - samples.mean()) / np.sqrt(samples.var() + 1e-7))
+    return pad([torch.from_numpy(np.asarray(samples, np.float32))], normalize=True).waveforms[0]
 
 
 def through(samples: np.ndarray, condition: str, rng: np.random.Generator) -> torch.Tensor:

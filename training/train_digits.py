@@ -29,17 +29,28 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
 from training.augment import augment
 from training.card import write_card
-from training.compose import Clip, compose
+from training.compose import compose, transcript
 from training.layout import fast_layout
 from training.measure import judge, measure, measure_doubt, prompts_speaker
-from training.sources import ROOT, SAMPLE_RATE, Bank, check_programs, fetch_people, read_people, record_bank
+from training.sources import (
+    ROOT,
+    Bank,
+    check_programs,
+    fetch_people,
+    read_people,
+    record_bank,
+    with_people,
+)
+from w2vlearn.audio import SAMPLE_RATE
 from w2vlearn.checkpoints import load, save
+from w2vlearn.config import Wav2Vec2Config
 from w2vlearn.model import Wav2Vec2ForCTC
+from w2vlearn.model.ctc import ctc_loss
 
 START = "88dd5b3"  # the commit whose training/ made the weights to start from, on synthetic speech alone
 CLIP_SAMPLES = (8_000, 11_000, 16_000, 24_000, 40_000, 72_000)  # 0.5 to 4.5 s; each batch has one of these lengths
@@ -97,36 +108,30 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
     return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
-def draw_batch(bank: Bank, rng: np.random.Generator, audio: int = AUDIO_PER_STEP) -> tuple[torch.Tensor, list[Clip]]:
+def draw_batch(bank: Bank, rng: np.random.Generator, audio: int = AUDIO_PER_STEP) -> tuple[torch.Tensor, list[str]]:
     """One batch of clips of one length: no padding, no mask.
 
     Returns
     -------
     waves : torch.Tensor
         float32 (B, L), normalised; B = audio // L.
-    clips : list of Clip
-        What each of them says, and where.
+    texts : list of str
+        What each of them says.
     """
     length = int(rng.choice(CLIP_SAMPLES))
     clips = [compose(bank, length, rng) for _ in range(max(1, audio // length))]
-    return augment(np.stack([clip.samples for clip in clips]), rng), clips
+    return augment(np.stack([samples for _, samples in clips]), rng), [transcript(digits) for digits, _ in clips]
 
 
-def letter_loss(logits: torch.Tensor, labels: list[list[int]], blank: int) -> torch.Tensor:
+def letter_loss(logits: torch.Tensor, labels: list[list[int]], config: Wav2Vec2Config) -> torch.Tensor:
     """CTC loss of logits (B, T, V), summed over the clips and divided by the labels of all of them.
 
     A clip without labels counts with the sum over its frames, like any other: a mean per clip would let silence push
     the blank into every word. No clip is padded: each has all T frames.
     """
-    total = F.ctc_loss(
-        logits.float().log_softmax(-1).transpose(0, 1),  # (B, T, V) -> (T, B, V)
-        torch.tensor([i for row in labels for i in row], dtype=torch.int64),
-        torch.full((logits.shape[0],), logits.shape[1]),
-        torch.tensor([len(row) for row in labels]),
-        blank=blank,
-        reduction="sum",
-        zero_infinity=True,
-    )
+    rows = pad_sequence([torch.tensor(row, dtype=torch.int64) for row in labels], batch_first=True, padding_value=-100)
+    frame_lengths = torch.full((len(rows),), logits.shape[1])
+    total = ctc_loss(logits, rows, frame_lengths, dataclasses.replace(config, ctc_loss_reduction="sum"))
     return total / max(1, sum(map(len, labels)))
 
 
@@ -174,10 +179,10 @@ def train(
         for step in range(first, steps):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(step, steps, rate)
-            waves, clips = draw_batch(bank, rng, audio)
+            waves, texts = draw_batch(bank, rng, audio)
             with torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16()):
                 logits = model(waves).logits
-            loss = letter_loss(logits, [vocabulary.ids(clip.text) for clip in clips], vocabulary.blank_id)
+            loss = letter_loss(logits, [vocabulary.ids(text) for text in texts], model.config)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -234,11 +239,13 @@ def main(arguments: list[str] | None = None) -> None:
     people = options.people or fetch_people(options.cache)
     recorded, recipe = read_people(people), RECIPES[options.variant]
     decides = (START, options.steps, recipe, options.seed, sorted(recorded))
+    synthetic = record_bank(options.seed, options.cache)
     runs, judged = {}, {}
 
     def run(name: str, model: Wav2Vec2ForCTC, without: Collection[str], steps: int) -> Path:
         file = run_file(options.cache / "runs", options.variant, name, decides)
-        bank = record_bank(recorded, without, options.seed, options.cache)
+        heard = {person: takes for person, takes in recorded.items() if person not in without}
+        bank = with_people(synthetic, heard, options.seed, options.cache)
         steps = options.steps or steps
         runs[name] = train(model, bank, steps, recipe.rate, recipe.averaging, options.seed, file)
         return file

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import torch
 
@@ -25,6 +25,7 @@ LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000  # what a microphone or a sound file 
 
 _CLIPS = Path(__file__).parent / "data" / "clips"
 _READABLE = "WAV, FLAC, OGG or MP3; `ffmpeg -i yours out.wav` turns others into WAV"
+_BLOCK_S = 10.0  # seconds of a file held at a time
 _CUT_S = 0.1  # seconds that may be missing: MP3 encoders count a little differently
 
 
@@ -36,15 +37,13 @@ class AudioWarning(UserWarning):
     """A sound file holds less, or more, than its header says; what could be read was read."""
 
 
-def read_audio(path: str | os.PathLike[str], sample_rate: int = SAMPLE_RATE) -> torch.Tensor:
+def read_audio(path: str | os.PathLike[str]) -> torch.Tensor:
     """Read a sound file as the model wants it: one channel, 16 000 samples per second.
 
     Parameters
     ----------
     path : str or path
         A WAV, FLAC, OGG or MP3 file, of any sample rate and any number of channels. ``~`` is your home folder.
-    sample_rate : int
-        Samples per second of the result. Leave it at 16 000 for wav2vec 2.0.
 
     Returns
     -------
@@ -54,7 +53,7 @@ def read_audio(path: str | os.PathLike[str], sample_rate: int = SAMPLE_RATE) -> 
     Raises
     ------
     TypeError
-        If ``path`` is no path or ``sample_rate`` no integer.
+        If ``path`` is no path.
     ValueError
         If the file is missing, a directory, a URL, empty, not audio, damaged (a FLAC that was cut is: its last frame
         cannot be decoded), of zero length, of a sample rate outside 1 to 768 kHz, or holds NaN or infinity. The message
@@ -72,7 +71,7 @@ def read_audio(path: str | os.PathLike[str], sample_rate: int = SAMPLE_RATE) -> 
     keeps time: second 1.5 of the file is second 1.5 of the result. Nothing is normalised here; `pad` does that when
     asked. For a recording of hours see `AudioStream`.
     """
-    stream = AudioStream(path, sample_rate)
+    stream = AudioStream(path)
     clip = torch.cat(list(stream))  # [(n,)] -> (L,)
     for note in stream.notes:
         warnings.warn(f"{stream.path}: {note}", AudioWarning, stacklevel=2)
@@ -88,8 +87,6 @@ class AudioStream:
     path : str or path
     sample_rate : int
         Samples per second of the blocks.
-    block_s : float
-        Seconds of the file held at a time.
     notes : list of str
         After the end was reached: how the sound that was read differs from what the file's header says.
 
@@ -101,12 +98,10 @@ class AudioStream:
 
     path: str | os.PathLike[str]
     sample_rate: int = SAMPLE_RATE
-    block_s: float = 10.0
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self):
         self.path = _checked_path(self.path)
-        self.sample_rate = _checked_rate(self.sample_rate)
 
     def __iter__(self) -> Iterator[torch.Tensor]:
         """Blocks of the waveform. Shapes: (n,), float32; together what `read_audio` gives."""
@@ -125,7 +120,7 @@ class AudioStream:
                 resampler = soxr.ResampleStream(rate, self.sample_rate, 1, dtype="float32", quality="HQ")
                 at_end = False
                 while not at_end:
-                    block = file.read(round(self.block_s * rate), dtype="float32", always_2d=True)  # (n, channels)
+                    block = file.read(round(_BLOCK_S * rate), dtype="float32", always_2d=True)  # (n, channels)
                     at_end = not len(block)
                     mono = block.mean(axis=1)  # (n, channels) -> (n,)
                     _check_finite(mono, position, self.path)
@@ -212,20 +207,6 @@ def _checked_path(path: str | os.PathLike[str]) -> Path:
     return file
 
 
-def _checked_rate(sample_rate: int) -> int:
-    if isinstance(sample_rate, bool) or not hasattr(sample_rate, "__index__"):
-        raise TypeError(
-            f"sample_rate wants a whole number of samples per second, such as {SAMPLE_RATE}; got {sample_rate!r}."
-        )
-    sample_rate = int(sample_rate)
-    if not LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
-        raise ValueError(
-            f"sample_rate wants {LOWEST_RATE} to {HIGHEST_RATE} samples per second, got {sample_rate}. "
-            f"wav2vec 2.0 hears {SAMPLE_RATE}; is this a number of kHz?"
-        )
-    return sample_rate
-
-
 def _check_finite(mono, position: int, path: Path) -> None:
     """Refuse NaN and infinity, which a float file can hold and which would spread over every frame."""
     import numpy
@@ -237,9 +218,6 @@ def _check_finite(mono, position: int, path: Path) -> None:
             f"{path}: sample number {position + first} is NaN or infinite ({mono[first]}). "
             "Export the file again, or cut it before that sample."
         )
-
-
-# ------------------------------------------------------------------------------------------------ below soundfile
 
 
 @contextmanager
@@ -269,30 +247,26 @@ class _Content:
     """
 
     def __init__(self, file: BinaryIO):
-        header = _wav_header(file)
-        self._size_at = header.size_at if header and header.data_bytes == 0 else None
+        size_at, data_bytes, _ = _wav_header(file) or (0, None, 0)
+        self._ones = range(size_at, size_at + 4) if data_bytes == 0 else range(0)
         self._file, self.seek, self.tell = file, file.seek, file.tell
         file.seek(0)
 
     def read(self, count: int) -> bytes:
         start = self._file.tell()
         data = bytearray(self._file.read(count))
-        if self._size_at is not None:
-            for position in range(max(start, self._size_at), min(start + len(data), self._size_at + 4)):
+        for position in self._ones:
+            if start <= position < start + len(data):
                 data[position - start] = 0xFF
         return bytes(data)
 
 
-class _WavHeader(NamedTuple):
-    """Where the size of a WAV file's data chunk stands, that size, and the bytes that a second of sound takes."""
+def _wav_header(file: BinaryIO) -> tuple[int, int, int] | None:
+    """Where the size of a WAV file's data chunk stands, that size as it is written, and the bytes of a second of sound.
 
-    size_at: int
-    data_bytes: int
-    bytes_per_second: int
-
-
-def _wav_header(file: BinaryIO) -> _WavHeader | None:
-    """A WAV file's header as it is written; libsndfile gives a corrected one. None for other formats."""
+    libsndfile gives a corrected size. None for other formats.
+    """
+    file.seek(0)
     head = file.read(12)
     if head[:4] != b"RIFF" or head[8:] != b"WAVE":
         return None
@@ -300,49 +274,42 @@ def _wav_header(file: BinaryIO) -> _WavHeader | None:
     while len(chunk := file.read(8)) == 8:
         start, size = file.tell(), int.from_bytes(chunk[4:], "little")
         if chunk[:4] == b"data":
-            return _WavHeader(start - 4, size, bytes_per_second)
+            return start - 4, size, bytes_per_second
         if chunk[:4] == b"fmt ":
             bytes_per_second = int.from_bytes(file.read(12)[8:], "little")
         file.seek(start + size + size % 2)
     return None
 
 
-def _tells_length(mp3: BinaryIO) -> bool:
-    """Whether an MP3 begins with a frame that holds its length; a recorded radio stream has none."""
-    mp3.seek(0)
-    head = mp3.read(10)
-    # An ID3 tag comes before the frames; its size has 7 bits to a byte.
-    tag = 10 + sum(byte << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
-    mp3.seek(tag if head[:3] == b"ID3" else 0)
-    begin = mp3.read(4096)
-    return any(name in begin for name in (b"Xing", b"Info", b"VBRI"))
-
-
 def _differences(file, content: BinaryIO, samples: int) -> list[str]:
     """How the ``samples`` that were read differ from what the file says about its length, in words."""
     read_s, promised_s = samples / file.samplerate, file.frames / file.samplerate
-    size = content.seek(0, os.SEEK_END)
-    content.seek(0)
     if file.format == "FLAC":
         return []  # one that is cut is damaged; a length of 0 means "unknown"
     if file.format == "OGG":
+        size = content.seek(0, os.SEEK_END)
         content.seek(max(0, size - 100_000))  # a page has less than 65,308 bytes
-        tail = content.read()
-        page = tail.rfind(b"OggS")
-        flags = tail[page + 5] if 0 <= page < len(tail) - 5 else 0
-        end_mark = 4  # RFC 3533, section 6: last page of the stream
-        return [] if flags & end_mark else [f"{read_s:.2f} s were read, and it has no end mark: it was probably cut"]
-    if file.format == "MP3" and not _tells_length(content):
-        return [
-            f"it does not tell its length; the decoder guessed it, and {read_s:.2f} s were read. "
-            "If sound is missing at the end: `ffmpeg -i yours out.wav`, and read that"
-        ]
+        _, capture_pattern, page = content.read().rpartition(b"OggS")
+        end_mark = 4  # in the second byte after it; RFC 3533, section 6: last page of the stream
+        whole = capture_pattern and len(page) > 1 and page[1] & end_mark
+        return [] if whole else [f"{read_s:.2f} s were read, and it has no end mark: it was probably cut"]
+    if file.format == "MP3":
+        content.seek(0)
+        tag = content.read(10)  # an ID3 tag comes before the frames; its size has 7 bits to a byte
+        size = sum(byte << shift for byte, shift in zip(tag[6:], (21, 14, 7, 0), strict=True))
+        content.seek(10 + size if tag[:3] == b"ID3" else 0)
+        first_frame = content.read(4096)
+        if not any(name in first_frame for name in (b"Xing", b"Info", b"VBRI")):  # a recorded radio stream
+            return [
+                f"it does not tell its length; the decoder guessed it, and {read_s:.2f} s were read. "
+                "If sound is missing at the end: `ffmpeg -i yours out.wav`, and read that"
+            ]
     if file.format == "WAV":
-        header = _wav_header(content)
+        _, data_bytes, bytes_per_second = _wav_header(content) or (0, 0, 0)
         # 0xFFFFFFFF, and in older programs 0x7FFFFFFF, stand for "unknown": the sound went through a pipe.
-        if header is None or not header.bytes_per_second or header.data_bytes > 0x7FFF_0000:
+        if not bytes_per_second or data_bytes > 0x7FFF_0000:
             return []
-        promised_s = header.data_bytes / header.bytes_per_second
+        promised_s = data_bytes / bytes_per_second
     if promised_s == 0:
         return [f"its header says 0 samples, {read_s:.2f} s were read"]
     if promised_s - read_s > _CUT_S:

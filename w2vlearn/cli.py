@@ -16,10 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from w2vlearn.config import PRESETS, Wav2Vec2Config
 from w2vlearn.geometry import FrameGeometry
 
-PRESETS = ("base", "large", "large_lv60", "tiny")
-_SEED = 0
 _EPILOG = """\
 examples:
   python -m w2vlearn 16000 23456 40000           three clips, lengths in samples (16000 = 1 s)
@@ -32,10 +31,6 @@ examples:
 The shapes come from formulas that were derived from the model's own operations, so an hour of audio takes no longer
 than a second of it. --run builds the model (without trained weights: nothing is downloaded), runs it and observes.
 """
-
-
-class UserError(Exception):
-    """Something the person at the keyboard can mend; shown as one line."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -92,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         return 130
-    except (UserError, ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError) as error:
         print(f"w2vlearn: {_one_line(error)}", file=sys.stderr)
         return 2
     return 0
@@ -102,11 +97,11 @@ def _answer(options: argparse.Namespace) -> str:
     """What to print for these options."""
     asked = [f"--{name}" for name in ("json", "markdown", "words") if getattr(options, name)]
     if len(asked) > 1:
-        raise UserError(f"choose one of {' and '.join(asked)}: they are different outputs")
+        raise ValueError(f"choose one of {' and '.join(asked)}: they are different outputs")
     if options.unfold and options.stages:
-        raise UserError("choose one of --unfold and --stages: they are opposite levels of detail")
+        raise ValueError("choose one of --unfold and --stages: they are opposite levels of detail")
     if not options.clips:
-        raise UserError(
+        raise ValueError(
             "no clip given: give lengths in samples or audio files, for example: python -m w2vlearn 16000 23456 40000"
         )
     if options.transcribe or options.model:
@@ -131,14 +126,14 @@ def _answer(options: argparse.Namespace) -> str:
 def transcripts(options: argparse.Namespace) -> str:
     """What is said in each file: text, then words with times; or all of it as JSON."""
     if not options.transcribe:
-        raise UserError("--model chooses who writes: add --transcribe (tables take --preset)")
+        raise ValueError("--model chooses who writes: add --transcribe (tables take --preset)")
     others = [f"--{name}" for name in ("markdown", "words", "unfold", "stages", "run") if getattr(options, name)]
     if others:
-        raise UserError(f"choose one of --transcribe and {others[0]}: they are different outputs")
+        raise ValueError(f"choose one of --transcribe and {others[0]}: they are different outputs")
     files = _joined(options.clips)
-    lengths = [argument for argument in files if _is_length(argument)]
+    lengths = [argument for argument in files if _as_length(argument)]
     if lengths:
-        raise UserError(f"--transcribe needs audio files, {lengths[0]} is a length: nothing is said in it")
+        raise ValueError(f"--transcribe needs audio files, {lengths[0]} is a length: nothing is said in it")
     from w2vlearn.checkpoints import load
     from w2vlearn.transcription import transcribe
 
@@ -150,55 +145,52 @@ def transcripts(options: argparse.Namespace) -> str:
 
 
 _SECONDS = {"ms": 0.001, "s": 1, "sec": 1, "second": 1, "seconds": 1, "min": 60, "h": 3600}  # units -> seconds
-_UNIT = "|".join(_SECONDS)
 
 
 def read_clip(argument: str) -> int | Any:
     """What an argument names: a length in samples (16000, 16_000, 1s), or the waveform (L,) of an audio file."""
-    if not _is_length(argument):
+    if not (length := _as_length(argument)):
         from w2vlearn.audio import read_audio
 
         return read_audio(argument)
-    number, unit = re.fullmatch(rf"(.*?)\s*({_UNIT})?", argument.strip()).groups()
-    number = number.removesuffix(",")
+    number, unit = length["number"].strip().removesuffix(","), length["unit"]
     if re.fullmatch(r"[+-]?\d{1,3}([,_' ]\d{3})+", number):
         number = re.sub(r"[,_' ]", "", number)
-    if not re.fullmatch(r"[+-]?(\d[\d_]*\.?\d*|\.\d+)", number):
-        raise UserError(
+    if unit in ("k", "kb") or not re.fullmatch(r"[+-]?(\d[\d_]*\.?\d*|\.\d+)", number):
+        raise ValueError(
             f"{argument!r} is no length: write 16000, 16_000, 16,000 or 1s, and a space between two lengths"
         )
     value = float(number) * (_SECONDS[unit] * FrameGeometry.sample_rate if unit else 1)
     samples = round(value)
     if abs(value - samples) > 1e-6 or (not unit and "." in number):
-        raise UserError(
+        raise ValueError(
             f"{argument!r} is no length: lengths are whole numbers of samples, or seconds with their unit; 1s is 16000"
         )
     if samples <= 0:
-        raise UserError(f"a clip of {argument} is no clip: give a positive length")
+        raise ValueError(f"a clip of {argument} is no clip: give a positive length")
     return samples
+
+
+def _as_length(argument: str) -> re.Match | None:
+    """The parts of an argument that means a length, well written or not, if no file of that name exists."""
+    number, unit = r"[+-]?[\d.,_' e]*\d[\d.,_' ]*", "|".join([*_SECONDS, "k", "kb"])
+    length = re.fullmatch(rf"\s*(?P<number>{number})(?P<unit>{unit})?\s*", argument)
+    return length if length and not Path(argument).exists() else None
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:
     """Arguments with a unit that stands alone put behind its number: ``1 s`` is one length."""
     joined: list[str] = []
     for argument in arguments:
-        if argument in _SECONDS and joined and _is_length(joined[-1]) and not os.path.exists(argument):
+        if argument in _SECONDS and joined and _as_length(joined[-1]) and not os.path.exists(argument):
             joined[-1] += argument
         else:
             joined.append(argument)
     return joined
 
 
-def _is_length(argument: str) -> bool:
-    """Whether an argument means a length, well written or not, and no file of that name exists."""
-    return bool(re.fullmatch(rf"\s*[+-]?[\d.,_' e]*\d[\d.,_' ]*({_UNIT}|k|kb)?\s*", argument)) and not (
-        Path(argument).expanduser().exists()
-    )
-
-
 def derived(clips: Sequence[int | Any], preset: str = "base", masked: bool = True) -> Any:
     """A trace of a preset with a CTC head by its stored formulas, nothing run."""
-    from w2vlearn.config import Wav2Vec2Config
     from w2vlearn.symbolic import SymbolicTrace
     from w2vlearn.tracing import BatchInfo, Trace, TraceData
 
@@ -206,7 +198,7 @@ def derived(clips: Sequence[int | Any], preset: str = "base", masked: bool = Tru
     lengths = [clip if isinstance(clip, int) else len(clip) for clip in clips]
     for index, samples in enumerate(lengths):
         if not geometry.frame_count(samples):
-            raise UserError(
+            raise ValueError(
                 f"clip {index} has {samples} samples, one frame needs {geometry.receptive_field}: "
                 f"{geometry.receptive_field - samples} too few (clips count from 0)"
             )
@@ -219,28 +211,20 @@ def derived(clips: Sequence[int | Any], preset: str = "base", masked: bool = Tru
 
 
 def observed(clips: Sequence[int | Any], preset: str = "base", masked: bool = True) -> Any:
-    """A trace of a preset with a CTC head that was run on these clips, padded to one batch.
+    """A trace of a preset with a CTC head, random weights, that was run on these clips, padded to one batch.
 
-    A length gives noise from a fixed seed: shapes do not depend on what a clip says. Nor do they on weights, so the
-    model is built without memory and filled with one constant: drawing 94 million random numbers would take longer than
-    all the rest.
+    A length gives noise from a fixed seed: shapes depend neither on what a clip says nor on weights.
     """
     import torch
 
     from w2vlearn.batch import pad
-    from w2vlearn.config import Wav2Vec2Config
     from w2vlearn.model import Wav2Vec2ForCTC
     from w2vlearn.tracing import trace
 
-    generator = torch.Generator().manual_seed(_SEED)
+    generator = torch.Generator().manual_seed(0)
     batch = pad([0.1 * torch.randn(clip, generator=generator) if isinstance(clip, int) else clip for clip in clips])
-    with torch.device("meta"):
-        model = Wav2Vec2ForCTC(Wav2Vec2Config.from_preset(preset)).eval()
-    model = model.to_empty(device="cpu")
+    model = Wav2Vec2ForCTC(Wav2Vec2Config.from_preset(preset)).eval()
     with torch.no_grad():
-        for tensor in (*model.parameters(), *model.buffers()):
-            if tensor.is_floating_point():
-                tensor.fill_(0.01)
         return trace(model, batch) if masked else trace(model, batch, attention_mask=None)
 
 

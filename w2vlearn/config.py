@@ -15,18 +15,10 @@ __all__ = ["PRESETS", "Wav2Vec2Config"]
 
 PRESETS = ("base", "large", "large_lv60", "tiny")
 
-# What the fields must be, so that an error names the field and not a layer of torch
-_TABLES = ("conv_dim", "conv_kernel", "conv_stride")
-_AT_LEAST_1 = (
-    *("hidden_size", "num_attention_heads", "intermediate_size", "vocab_size"),
-    *("num_conv_pos_embeddings", "num_conv_pos_embedding_groups", "mask_time_length", "mask_feature_length"),
-    *("num_codevectors_per_group", "num_codevector_groups", "codevector_dim", "proj_codevector_dim", "num_negatives"),
-    *("adapter_kernel_size", "adapter_stride", "output_hidden_size", "classifier_proj_size", "num_labels"),
-)
-_SHARES = (
-    *("feat_proj_dropout", "hidden_dropout", "activation_dropout", "attention_dropout", "final_dropout", "layerdrop"),
-    *("feat_quantizer_dropout", "mask_time_prob", "mask_feature_prob"),
-)
+# What a field must be, so that an error names the field and not a layer of torch
+Size = int  # at least 1
+Sizes = tuple[int, ...]  # one for each convolution, at least 1
+Share = float  # 0 … 1
 _CHOICES = {
     "feat_extract_norm": {"group": '"group" (BASE, LARGE)', "layer": '"layer" (LARGE_LV60)'},
     "attn_implementation": {"sdpa": '"sdpa"', "eager": '"eager"'},
@@ -74,82 +66,82 @@ class Wav2Vec2Config:
     """
 
     # feature encoder
-    conv_dim: tuple[int, ...] = (512,) * 7
-    conv_kernel: tuple[int, ...] = (10, 3, 3, 3, 3, 2, 2)
-    conv_stride: tuple[int, ...] = (5, 2, 2, 2, 2, 2, 2)
+    conv_dim: Sizes = (512,) * 7
+    conv_kernel: Sizes = (10, 3, 3, 3, 3, 2, 2)
+    conv_stride: Sizes = (5, 2, 2, 2, 2, 2, 2)
     conv_bias: bool = False
     feat_extract_norm: str = "group"
     # Transformer
-    hidden_size: int = 768
+    hidden_size: Size = 768
     num_hidden_layers: int = 12
-    num_attention_heads: int = 12
-    intermediate_size: int = 3072
+    num_attention_heads: Size = 12
+    intermediate_size: Size = 3072
     do_stable_layer_norm: bool = False
-    num_conv_pos_embeddings: int = 128
-    num_conv_pos_embedding_groups: int = 16
+    num_conv_pos_embeddings: Size = 128
+    num_conv_pos_embedding_groups: Size = 16
     layer_norm_eps: float = 1e-5
     attn_implementation: str = "sdpa"
     # regularisation, active in train mode only
-    feat_proj_dropout: float = 0.0
-    hidden_dropout: float = 0.1
-    activation_dropout: float = 0.1
-    attention_dropout: float = 0.1
-    final_dropout: float = 0.1
-    layerdrop: float = 0.1
+    feat_proj_dropout: Share = 0.0
+    hidden_dropout: Share = 0.1
+    activation_dropout: Share = 0.1
+    attention_dropout: Share = 0.1
+    final_dropout: Share = 0.1
+    layerdrop: Share = 0.1
     # time and feature masks (SpecAugment, pre-training)
     apply_spec_augment: bool = True
-    mask_time_prob: float = 0.05
-    mask_time_length: int = 10
+    mask_time_prob: Share = 0.05
+    mask_time_length: Size = 10
     mask_time_min_masks: int = 2
-    mask_feature_prob: float = 0.0
-    mask_feature_length: int = 10
+    mask_feature_prob: Share = 0.0
+    mask_feature_length: Size = 10
     mask_feature_min_masks: int = 0
     # quantizer and contrastive loss (pre-training)
-    num_codevectors_per_group: int = 320
-    num_codevector_groups: int = 2
-    codevector_dim: int = 256
-    proj_codevector_dim: int = 256
-    feat_quantizer_dropout: float = 0.0
-    num_negatives: int = 100
+    num_codevectors_per_group: Size = 320
+    num_codevector_groups: Size = 2
+    codevector_dim: Size = 256
+    proj_codevector_dim: Size = 256
+    feat_quantizer_dropout: Share = 0.0
+    num_negatives: Size = 100
     contrastive_logits_temperature: float = 0.1
     diversity_loss_weight: float = 0.1
     # CTC head
-    vocab_size: int = 32
+    vocab_size: Size = 32
     pad_token_id: int = 0
     ctc_loss_reduction: str = "sum"
     ctc_zero_infinity: bool = False
     # classification head
     use_weighted_layer_sum: bool = False
-    classifier_proj_size: int = 256
-    num_labels: int = 2
+    classifier_proj_size: Size = 256
+    num_labels: Size = 2
     # adapter: strided convolutions after the Transformer
     add_adapter: bool = False
-    adapter_kernel_size: int = 3
-    adapter_stride: int = 2
+    adapter_kernel_size: Size = 3
+    adapter_stride: Size = 2
     num_adapter_layers: int = 3
-    output_hidden_size: int | None = None
+    output_hidden_size: Size | None = None
 
     def __post_init__(self):
-        for name in _TABLES:
-            object.__setattr__(self, name, tuple(int(size) for size in getattr(self, name)))
         if self.output_hidden_size is None:
             object.__setattr__(self, "output_hidden_size", self.hidden_size)
-
-        sizes = {name: len(getattr(self, name)) for name in _TABLES}
+        sizes = {}  # of the tables
+        for field in dataclasses.fields(self):
+            name, value = field.name, getattr(self, field.name)
+            if field.type == "Sizes":
+                value = tuple(int(size) for size in value)
+                object.__setattr__(self, name, value)
+                sizes[name] = len(value)
+                if min(value, default=1) < 1:
+                    raise ValueError(f"{name} must hold numbers of at least 1, found {value}")
+            elif field.type.startswith("Size") and value < 1:
+                raise ValueError(f"{name} must be at least 1, found {value}")
+            elif field.type == "Share" and not 0 <= value <= 1:
+                raise ValueError(f"{name} is a share, 0 … 1, found {value}")
         if len(set(sizes.values())) != 1 or not self.conv_dim:
             raise ValueError(
                 f"each convolution needs a channel count, a kernel and a stride, but the tables have {sizes} entries; "
                 "make conv_dim, conv_kernel and conv_stride equally long"
             )
-        for name in _TABLES:
-            if min(getattr(self, name)) < 1:
-                raise ValueError(f"{name} must hold numbers of at least 1, found {getattr(self, name)}")
-        for name in _AT_LEAST_1:
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
-        for name in _SHARES:
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is a share, 0 … 1, found {getattr(self, name)}")
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} is {' or '.join(choices.values())}, found {getattr(self, name)!r}")
@@ -263,8 +255,6 @@ class Wav2Vec2Config:
 
     def to_dict(self) -> dict:
         """The fields as a dictionary that Hugging Face's ``Wav2Vec2Config(**…)`` takes too; tuples become lists."""
-        values = {
-            key: list(value) if isinstance(value, tuple) else value for key, value in dataclasses.asdict(self).items()
-        }
-        values.pop("attn_implementation")
+        values = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
+        del values["attn_implementation"]
         return {"model_type": "wav2vec2", **values}

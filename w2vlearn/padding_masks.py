@@ -1,6 +1,7 @@
 """The two steps of every padding mask: sample mask (B, L) -> frame mask (B, T) -> attention mask (B, 1, T, T).
 
-True means valid, not padding, as in Hugging Face. The last two functions turn a mask into other libraries' conventions.
+True means valid, not padding, as in Hugging Face; fairseq's ``padding_mask`` and PyTorch's ``key_padding_mask`` are
+the opposite, ``~mask``.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["additive_mask", "attention_mask", "frame_mask", "padding_mask", "sample_mask", "zero_padding"]
+__all__ = ["additive_mask", "attention_mask", "frame_mask", "sample_mask", "zero_padding"]
 
 
 def sample_mask(lengths: Tensor, samples: int) -> Tensor:
@@ -67,8 +68,3 @@ def additive_mask(mask: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     float16, whose range ends at 65504. Shape as given; ``dtype`` floating.
     """
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)
-
-
-def padding_mask(mask: Tensor) -> Tensor:
-    """The opposite convention, True = padding: fairseq's ``padding_mask``, PyTorch's ``key_padding_mask``."""
-    return ~mask

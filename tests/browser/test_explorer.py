@@ -13,9 +13,9 @@ import soundfile
 import torch
 
 from w2vlearn import FrameGeometry, Wav2Vec2Config, Wav2Vec2ForCTC, explore
+from w2vlearn.show.rows import rows
 from w2vlearn.tracing.hooks import observing
 from w2vlearn.widgets.explorer import front_end
-from w2vlearn.widgets.explorer_text import table_rows
 
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>explorer</title><style>%s</style></head>
 <body style="margin: 8px"><main id="explorer"></main><script type="module">
@@ -158,11 +158,16 @@ def test_every_control_says_what_python_says(alone):
     for move, *arguments in moves:
         move(*arguments)
         page.wait_for_timeout(200)  # the end of a long table is filled a little later
-        lines, rows = shown(page)
+        lines, cells = shown(page)
         for line in lines:
             assert line.removesuffix(" Δ") in explorer.text, (move.__name__, arguments, line)
-        table = table_rows(explorer.current, list(explorer.lengths), explorer.unfold)
-        assert rows == [[name.strip(), *cells] for name, *cells in table], (move.__name__, arguments)
+        layers = rows(explorer.shapes(), "all" if explorer.unfold else "layers")
+        told = [
+            [row.label, row.letters, row.sizes.removeprefix("→ "), row.valid, row.mask.split("\n")[0]] for row in layers
+        ]
+        assert [row[:-1] for row in cells] == told, (move.__name__, arguments)
+        data = explorer.current["all_rows" if explorer.unfold else "rows"]
+        assert [row[-1] for row in cells] == ["! reached" if row["reached"] else "–" for row in data]
 
 
 def test_page_says_what_observed_traces_say_over_many_lengths(alone):

@@ -10,57 +10,27 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from w2vlearn.config import Wav2Vec2Config
 from w2vlearn.paths import local_path
 
-__all__ = ["CheckpointError", "built_in", "find_folder", "read_json", "read_weights", "weight_files"]
+__all__ = ["CheckpointError", "built_in", "find_folder", "read_config", "read_json", "read_weights", "weight_files"]
 
 _BUILT_IN = Path(__file__).parents[1] / "data"
-_CONFIG = "config.json"
 _WEIGHTS = _SAFETENSORS, _BIN = "model.safetensors", "pytorch_model.bin"  # in order of preference
-_INDICES = tuple(f"{name}.index.json" for name in _WEIGHTS)  # which shard holds what
-_BESIDE = (
-    "preprocessor_config.json",
-    "processor_config.json",
-    "vocab.json",
-    "added_tokens.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-)
-_OTHER_FORMATS = {"tf_model.h5": "TensorFlow", "flax_model.msgpack": "Flax", "model.onnx": "ONNX"}
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be loaded; ``missing``, ``unexpected``, ``misshaped`` name keys where those are why."""
-
-    def __init__(self, message: str, *, missing=(), unexpected=(), misshaped=()):
-        super().__init__(message)
-        self.missing, self.unexpected, self.misshaped = tuple(missing), tuple(unexpected), tuple(misshaped)
+    """A checkpoint that cannot be loaded; the message says what is wrong with it and what to do."""
 
 
 def built_in() -> dict[str, Path]:
     """The models that come with the package: name such as ``"digits-group"`` -> folder."""
-    return {
-        folder.name.replace("_", "-"): folder
-        for folder in sorted(_BUILT_IN.glob("*/"))
-        if (folder / _CONFIG).is_file() and any((folder / name).is_file() for name in (*_WEIGHTS, *_INDICES))
-    }
+    folders = (path.parent for path in sorted(_BUILT_IN.glob("*/config.json")))
+    return {folder.name.replace("_", "-"): folder for folder in folders}
 
 
-def find_folder(name: str | Path, check_config=lambda folder: None) -> Path:
-    """The folder that holds checkpoint ``name``, downloaded first if it is a hub id.
-
-    Parameters
-    ----------
-    name : str or Path
-        A folder, a built-in name, or a hub id such as ``"facebook/wav2vec2-base-960h"``. A folder that exists wins.
-    check_config : callable
-        Called with the folder once ``config.json`` is there, before any weights are fetched: it may refuse.
-
-    Raises
-    ------
-    CheckpointError
-        If there is no such folder and no such name, or the download fails; the message says what to do.
-    """
+def find_folder(name: str | Path) -> Path:
+    """The folder that holds checkpoint ``name``: a folder, a built-in name, or a hub id, which is downloaded first."""
     hub_page = re.match(r"https?://huggingface\.co/([\w.-]+/[\w.-]+)", str(name))
     if hub_page:
         raise CheckpointError(f"{name} is a URL; load takes the hub id: load({hub_page[1]!r})")
@@ -69,7 +39,6 @@ def find_folder(name: str | Path, check_config=lambda folder: None) -> Path:
     except ValueError as error:
         raise CheckpointError(str(error)) from error
     if folder.is_dir():
-        check_config(folder)
         return folder
     if folder.is_file():
         raise CheckpointError(
@@ -80,11 +49,10 @@ def find_folder(name: str | Path, check_config=lambda folder: None) -> Path:
     if str(name) in models:
         return models[str(name)]
     if isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", name):
-        return _fetch(name, check_config)
-    known = ", ".join(models) or "none in this copy"
+        return _fetch(name)
     raise CheckpointError(
         f"no checkpoint {str(name)!r}: there is no such folder (looked in {Path.cwd()}), no built-in model "
-        f"of that name (built in: {known}), and it is no hub id (facebook/wav2vec2-base-960h)"
+        f"of that name (built in: {', '.join(models)}), and it is no hub id (facebook/wav2vec2-base-960h)"
     )
 
 
@@ -92,45 +60,51 @@ def read_json(path: Path) -> dict:
     """A JSON object from a file, or an error that names the file."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} is not JSON ({error}){_pointer_hint(path)}") from error
+    except ValueError as error:  # no JSON, or no text
+        raise CheckpointError(f"{path} is not JSON ({error})") from error
     if not isinstance(values, dict):
         raise CheckpointError(f"{path} holds a {type(values).__name__}, expected a JSON object")
     return values
 
 
+def read_config(folder: Path) -> tuple[Wav2Vec2Config, dict]:
+    """The config of a checkpoint, and all that its ``config.json`` holds; other architectures are refused by name."""
+    try:
+        return Wav2Vec2Config.from_json(folder), read_json(folder / "config.json")
+    except (FileNotFoundError, ValueError) as error:
+        raise CheckpointError(f"{folder}: {error}") from error
+
+
 def weight_files(folder: Path) -> list[Path]:
     """The files of ``folder`` that hold its weights: one, or the shards that an index lists."""
-    for name in _WEIGHTS:
-        path, index = folder / name, folder / f"{name}.index.json"
-        if path.is_file():
-            return [path]
-        if index.is_file():
-            return _shards(index)
     names = sorted(path.name for path in folder.iterdir())
-    formats = [kind for name, kind in _OTHER_FORMATS.items() if name in names]
+    for weights in _WEIGHTS:
+        if weights in names:
+            return [folder / weights]
+        index = folder / f"{weights}.index.json"
+        if index.is_file():
+            table = read_json(index).get("weight_map")
+            if not isinstance(table, dict) or not table:
+                raise CheckpointError(f'{index} has no "weight_map"; wanted {{"weight_map": {{key: file, …}}}}')
+            shards = sorted(set(table.values()))
+            absent = [shard for shard in shards if shard not in names]  # or outside the folder, where nobody looks
+            if absent:
+                raise CheckpointError(
+                    f"{index} lists {len(shards)} files, these are not beside it: {', '.join(absent)}. "
+                    f"Download them into {folder}"
+                )
+            return [folder / shard for shard in shards]
     raise CheckpointError(
-        f"{folder} holds no weights: wanted {_SAFETENSORS} or {_BIN} (or their .index.json with shards), found "
-        + (", ".join(names) or "nothing")
-        + (f". {formats[0]} weights are not read here: save the model from PyTorch" if formats else "")
+        f"{folder} holds no weights: wanted {_SAFETENSORS} or {_BIN} (or their .index.json with shards), "
+        f"found {', '.join(names)}. Weights of TensorFlow, Flax or ONNX are not read here: save the model from PyTorch"
     )
 
 
 def read_weights(files: list[Path], dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
-    """All tensors of all files, on the CPU, as ``dtype``. Nothing but tensors is ever unpickled.
-
-    Raises
-    ------
-    CheckpointError
-        If a file is damaged, holds Python objects, repeats a key of another shard, or stores integers as weights.
-    """
+    """All tensors of all files, on the CPU, as ``dtype``. Nothing but tensors is ever unpickled."""
     weights: dict[str, Tensor] = {}
     for path in files:
-        tensors = _read_safetensors(path) if path.suffix == ".safetensors" else _read_bin(path)
-        repeated = sorted(weights.keys() & tensors.keys())
-        if repeated:
-            raise CheckpointError(f"{path} repeats weights of an earlier shard: {', '.join(repeated)}")
-        for key, tensor in tensors.items():
+        for key, tensor in _tensors(path).items():
             if not tensor.is_floating_point():
                 raise CheckpointError(
                     f"{path}: {key} is stored as {tensor.dtype}; wanted floating point "
@@ -141,47 +115,23 @@ def read_weights(files: list[Path], dtype: torch.dtype = torch.float32) -> dict[
     return weights
 
 
-def _shards(index: Path) -> list[Path]:
-    table = read_json(index).get("weight_map")
-    if not isinstance(table, dict) or not table:
-        raise CheckpointError(f'{index} has no "weight_map"; wanted {{"weight_map": {{key: file, …}}}}')
-    names = sorted(set(table.values()))
-    outside = [name for name in names if Path(name).name != name]
-    if outside:
-        raise CheckpointError(f"{index} points outside its folder: {', '.join(outside)}; shards lie beside their index")
-    absent = [name for name in names if not (index.parent / name).is_file()]
-    if absent:
-        raise CheckpointError(
-            f"{index} lists {len(names)} files, these are not there: {', '.join(absent)}. "
-            f"Download them into {index.parent}"
-        )
-    return [index.parent / name for name in names]
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    import safetensors
-
+def _tensors(path: Path) -> dict[str, Tensor]:
+    """What a file of weights holds."""
+    with open(path, "rb") as file:
+        if file.read(40).startswith(b"version https://git-lfs"):  # what a git clone without LFS leaves
+            raise CheckpointError(f"{path} is a Git LFS pointer; run `git lfs pull`, or download the file itself")
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-            tied = file.metadata() or {}
-    except (safetensors.SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is no safetensors file, or damaged ({error}){_pointer_hint(path)}") from error
-    # Of two names for one tensor safetensors stores one, and notes the other in the metadata: {"other": "stored"}.
-    tensors.update({key: tensors[kept] for key, kept in tied.items() if kept in tensors and key not in tensors})
-    return tensors
-
-
-def _read_bin(path: Path) -> dict[str, Tensor]:
-    try:
+        if path.suffix == ".safetensors":
+            return _safe_tensors(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{path} holds more than tensors, or is no torch file; it was not unpickled, because that can run code"
-            f"{_pointer_hint(path)}. Ask for safetensors instead, or convert it where you trust it"
+            f"{path} holds more than tensors, or is no torch file; it was not unpickled, because that can run code. "
+            "Ask for safetensors instead, or convert it where you trust it"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path} is no torch file, or damaged ({error}){_pointer_hint(path)}") from error
+    except Exception as error:  # safetensors and torch have many ways to say so
+        kind = "safetensors" if path.suffix == ".safetensors" else "torch"
+        raise CheckpointError(f"{path} is no {kind} file, or damaged ({error})") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, wanted a dictionary of tensors")
     if "model" in content and ("args" in content or "cfg" in content):
@@ -194,24 +144,23 @@ def _read_bin(path: Path) -> dict[str, Tensor]:
     return content
 
 
-def _pointer_hint(path: Path) -> str:
-    """Git clones without LFS leave a line of text where the weights should be."""
-    with open(path, "rb") as file:
-        pointer = file.read(40).startswith(b"version https://git-lfs")
-    return ": it is a Git LFS pointer; run `git lfs pull`, or download the file itself" if pointer else ""
+def _safe_tensors(path: Path) -> dict[str, Tensor]:
+    import safetensors
+
+    with safetensors.safe_open(path, framework="pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+        tied = file.metadata() or {}
+    # Of two names for one tensor safetensors stores one, and notes the other in the metadata: {"other": "stored"}.
+    return tensors | {key: tensors[kept] for key, kept in tied.items() if kept in tensors and key not in tensors}
 
 
-def _fetch(name: str, check_config) -> Path:
+def _fetch(name: str) -> Path:
     """Download what `load` reads of a hub checkpoint, or find it in the cache; only one format of the weights."""
-    folder = _snapshot(name, [_CONFIG, *_BESIDE, *_INDICES])
-    if not (folder / _CONFIG).is_file():
-        raise _unreachable(name, f"it has no {_CONFIG}")
-    check_config(folder)  # before gigabytes come that nobody can use
-    for weights in _WEIGHTS:
-        index = folder / f"{weights}.index.json"
-        files = [weights] if not index.is_file() else sorted(set(read_json(index).get("weight_map", {}).values()))
-        folder = _snapshot(name, [_CONFIG, *files])
-        if all((folder / file).is_file() for file in files):
+    folder = _snapshot(name, ["*.json"])
+    read_config(folder)  # before gigabytes come that nobody can use
+    for weights in ("model*.safetensors", "pytorch_model*.bin"):  # whole or in shards
+        folder = _snapshot(name, ["*.json", weights])
+        if any(folder.glob(weights)):
             return folder
     raise _unreachable(name, "there are no weights: none of " + ", ".join(_WEIGHTS))
 
@@ -221,7 +170,7 @@ def _snapshot(name: str, files: list[str]) -> Path:
     from huggingface_hub import errors, snapshot_download
 
     try:
-        return Path(snapshot_download(name, allow_patterns=files))
+        return Path(snapshot_download(name, allow_patterns=files, ignore_patterns="*/*"))
     except errors.GatedRepoError as error:
         raise CheckpointError(
             f"{name} is gated: accept its terms on its page at huggingface.co and log in (`hf auth login`)"
@@ -241,5 +190,5 @@ def _unreachable(name: str, reason: str) -> CheckpointError:
         f"load({name!r}). Without one: on another computer open https://huggingface.co/{name}/tree/main, "
         f"download config.json, {_SAFETENSORS} (or {_BIN}), vocab.json and preprocessor_config.json into one folder, "
         'bring the folder here and load("that/folder"). '
-        f"Built in, and needing no network: {', '.join(built_in()) or 'none in this copy'}"
+        f"Built in, and needing no network: {', '.join(built_in())}"
     )

@@ -11,14 +11,14 @@ import torch
 from torch import nn
 
 from w2vlearn import model as models
-from w2vlearn.checkpoints.files import CheckpointError, built_in, find_folder, read_json, read_weights, weight_files
-from w2vlearn.checkpoints.keys import HEADS, choose_head, fit_keys, refuse_other_architectures
+from w2vlearn.checkpoints.files import find_folder, read_config, read_weights, weight_files
+from w2vlearn.checkpoints.keys import HEADS, choose_head, fit_keys
 from w2vlearn.checkpoints.processing import Processing
 from w2vlearn.checkpoints.vocabulary import Vocabulary
 from w2vlearn.config import Wav2Vec2Config
 from w2vlearn.paths import local_path
 
-__all__ = ["CheckpointError", "Loaded", "built_in", "load", "save"]
+__all__ = ["Loaded", "load", "save"]
 
 
 @dataclass(frozen=True)
@@ -76,18 +76,30 @@ def load(name: str | Path, *, head: str | None = None, dtype: torch.dtype = torc
         A ValueError: no such checkpoint, not reachable, another architecture, a damaged file, weights that do not fit
         (all of them are listed), or a vocabulary that does not fit the head.
     """
-    folder = find_folder(name, check_config=_read_config)
-    values = _read_config(folder)
-    config = Wav2Vec2Config.from_dict(values)
+    folder = find_folder(name)
+    config, stored = read_config(folder)
     files = weight_files(folder)
     weights = read_weights(files, dtype)
-    kind = choose_head(values.get("architectures"), weights, head, str(folder))
+    kind = choose_head(stored.get("architectures"), weights, head, str(folder))
     with torch.device("meta"):  # names and shapes only: drawing random weights would cost a second and the random state
         model = getattr(models, HEADS[kind])(config)
     weights, notes = fit_keys(weights, model.state_dict(), kind, str(name), drop_heads=head == "plain")
     model.load_state_dict(weights, assign=True)
     model.requires_grad_(True)
-    _attach(model, folder, kind, notes)
+    model.processing = Processing.from_folder(folder)
+    if model.processing is None:
+        model.processing = Processing.for_config(config)
+        notes.append(
+            f"no preprocessor_config.json: {config.feat_extract_norm} norm, so "
+            + ("normalised clips and a mask" if model.processing.do_normalize else "clips as they are and no mask")
+        )
+    # Only letters scored by a CTC head need names; what lies beside other models may belong to another one.
+    model.vocabulary = vocabulary = Vocabulary.from_folder(folder, config) if kind == "ctc" else None
+    if vocabulary is not None and vocabulary.blank_id != config.pad_token_id:
+        notes.append(
+            f"config.json calls id {config.pad_token_id} the blank, the vocabulary id {vocabulary.blank_id} "
+            f"({vocabulary.blank!r}); decoding follows the vocabulary, the loss the config"
+        )
     model.loaded = Loaded(str(name), folder, tuple(file.name for file in files), kind, tuple(notes))
     return model.eval()
 
@@ -124,46 +136,20 @@ def save(model: nn.Module, folder: str | Path, *, dtype: torch.dtype | None = No
     folder = local_path(folder, "save")
     folder.mkdir(parents=True, exist_ok=True)
     own_dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
-    config = {"architectures": [type(model).__name__], "dtype": own_dtype, **model.config.to_dict()}
-    _write_json(folder / "config.json", config)
+    processing = getattr(model, "processing", None) or Processing.for_config(model.config)
+    settings = {
+        "config.json": {"architectures": [type(model).__name__], "dtype": own_dtype, **model.config.to_dict()},
+        "preprocessor_config.json": processing.to_dict(),
+    }
+    if getattr(model, "vocabulary", None) is not None:
+        settings |= model.vocabulary.to_files()
+    for name, content in settings.items():
+        text = json.dumps(content, indent=2, ensure_ascii=False, sort_keys=True)
+        (folder / name).write_text(text + "\n", encoding="utf-8")
     weights = {
         key: tensor.detach().to("cpu", dtype or tensor.dtype).contiguous() for key, tensor in model.state_dict().items()
     }
     new = folder / "model.safetensors.new"
-    new.write_bytes(
-        to_bytes(weights, metadata={"format": "pt"})
-    )  # save_file makes files that only their owner can read
+    new.write_bytes(to_bytes(weights, {"format": "pt"}))  # save_file makes files that only their owner can read
     os.replace(new, folder / "model.safetensors")  # never half a file under the real name
-    processing = getattr(model, "processing", None) or Processing.for_config(model.config)
-    _write_json(folder / "preprocessor_config.json", processing.to_dict())
-    if getattr(model, "vocabulary", None) is not None:
-        for name, content in model.vocabulary.to_files().items():
-            _write_json(folder / name, content)
     return folder
-
-
-def _read_config(folder: Path) -> dict:
-    path = folder / "config.json"
-    if not path.is_file():
-        names = ", ".join(sorted(file.name for file in folder.iterdir())) or "nothing"
-        raise CheckpointError(f"{folder} holds no config.json, found {names}; wanted a Hugging Face model folder")
-    values = read_json(path)
-    refuse_other_architectures(values, str(folder))
-    return values
-
-
-def _attach(model: nn.Module, folder: Path, head: str, notes: list[str]) -> None:
-    """Vocabulary and processor settings, checked against the model."""
-    model.processing = Processing.from_folder(folder)
-    if model.processing is None:
-        model.processing = Processing.for_config(model.config)
-        notes.append(
-            f"no preprocessor_config.json: {model.config.feat_extract_norm} norm, so "
-            + ("normalised clips and a mask" if model.processing.do_normalize else "clips as they are and no mask")
-        )
-    # Only letters scored by a CTC head need names; what lies beside other models may belong to another one.
-    model.vocabulary = Vocabulary.from_folder(folder, model.config, notes) if head == "ctc" else None
-
-
-def _write_json(path: Path, content: dict) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")

@@ -22,8 +22,6 @@ class Processing:
         Bring each clip to mean 0 and variance 1 over its valid samples.
     return_attention_mask : bool
         Hand the sample mask to the model. False for group norm checkpoints, which were trained without one.
-    stored : bool
-        False where the checkpoint stores nothing and the rule for its norm was taken.
     unsure_below : float, optional
         A transcript whose mean confidence is lower gets the note "the model is unsure". ``training/`` measures it for
         the models it trains; Hugging Face has no such field. None: `transcribe` takes its own value.
@@ -37,14 +35,13 @@ class Processing:
     sampling_rate: int = 16_000
     do_normalize: bool = True
     return_attention_mask: bool = False
-    stored: bool = True
     unsure_below: float | None = None
 
     @classmethod
     def for_config(cls, config) -> Processing:
         """The rule where nothing is stored: mask and normalisation for layer norm, neither for group norm."""
         layer = config.feat_extract_norm == "layer"
-        return cls(do_normalize=layer, return_attention_mask=layer, stored=False)
+        return cls(do_normalize=layer, return_attention_mask=layer)
 
     @classmethod
     def from_folder(cls, folder: Path) -> Processing | None:
@@ -55,8 +52,8 @@ class Processing:
         default: normalise, no mask.
         """
         path = folder / "processor_config.json"
-        stored = read_json(path) if path.is_file() else {}
-        values = stored.get("feature_extractor", stored.get("audio_processor"))
+        values = read_json(path) if path.is_file() else {}
+        values = values.get("feature_extractor", values.get("audio_processor"))
         if values is None:
             path = folder / "preprocessor_config.json"
             if not path.is_file():

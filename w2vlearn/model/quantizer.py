@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from w2vlearn.config import Wav2Vec2Config
 
-__all__ = ["Wav2Vec2GumbelVectorQuantizer", "gumbel_temperature", "perplexity", "sample_gumbel"]
+__all__ = ["Wav2Vec2GumbelVectorQuantizer", "perplexity", "sample_gumbel"]
 
 
 class Wav2Vec2GumbelVectorQuantizer(nn.Module):
@@ -22,8 +22,8 @@ class Wav2Vec2GumbelVectorQuantizer(nn.Module):
     Attributes
     ----------
     temperature : float
-        Of the Gumbel softmax, in train mode: high = choices blurred in the gradient, low = sharp. See
-        :func:`gumbel_temperature`.
+        Of the Gumbel softmax, in train mode: high = choices blurred in the gradient, low = sharp. At update n the paper
+        (section 4.2) has 2 * 0.999995 ** n, but never less than 0.5 (BASE) or 0.1 (LARGE).
     """
 
     def __init__(self, config: Wav2Vec2Config):
@@ -49,7 +49,8 @@ class Wav2Vec2GumbelVectorQuantizer(nn.Module):
         hidden_states : Tensor
             Normalised output of the feature encoder, *not* time-masked. Shape: (B, T, C).
         attention_mask, mask_time_indices : Tensor, optional
-            Frame mask and time mask: the perplexity counts frames that are True in both. Shapes: (B, T), bool.
+            Frame mask and time mask: the perplexity counts what the time mask hides, without one all valid frames.
+            Shapes: (B, T), bool.
         gumbel_noise : Tensor, optional
             Shape: (B, T, G, E). Used in train mode; drawn from torch's generator if not given.
         """
@@ -58,7 +59,7 @@ class Wav2Vec2GumbelVectorQuantizer(nn.Module):
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32))  # half precision is too coarse here
 
         if self.training:
-            noise = sample_gumbel(scores.shape, like=scores) if gumbel_noise is None else gumbel_noise
+            noise = sample_gumbel(scores) if gumbel_noise is None else gumbel_noise
             soft = ((scores + noise) / self.temperature).softmax(dim=-1)
             choice = one_hot(soft)
             # straight-through: forwards the one-hot choice (1 - s + s is exactly 1), backwards the gradient of `soft`
@@ -70,7 +71,7 @@ class Wav2Vec2GumbelVectorQuantizer(nn.Module):
         codebooks = self.codevectors.view(self.num_groups, self.num_vars, -1)  # (1, G E, q) -> (G, E, q)
         codevectors = torch.einsum("btge,geq->btgq", choice.to(codebooks.dtype), codebooks)  # (B, T, G, q)
         codes = choice.argmax(dim=-1)  # (B, T, G, E) -> (B, T, G)
-        counted = _both(attention_mask, mask_time_indices)  # (B, T) or None
+        counted = attention_mask if mask_time_indices is None else mask_time_indices  # (B, T) or None
         return codevectors.flatten(2), codes, perplexity(usage, counted)  # (B, T, G, q) -> (B, T, Q)
 
 
@@ -79,17 +80,12 @@ def one_hot(scores: Tensor) -> Tensor:
     return torch.zeros_like(scores).scatter(-1, scores.argmax(dim=-1, keepdim=True), 1.0).detach()
 
 
-def sample_gumbel(
-    shape: tuple[int, ...], generator: torch.Generator | None = None, like: Tensor | None = None
-) -> Tensor:
+def sample_gumbel(like: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Gumbel noise, -log(exponential): the entry with the largest score + noise is a draw from softmax(scores).
 
-    Shape as asked for; dtype and device as ``like`` (default: float32, the generator's device).
+    Shape, dtype and device as ``like``; its values are not read.
     """
-    device = generator.device if generator is not None else (None if like is None else like.device)
-    noise = torch.empty(shape, dtype=None if like is None else like.dtype, device=device)
-    noise = -noise.exponential_(generator=generator).log()
-    return noise if like is None else noise.to(like.device)
+    return -torch.empty_like(like).exponential_(generator=generator).log()
 
 
 def perplexity(usage: Tensor, counted: Tensor | None = None) -> Tensor:
@@ -110,14 +106,3 @@ def perplexity(usage: Tensor, counted: Tensor | None = None) -> Tensor:
         mean = usage.masked_fill(~counted[:, :, None, None], 0.0).sum(dim=(0, 1)) / counted.sum()  # (G, E)
     entropy = -torch.xlogy(mean, mean).sum(dim=-1)  # (G, E) -> (G,)
     return entropy.exp().sum()
-
-
-def gumbel_temperature(step: int, start: float = 2.0, end: float = 0.5, decay: float = 0.999995) -> float:
-    """Temperature at update ``step``: start * decay ** step, never below ``end`` (BASE 0.5, LARGE 0.1; paper, 4.2)."""
-    return max(start * decay**step, end)
-
-
-def _both(attention_mask: Tensor | None, mask_time_indices: Tensor | None) -> Tensor | None:
-    if attention_mask is None or mask_time_indices is None:
-        return mask_time_indices if attention_mask is None else attention_mask
-    return attention_mask & mask_time_indices

@@ -66,7 +66,25 @@ def sample_time_mask(
     clip can get does not depend on the other clips; a clip shorter than one span is an error, where Hugging Face hides
     the batch's last frame, which is padding. Unlike fairseq's, no span is cut to make all clips' counts equal.
     """
-    return _sample_spans(frame_lengths, frames, prob, span, min_spans, generator)
+    check_spans(frame_lengths, frames, prob, span, min_spans)
+    device = frame_lengths.device if generator is None else generator.device
+    lengths = frame_lengths.to(device)
+
+    epsilon = torch.rand(lengths.shape, generator=generator, device=device, dtype=torch.float64)  # (B,)
+    count = (prob * lengths / span + epsilon).floor().long()  # (B,): probabilistic rounding
+    count = torch.minimum(count.clamp(min=min_spans), lengths // span)
+
+    position = torch.arange(frames, device=device)  # (T,)
+    score = torch.rand(len(lengths), frames, generator=generator, device=device)  # (B, T)
+    score = score.masked_fill(position > (lengths - span)[:, None], 2.0)  # no whole span fits here: these come last
+    rank = score.argsort(dim=1).argsort(dim=1)  # (B, T): place of each position in a random order
+    starts = rank < count[:, None]  # (B, T): so no start is drawn twice
+
+    begun = starts.cumsum(dim=1)  # (B, T): spans that begin here or earlier
+    ended = F.pad(begun, (span, 0))[
+        :, :frames
+    ]  # (B, T + span) -> (B, T): those that began `span` or more positions ago
+    return (begun > ended).to(frame_lengths.device)
 
 
 def sample_feature_mask(
@@ -85,8 +103,9 @@ def sample_feature_mask(
     Tensor
         Shape: (B, D), bool, True = set to 0. Parameters and errors as in :func:`sample_time_mask`.
     """
-    widths = torch.full((clips,), features, device=device)
-    return _sample_spans(widths, features, prob, span, min_spans, generator, kind="feature")
+    widths = torch.full((clips,), features, device=device)  # (B,): all features of every clip
+    check_spans(widths, features, prob, span, min_spans, kind="feature")
+    return sample_time_mask(widths, features, prob, span, min_spans, generator)  # (B,) -> (B, D)
 
 
 def apply_time_mask(hidden_states: Tensor, time_mask: Tensor, mask_vector: Tensor) -> Tensor:
@@ -97,33 +116,3 @@ def apply_time_mask(hidden_states: Tensor, time_mask: Tensor, mask_vector: Tenso
 def apply_feature_mask(hidden_states: Tensor, feature_mask: Tensor) -> Tensor:
     """Set the hidden features to 0 in every frame. Shapes: (B, T, D), (B, D) -> (B, T, D)."""
     return hidden_states.masked_fill(feature_mask[:, None, :], 0.0)
-
-
-def _sample_spans(
-    lengths: Tensor,
-    size: int,
-    prob: float,
-    span: int,
-    min_spans: int,
-    generator: torch.Generator | None,
-    kind: str = "time",
-) -> Tensor:
-    """Spans within the first ``lengths`` of ``size`` positions. Shapes: (B,) -> (B, size), bool."""
-    check_spans(lengths, size, prob, span, min_spans, kind)
-    output_device = lengths.device
-    device = output_device if generator is None else generator.device
-    lengths = lengths.to(device)
-
-    epsilon = torch.rand(lengths.shape, generator=generator, device=device, dtype=torch.float64)  # (B,)
-    count = (prob * lengths / span + epsilon).floor().long()  # (B,): probabilistic rounding
-    count = torch.minimum(count.clamp(min=min_spans), lengths // span)
-
-    position = torch.arange(size, device=device)  # (T,)
-    score = torch.rand(len(lengths), size, generator=generator, device=device)  # (B, T)
-    score = score.masked_fill(position > (lengths - span)[:, None], 2.0)  # no whole span fits here: these come last
-    rank = score.argsort(dim=1).argsort(dim=1)  # (B, T): place of each position in a random order
-    starts = rank < count[:, None]  # (B, T): so no start is drawn twice
-
-    begun = starts.cumsum(dim=1)  # (B, T): spans that begin here or earlier
-    ended = F.pad(begun, (span, 0))[:, :size]  # (B, T + span) -> (B, T): those that began `span` or more positions ago
-    return (begun > ended).to(output_device)

@@ -79,10 +79,10 @@ class Wav2Vec2Model(nn.Module):
             See :mod:`w2vlearn.model.input_checks`; raised before anything is computed.
         """
         check_input_values(input_values, self.geometry, self.feature_projection.projection.weight.dtype)
-        sample_mask = None  # every sample is valid
+        sample_mask = torch.ones_like(input_values, dtype=torch.bool)  # (B, L): without a mask every sample is valid
         if attention_mask is not None:
             sample_mask = check_sample_mask(attention_mask, input_values, self.geometry)  # (B, L) bool
-        frame_lengths = self._frame_lengths(input_values, sample_mask)  # (B, L) -> (B,): valid frames per clip
+        frame_lengths = self.geometry.frame_counts(sample_mask.sum(dim=1))  # (B, L) -> (B,) samples -> (B,) frames
         self._check_time_mask(mask_time_indices, frame_lengths, input_values)
 
         extract_features = self.feature_extractor(input_values)  # (B, L) -> (B, C, T)
@@ -93,7 +93,7 @@ class Wav2Vec2Model(nn.Module):
         # hidden frames become the mask vector: (B, T, D) stays, the time mask (B, T) says where
         hidden_states, time_mask = self._hide(hidden_states, mask_time_indices, frame_lengths)
         hidden_states, collected = self.encoder(
-            hidden_states, attention_mask=None if sample_mask is None else frame_mask
+            hidden_states, attention_mask=None if attention_mask is None else frame_mask
         )  # (B, T, D) -> (B, T, D), depth + 1 times (B, T, D)
         if self.adapter is not None:
             hidden_states = self.adapter(hidden_states)  # (B, T, D) -> (B, T', A)
@@ -107,12 +107,6 @@ class Wav2Vec2Model(nn.Module):
             time_mask=time_mask,
             hidden_states=collected if output_hidden_states else None,
         )
-
-    def _frame_lengths(self, input_values: Tensor, sample_mask: Tensor | None) -> Tensor:
-        """Valid frames per clip. Shapes: (B, L), (B, L) or None -> (B,), int64."""
-        if sample_mask is None:
-            sample_mask = torch.ones_like(input_values, dtype=torch.bool)  # (B, L)
-        return self.geometry.frame_counts(sample_mask.sum(dim=1))  # (B, L) -> (B,) samples -> (B,) frames
 
     def _check_time_mask(self, time_mask: Tensor | None, frame_lengths: Tensor, input_values: Tensor) -> None:
         """The boundary again: a time mask that is given fits the clips; one that will be drawn finds room in them."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from w2vlearn.tracing.records import CALLED, SKIPPED, LayerRecord, MaskSeen, Ope
 
 if TYPE_CHECKING:
     from w2vlearn.symbolic.evaluation import Shapes
+    from w2vlearn.tracing.hooks import RawCall
     from w2vlearn.tracing.layers import Trace
 
 _MASKS_OF_ONES = {"bool", "integer", "multiplicative"}
@@ -68,11 +70,6 @@ class CheckReport(Shown):
     counts: int = 0
     notes: tuple[str, ...] = ()
 
-    @classmethod
-    def impossible(cls, why: str) -> CheckReport:
-        """The report where there is nothing to compare with."""
-        return cls((Difference("", 0, "batch", "a batch that the formulas hold for", why),))
-
     @property
     def ok(self) -> bool:
         """Whether everything that was compared agrees, and something was."""
@@ -93,7 +90,7 @@ class _Comparison:
     def __init__(self, shapes: Shapes, trace: Trace) -> None:
         self.shapes, self.trace = shapes, trace
         self.given = any(record.mask is not None for record in trace.records)
-        self.tensors = self.masks = self.counts = self.layers = 0
+        self.compared: Counter[str] = Counter()
         self.notes = [f"the formulas are {shapes.status} for B = {shapes.batch.clips}, L = {shapes.batch.samples}"]
         roots = [layers.records[0].masks if layers.records else () for layers in (shapes, trace)]
         # a caller may hand over 1 and 0 where the export handed over True and False: not the model's doing
@@ -106,20 +103,18 @@ class _Comparison:
                 f"the run was handed {'a' if self.given else 'no'} mask, the formulas were derived with "
                 f"{'none' if self.given else 'one'}: derive them with symbolic_trace(model, mask={self.given})"
             )
-        notes = tuple(dict.fromkeys(self.notes))
-        return CheckReport(differences, self.layers, self.tensors, self.masks, self.counts, notes)
+        return CheckReport(differences, **self.compared, notes=tuple(dict.fromkeys(self.notes)))
 
     def _all(self) -> Iterator[Difference]:
         for letter, value in self.trace.letters.items():
             if self.shapes.letters.get(letter, value) != value:
                 yield Difference("", 0, f"letter {letter}", self.shapes.letters[letter], value)
-        compared = set()
+        stated = {(record.name, record.call): record for record in self.shapes.records}
         for observed in self.trace.records:
             key = (observed.name, observed.call)
-            if key in self.shapes:
-                compared.add(key)
-                self.layers += 1
-                yield from self._record(key, self.shapes[key], observed)
+            if key in stated:
+                self.compared["layers"] += 1
+                yield from self._record(key, stated.pop(key), observed)
             elif observed.is_mask_step:
                 yield Difference(*key, "mask step", "no such step", "a mask was made")
             elif observed.status == CALLED:
@@ -128,13 +123,10 @@ class _Comparison:
             self.notes.append(f"the run broke off, later layers were not compared: {self.trace.error}")
             return
         skipped = tuple(f"{record.name}." for record in self.trace.records if record.status == SKIPPED)
-        for record in self.shapes.records:
-            key = (record.name, record.call)
-            if key in compared or record.name.startswith(skipped):  # below a skipped module: said there
-                continue
+        for key, record in stated.items():
             if record.is_mask_step and record.masks and all(map(self._all_valid, record.masks)):
                 self.notes.append(f"{record.name}: not in this run, the mask would be all true")
-            else:
+            elif not record.name.startswith(skipped):  # below a skipped module: said there
                 yield Difference(*key, "layer", f"called, {record.type}", "not called")
 
     def _all_valid(self, mask: MaskSeen) -> bool:
@@ -145,76 +137,69 @@ class _Comparison:
         if stated.status != observed.status:
             yield Difference(*key, "status", stated.status, observed.status)
             return
-        for name in ("type", "depth", "parameters", "mixes_time", "valid"):
-            yield from self._field(key, name, stated, observed)
-        for part in fields(Operation):
-            if part.name not in NOT_COMPARED[Operation]:
-                yield from self._field(key, part.name, stated.operation, observed.operation, "operation, ")
-        self.counts += stated.valid is not None and observed.valid is not None
+        yield from self._fields(key, stated, observed, "", ("type", "depth", "parameters", "mixes_time", "valid"))
+        yield from self._fields(key, stated.operation, observed.operation, "operation, ")
+        self.compared["counts"] += stated.valid is not None and observed.valid is not None
         dropped = {mask.argument for mask in observed.masks if mask.form == "none"}
         optional = dropped | {mask.argument for mask in stated.masks if self._all_valid(mask)}
         if observed.is_mask_step and observed.mask is not None and observed.mask.form == "none":
             self.notes.append(f"{observed.name}: the library dropped an all-true mask")
         else:
-            for side in ("inputs", "outputs"):
-                yield from self._tensors(key, side, stated, observed, optional)
+            yield from self._tensors(key, stated, observed, optional)
         yield from self._masks(key, stated, observed, optional)
 
-    def _field(
-        self, key: tuple[str, int], name: str, stated: Any, observed: Any, prefix: str = ""
+    def _fields(
+        self, key: tuple[str, int], stated: Any, observed: Any, prefix: str, names: Sequence[str] = ()
     ) -> Iterator[Difference]:
-        """The difference in one field, if there is one."""
-        one, other = getattr(stated, name), getattr(observed, name)
-        if one == other or (name == "valid" and None in (one, other)):  # not both state it
-            return
-        if (name == "form" and (one, other) in self.forms) or (name == "shape" and _same_sizes(one, other)):
-            return
-        yield Difference(*key, f"{prefix}{name}", one, other)
+        """The fields that differ; of all that are compared, or of these."""
+        for name in names or [f.name for f in fields(stated) if f.name not in NOT_COMPARED[type(stated)]]:
+            one, other = getattr(stated, name), getattr(observed, name)
+            if one == other or (name == "valid" and None in (one, other)):  # not both state it
+                continue
+            if (name == "form" and (one, other) in self.forms) or (name == "shape" and same_sizes(one, other)):
+                continue
+            yield Difference(*key, f"{prefix}{name}", one, other)
 
     def _tensors(
-        self, key: tuple[str, int], side: str, stated: LayerRecord, observed: LayerRecord, optional: set[str]
+        self, key: tuple[str, int], stated: LayerRecord, observed: LayerRecord, optional: set[str]
     ) -> Iterator[Difference]:
-        in_letters = {info.path: info.shape for info in getattr(self.shapes.symbolic[key], side)}
-        expected = {info.path: info for info in getattr(stated, side)}
-        for info in getattr(observed, side):
-            one = expected.pop(info.path, None)
+        symbolic, expected, seen = map(by_place, (self.shapes.symbolic[key], stated, observed))
+        for place in dict.fromkeys([*seen, *expected]):
+            one, info, (_, path) = expected.get(place), seen.get(place), place
             if one is None:
-                yield Difference(*key, info.path, "no such tensor", info.shape)
-                continue
-            self.tensors += 1
-            if not _same_sizes(one.shape, info.shape):
-                yield Difference(*key, info.path, one.shape, info.shape, in_letters[info.path])
-            elif any(a != b and not b.isdigit() for a, b in zip(one.letters, info.letters, strict=True)):
-                yield Difference(*key, f"letters of {info.path}", one.letters, info.letters)
-        for path, one in expected.items():
-            if path in optional:
+                yield Difference(*key, path, "no such tensor", info.shape)
+            elif info is None and path in optional:
                 self.notes.append(f"the mask {path!r} is all true here, and the library drops it on the way")
-            else:
-                yield Difference(*key, path, one.shape, "no such tensor", in_letters[path])
+            elif info is None or not same_sizes(one.shape, info.shape):
+                found = "no such tensor" if info is None else info.shape
+                yield Difference(*key, path, one.shape, found, symbolic[place].shape)
+            elif any(a != b and not b.isdigit() for a, b in zip(one.letters, info.letters, strict=True)):
+                yield Difference(*key, f"letters of {path}", one.letters, info.letters)
+            self.compared["tensors"] += place in expected and place in seen
 
     def _masks(
         self, key: tuple[str, int], stated: LayerRecord, observed: LayerRecord, optional: set[str]
     ) -> Iterator[Difference]:
         expected = {mask.argument: mask for mask in stated.masks}
-        for mask in observed.masks:
-            if mask.form == "none":
-                continue
-            one = expected.pop(mask.argument, None)
-            if one is None:
-                yield Difference(*key, f"mask {mask.argument}", "no mask", f"{mask.kind} mask")
-                continue
-            self.masks += 1
-            for part in fields(MaskSeen):
-                if part.name not in NOT_COMPARED[MaskSeen]:
-                    yield from self._field(key, part.name, one, mask, f"mask {mask.argument}, ")
-        for argument, one in expected.items():
-            if argument not in optional:
-                yield Difference(*key, f"mask {argument}", f"{one.kind} mask", "no mask")
+        seen = {mask.argument: mask for mask in observed.masks if mask.form != "none"}
+        for argument in dict.fromkeys([*seen, *expected]):
+            one, mask = expected.get(argument), seen.get(argument)
+            if one is not None and mask is not None:
+                self.compared["masks"] += 1
+                yield from self._fields(key, one, mask, f"mask {argument}, ")
+            elif one is None or argument not in optional:
+                kinds = (f"{each.kind} mask" if each else "no mask" for each in (one, mask))
+                yield Difference(*key, f"mask {argument}", *kinds)
         if observed.mask is None and observed.masks:
             yield Difference(*key, "mask", stated.mask and stated.mask.argument, None)
 
 
-def _same_sizes(stated: tuple, observed: tuple) -> bool:
+def by_place(record: LayerRecord | RawCall) -> dict[tuple[str, str], Any]:
+    """The tensors of one call by side and path; an argument, too, may be called "output"."""
+    return {(side, tensor.path): tensor for side in ("inputs", "outputs") for tensor in getattr(record, side)}
+
+
+def same_sizes(stated: tuple, observed: tuple) -> bool:
     """Shapes agree; a size that depends on values (no number in the formula) agrees with anything."""
     return len(stated) == len(observed) and all(
         a == b or isinstance(a, str) for a, b in zip(stated, observed, strict=True)

@@ -10,9 +10,10 @@ frames.
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,16 +22,19 @@ from typing import Any, NamedTuple
 import sympy
 import torch
 from torch import Tensor, nn
+from torch.utils._sympy.functions import FloorDiv
 
-from w2vlearn.symbolic.closed_form import SizeLabels, letters_in
-from w2vlearn.symbolic.evaluation import AGREES, Range
-from w2vlearn.symbolic.expressions import compiled, from_torch, parse, symbol, text
+from w2vlearn.symbolic.agreement import by_place, same_sizes
+from w2vlearn.symbolic.evaluation import AGREES, Range, Shapes
+from w2vlearn.symbolic.expressions import compiled, letters_of, tidy
 from w2vlearn.symbolic.formulas import SymbolicTrace
-from w2vlearn.symbolic.isolation import ExportError, FakeRuns, is_users, isolated_copy, isolated_run, quiet
+from w2vlearn.symbolic.isolation import ExportError, FakeRuns, example_sizes, is_users, isolated_copy, isolated_run
+from w2vlearn.symbolic.sizes import from_torch, in_letters, name_sizes
 from w2vlearn.tracing.assemble import build_records
 from w2vlearn.tracing.hooks import RawCall, RawTensor, observing
-from w2vlearn.tracing.inputs import from_batch, is_batch, parameters_of
+from w2vlearn.tracing.inputs import from_batch, is_batch, signature_of
 from w2vlearn.tracing.operations import class_name
+from w2vlearn.tracing.records import BatchInfo
 
 _CLIPS, _SAMPLES = 3, 40_000  # example sizes for export; any would do, the proof does not depend on them
 
@@ -44,31 +48,30 @@ def derive(model: nn.Module, args: tuple, kwargs: Mapping[str, Any], mask: bool,
     model = getattr(model, "_orig_mod", model)
     arguments, masked, notes = _example_arguments(model, args, kwargs, mask)
     exported = _export(model, arguments)
-    runs = _Runs(model, arguments, exported)
-    notes += runs.leave_out_masks_made_by_export()
-    sizes = SizeLabels(exported.calls)
+    runs = FakeRuns(model, arguments)
+    notes += _leave_out_masks_made_by_export(exported.calls, runs)
+    letters, labels = name_sizes(exported.calls)
 
-    def label(call: RawCall, side: str, tensor: RawTensor) -> tuple[tuple, tuple[str, ...]]:
-        shape = tuple(map(sizes.label, tensor.shape))
+    def label(tensor: RawTensor) -> tuple[tuple, tuple[str, ...]]:
+        shape = tuple(labels.get(size, size) for size in tensor.shape)
         return shape, tuple(map(str, shape))
 
-    records, constants = build_records(exported.calls, label)
-    proved = _range(exported, sizes)
-    if edges:
-        proved = runs.edges(proved)
-    unknown = set().union(*map(letters_in, sizes.labels.values())) - set(sizes.letters)
+    records, constants, _ = build_records(exported.calls, label)
+    formulas = {name: tidy(name) for name in labels.values()}
+    unknown = set().union(*map(letters_of, formulas.values())) - set(letters)
     notes += [f"the size {name} depends on values, not on B and L alone: no formula" for name in sorted(unknown)]
-    return SymbolicTrace(
+    s = SymbolicTrace(
         model_name=class_name(model),
         records=records,
-        letters={name: text(expr) for name, expr in sizes.letters.items()},
-        labels={name: text(expr) for name, expr in sizes.labels.items()},
-        range=proved,
+        letters=letters,
+        labels=formulas,
+        range=_range(exported, letters),
         masked=masked,
-        guards=tuple(map(text, exported.guards)),
+        guards=exported.guards,
         constants=constants,
         notes=(*notes, *exported.notes),
     )
+    return replace(s, range=_with_edges(s, runs)) if edges else s
 
 
 def _example_arguments(
@@ -88,7 +91,7 @@ def _example_arguments(
         positional, keywords, notes = from_batch(model, batch, dict(kwargs))
         named = _by_name(model, (*positional, *others), keywords)
         if not mask:
-            required = {p.name for p in (parameters_of(model) or ([],))[0] if p.required}
+            required = {p.name for p in signature_of(model).parameters.values() if p.default is p.empty}
             masks = [k for k, v in named.items() if isinstance(v, Tensor) and v is not batch.waveforms]
             named = {k: v for k, v in named.items() if k not in masks or k in required}
             notes = [note for note in notes if not any(repr(k) in note for k in masks if k not in named)]
@@ -111,68 +114,54 @@ def _by_name(model: nn.Module, args: tuple, kwargs: Mapping[str, Any]) -> dict[s
     return {name: value for name, value in named.items() if value is not None}
 
 
-def _sizes(arguments: Mapping[str, Any]) -> tuple[int, int]:
-    """The example's B and L: different from each other and from every fixed size of the arguments."""
-    main = next(value for value in arguments.values() if isinstance(value, Tensor))
-    return main.shape[0], main.shape[-1]
-
-
 class Exported(NamedTuple):
     """What one export run told."""
 
-    calls: list[RawCall]  # in the shapes, an int or a sympy expression in B and L for each size
+    calls: list[RawCall]  # in the shapes, an int or an expression in B and L for each size
     ranges: dict[str, tuple[int, int | None]]  # smallest and largest B and L for which torch's derivation holds
-    guards: list[sympy.Basic]  # every condition on B and L that the run relied on
-    notes: list[str]  # what had to be decided or left out, in words
+    guards: tuple[str, ...]  # every condition on B and L that the run relied on
+    notes: tuple[str, ...]  # what had to be decided or left out, in words
 
-    def tensors(self) -> Iterator[tuple[list[RawTensor], int]]:
-        """Every call's tensors, by place: ``tensors, i``."""
-        for call in self.calls:
-            for tensors in (call.inputs, call.outputs):
-                yield from ((tensors, i) for i in range(len(tensors)))
-
-    def sizes(self) -> list[sympy.Basic]:
+    @property
+    def sizes(self) -> list[str]:
         """Each derived size once."""
-        every = dict.fromkeys(size for tensors, i in self.tensors() for size in tensors[i].shape)
-        return [size for size in every if not isinstance(size, int)]
+        tensors = (tensor for call in self.calls for side in (call.inputs, call.outputs) for tensor in side)
+        return list(dict.fromkeys(size for tensor in tensors for size in tensor.shape if isinstance(size, str)))
 
 
 def _export(model: nn.Module, arguments: Mapping[str, Any]) -> Exported:
     """Export a copy of a model with B and L as symbols, and note every call of a module; see `ExportError`."""
-    letter_of = dict(zip(_sizes(arguments), ("B", "L"), strict=True))
-    axes: dict[tuple[str, int], str] = {}
-    dynamic: dict[str, dict | None] = dict.fromkeys(arguments)
-    for name, value in arguments.items():
-        if isinstance(value, Tensor):
-            axes |= {(name, axis): letter_of[n] for axis, n in enumerate(value.shape) if n in letter_of}
-            dynamic[name] = {axis: torch.export.Dim.AUTO for other, axis in axes if other == name}
-    handed: dict[str, tuple] = {}
+    letter_of = dict(zip(example_sizes(arguments), ("B", "L"), strict=True))
+    axes = {
+        name: {axis: letter_of[n] for axis, n in enumerate(value.shape) if n in letter_of}
+        for name, value in arguments.items()
+        if isinstance(value, Tensor)
+    }
+    dynamic = {name: dict.fromkeys(axes[name], torch.export.Dim.AUTO) if name in axes else None for name in arguments}
     calls: list[RawCall] = []
-
-    def enter(module: nn.Module, args: tuple, kwargs: dict) -> None:
-        handed.update({name: tuple(value.shape) for name, value in kwargs.items() if isinstance(value, Tensor)})
-
     try:
         with torch.no_grad():
             body, notes = isolated_copy(model)
-        body.register_forward_pre_hook(enter, with_kwargs=True)
-        with quiet(), isolated_run(model), observing(body, keep_fast_path=False) as calls:
+        with isolated_run(model, warn=True), observing(body, keep_fast_path=False) as calls:
             program = torch.export.export(body, (), dict(arguments), dynamic_shapes=dynamic, strict=False)
     except Exception as error:
         entered = [call.name for call in calls if call.error is not None or call.ended is None]
         raise _explained(model, error, entered[-1] if entered else "") from error
     last = max(i for i, call in enumerate(calls) if call.name == "")  # torch may run the model more than once
-    exported = Exported(calls[last:], {"B": (1, None), "L": (1, None)}, [], notes)
-    _read(exported, {axis: (letter, handed[axis[0]][axis[1]]) for axis, letter in axes.items()}, program)
-    return exported
+    handed = {tensor.path: tensor.shape for tensor in calls[last].inputs}
+    sizes = [(letter, handed[name][axis]) for name, letters in axes.items() for axis, letter in letters.items()]
+    return _in_letters(calls[last:], sizes, program.range_constraints, notes)
 
 
-def _read(exported: Exported, axes: Mapping[tuple[str, int], tuple[str, Any]], program: Any) -> None:
-    """Turn torch's symbols into B and L, its ranges and guards into conditions; ``axes``: letter and size of each."""
-    _, ranges, guards, notes = exported
+def _in_letters(
+    calls: list[RawCall], sizes: Sequence[tuple[str, Any]], constraints: Mapping[sympy.Symbol, Any], notes: list[str]
+) -> Exported:
+    """Turn torch's symbols into B and L, its ranges and guards into conditions; ``sizes``: letter and size of each."""
+    ranges: dict[str, tuple[int, int | None]] = {"B": (1, None), "L": (1, None)}
+    guards: list[str] = []
     letters: dict[sympy.Symbol, sympy.Basic] = {}
     environment = None
-    for (name, axis), (letter, size) in axes.items():
+    for letter, size in sizes:
         if not isinstance(size, torch.SymInt) or size.node.expr.is_Integer:
             ranges[letter] = (int(size), int(size))
             what = {"B": "batch size", "L": "length"}[letter]
@@ -183,15 +172,12 @@ def _read(exported: Exported, axes: Mapping[tuple[str, int], tuple[str, Any]], p
         environment = size.node.shape_env
         factor, unknown = size.node.expr.as_coeff_Mul()
         if not unknown.is_Symbol:
-            raise ExportError(
-                f"torch states the size of {name!r}, axis {axis}, as {size.node.expr}: not a multiple of one symbol"
-            )
-        letters.setdefault(unknown, parse(f"{letter} // {factor}"))
+            raise ExportError(f"torch states {letter} as {size.node.expr}: not a multiple of one symbol")
+        letters.setdefault(unknown, FloorDiv(sympy.Symbol(letter, integer=True, positive=True), factor))
         if factor != 1:
-            guards.append(parse(f"{letter} % {factor} == 0"))
-        bounds = program.range_constraints.get(unknown)
-        if bounds is not None:
-            low, high = ranges[letter]
+            guards.append(f"{letter} % {factor} == 0")
+        if unknown in constraints:
+            (low, high), bounds = ranges[letter], constraints[unknown]
             highs = [int(bounds.upper * factor)] if bounds.upper.is_Integer else []
             highs += [] if high is None else [high]
             ranges[letter] = max(low, int(bounds.lower * factor)), min(highs, default=None)
@@ -201,23 +187,15 @@ def _read(exported: Exported, axes: Mapping[tuple[str, int], tuple[str, Any]], p
             guards.append(from_torch(expr, letters))
         except (KeyError, ValueError):
             notes.append(f"a condition that the proof relies on could not be stated in B and L: {expr}")
-    guards[:] = [guard for guard in dict.fromkeys(guards) if guard is not sympy.true]
-    notes[:] = dict.fromkeys(notes)
-    known: dict[sympy.Basic, int | sympy.Basic] = {}
-    for tensors, i in exported.tensors():
-        shape = tuple(_stated(size, letters, known) for size in tensors[i].shape)
-        tensors[i] = tensors[i]._replace(shape=shape, device="any")  # a formula holds on every device
-
-
-def _stated(size: Any, letters: Mapping[sympy.Symbol, sympy.Basic], known: dict) -> int | sympy.Basic:
-    """A size in B and L; one that depends on values keeps torch's name."""
-    if not isinstance(size, torch.SymInt):
-        return int(size)
-    expr = size.node.expr
-    if expr not in known:
-        stated = from_torch(expr, {s: symbol(s.name) for s in expr.free_symbols} | dict(letters))
-        known[expr] = int(stated) if stated.is_Integer else stated
-    return known[expr]
+    stated = functools.cache(lambda expr: from_torch(expr, {s: s for s in expr.free_symbols} | letters))
+    for call in calls:
+        for tensors in (call.inputs, call.outputs):  # a size that depends on values keeps torch's name
+            for i, tensor in enumerate(tensors):
+                shape = [stated(size.node.expr) if isinstance(size, torch.SymInt) else size for size in tensor.shape]
+                shape = tuple(int(size) if str(size).isdigit() else size for size in shape)
+                tensors[i] = tensor._replace(shape=shape, device="any")  # a formula holds on every device
+    conditions = tuple(guard for guard in dict.fromkeys(guards) if guard != "True")
+    return Exported(calls, ranges, conditions, tuple(dict.fromkeys(notes)))
 
 
 def _explained(model: nn.Module, error: Exception, layer: str) -> ExportError:
@@ -225,9 +203,11 @@ def _explained(model: nn.Module, error: Exception, layer: str) -> ExportError:
     root = error
     while root.__cause__ is not None:
         root = root.__cause__
-    frames = [frame for e in (error, root) for frame in traceback.extract_tb(e.__traceback__)]
-    own = next((frame for frame in reversed(frames) if is_users(frame.filename)), None)
-    operation = f"{own.name}, line {own.lineno} of {Path(own.filename).name}: {own.line}" if own else "?"
+    frames = [pair for e in (error, root) for pair in traceback.walk_tb(e.__traceback__)]
+    users = [pair for pair in frames if is_users(pair[0].f_globals.get("__name__"))]
+    operation = "?"
+    for line in traceback.StackSummary.extract(iter(users[-1:])):
+        operation = f"{line.name}, line {line.lineno} of {Path(line.filename).name}: {line.line}"
     module = dict(model.named_modules()).get(layer, model)
     where = f"{f'layer {layer!r}' if layer else 'the model itself'} ({type(module).__name__})"
     reason = (str(root).strip() or type(root).__name__).splitlines()[0][:300]
@@ -241,12 +221,12 @@ def _explained(model: nn.Module, error: Exception, layer: str) -> ExportError:
     )
 
 
-def _range(exported: Exported, sizes: SizeLabels) -> Range:
+def _range(exported: Exported, letters: Mapping[str, str]) -> Range:
     """What the proof covers: torch's own bounds on its symbols, narrowed and conditioned by the guards beyond them."""
     (b_low, b_high), (l_low, l_high) = exported.ranges["B"], exported.ranges["L"]
     window = range(l_low, min(l_low + 4_000, l_high or l_low + 4_000) + 1)
     far = [l_high or n for n in (57_600_000, 57_600_001, 57_600_323)]
-    every = compiled(tuple(map(text, exported.guards)), ("B", "L"))
+    every = compiled(exported.guards, ("B", "L"))
     last_failing: dict[int, int] = {}  # guard -> the largest L tried for which it fails
     for n in [*window, *far]:
         for outcome in (every(b, n) for b in sorted({b_low, b_high or b_low + 1})):
@@ -257,91 +237,75 @@ def _range(exported: Exported, sizes: SizeLabels) -> Range:
         if n < l_low + len(window) // 2:
             bound = max(bound, n + 1)  # a bound that torch did not fold into its range
         else:
-            conditions.append(text(sizes.in_letters(exported.guards[i])))
+            conditions.append(in_letters(exported.guards[i], letters))
     minimum = bound
-    lengths = compiled(tuple(text(size) for size in exported.sizes() if letters_in(size) == {"L"}), ("L",))
+    lengths = compiled(tuple(size for size in exported.sizes if letters_of(size) == {"L"}), ("L",))
     with contextlib.suppress(ZeroDivisionError):  # a size that was divided by is 0
         while minimum > 1 and l_low != l_high and min(lengths(minimum - 1), default=1) >= 1:
             minimum -= 1
     return Range((b_low, b_high), (bound, l_high), tuple(dict.fromkeys(conditions)), minimum)
 
 
-class _Runs:
-    """Plain runs without values, beside the proof: where export had to look away, and where it looks different."""
+def _leave_out_masks_made_by_export(calls: list[RawCall], runs: FakeRuns) -> list[str]:
+    """Some libraries make an all-true mask while exporting that a run without a mask has not: take it out again."""
+    try:
+        seen = {(call.name, call.call): {t.path for t in call.inputs} for call in runs.run(*runs.example)}
+    except Exception as error:
+        return [f"a plain run without values failed, so what export adds could not be told apart: {_brief(error)}"]
+    left_out = 0
+    for call in calls:
+        paths = seen.get((call.name, call.call))
+        extra = [t for t in call.inputs if paths is not None and t.path not in paths]
+        call.inputs[:] = [t for t in call.inputs if t not in extra]
+        call.nones += [t.path for t in extra]
+        left_out += bool(extra)
+    note = f"{left_out} layers are handed an all-true mask while exporting and None in a run: left out here"
+    return [note] if left_out else []
 
-    def __init__(self, model: nn.Module, arguments: Mapping[str, Any], exported: Exported) -> None:
-        self.arguments, self.exported = arguments, exported
-        self.done: list[tuple[int, int]] = []
-        self.fake = FakeRuns(model)
-        self.known = [size for size in exported.sizes() if letters_in(size) <= {"B", "L"}]
-        self.formulas = compiled(tuple(map(text, self.known)), ("B", "L"))
 
-    def calls(self, clips: int, samples: int) -> list[RawCall]:
-        new = dict(zip(_sizes(self.arguments), (clips, samples), strict=True))
-        given = dict(self.arguments)
-        for name, value in given.items():
-            if isinstance(value, Tensor):
-                given[name] = torch.empty([new.get(d, d) for d in value.shape], dtype=value.dtype, device="meta")
-        return self.fake.run(given)
+def _with_edges(s: SymbolicTrace, runs: FakeRuns) -> Range:
+    """Run the model where export had to look away: B = 1, and lengths with a single position."""
+    (b_low, b_high), (l_low, l_high), shortest = s.range.clips, s.range.samples, s.range.minimum
+    is_short, is_one = shortest < l_low != l_high, 1 < b_low != b_high
+    short = one_clip = both = ""
+    done: list[tuple[int, int]] = []
 
-    def leave_out_masks_made_by_export(self) -> list[str]:
-        """Some libraries make an all-true mask while exporting that a run without a mask has not: take it out again."""
-        try:
-            seen = {(c.name, c.call): {t.path for t in c.inputs} for c in self.calls(*_sizes(self.arguments))}
-        except Exception as error:
-            return [f"a plain run without values failed, so what export adds could not be told apart: {_brief(error)}"]
-        left_out = 0
-        for call in self.exported.calls:
-            paths = seen.get((call.name, call.call))
-            extra = [t for t in call.inputs if paths is not None and t.path not in paths]
-            call.inputs[:] = [t for t in call.inputs if t not in extra]
-            call.nones += [t.path for t in extra]
-            left_out += bool(extra)
-        note = f"{left_out} layers are handed an all-true mask while exporting and None in a run: left out here"
-        return [note] if left_out else []
-
-    def edges(self, proved: Range) -> Range:
-        """Run the model where export had to look away: B = 1, and lengths with a single position."""
-        (b_low, b_high), (l_low, l_high), shortest = proved.clips, proved.samples, proved.minimum
-        is_short, is_one = shortest < l_low != l_high, 1 < b_low != b_high
-        short = one_clip = both = ""
-        if is_short:
-            short = self.agrees([(b_low, shortest), (b_low, (shortest + l_low) // 2), (b_low, l_low - 1)])
-            if short == AGREES and shortest > 1 and not self.differs(b_low, shortest - 1):
-                short = f"the model also runs at L = {shortest - 1}, where the formulas leave no position"
-        if is_one:
-            one_clip = self.agrees([(1, l_low), (1, max(l_low, _sizes(self.arguments)[1]))])
-        if is_short and is_one:
-            both = self.agrees([(1, shortest), (1, l_low - 1)])
-        return replace(proved, short=short, one_clip=one_clip, short_one_clip=both, runs=tuple(self.done))
-
-    def agrees(self, points: list[tuple[int, int]]) -> str:
-        """What `Range` says of these (B, L)."""
+    def agrees(*points: tuple[int, int]) -> str:
         for clips, samples in points:
-            if difference := self.differs(clips, samples):
+            done.append((clips, samples))
+            if difference := _difference(s, runs, clips, samples):
                 return f"differs when run at B = {clips}, L = {samples}: {difference}"
         return AGREES
 
-    def differs(self, clips: int, samples: int) -> str:
-        """Empty if every tensor of every call has the size that the formulas say, else the first that has not."""
-        self.done.append((clips, samples))
-        try:
-            calls = self.calls(clips, samples)
-        except Exception as error:
-            return _brief(error)
-        if [(c.name, c.call) for c in calls] != [(c.name, c.call) for c in self.exported.calls]:
-            return "other layers are called"
-        values = dict(zip(self.known, self.formulas(clips, samples), strict=True))
-        for run, proof in zip(calls, self.exported.calls, strict=True):
-            for tensors, stated in ((run.inputs, proof.inputs), (run.outputs, proof.outputs)):
-                shapes = {t.path: tuple(d if isinstance(d, int) else values.get(d) for d in t.shape) for t in stated}
-                for tensor in tensors:
-                    where, expected = f"{run.name or 'the model'}, {tensor.path}", shapes.get(tensor.path)
-                    if expected is None or len(expected) != len(tensor.shape):
-                        return f"{where}: no such tensor in the formulas"
-                    if any(e not in (None, n) for e, n in zip(expected, tensor.shape, strict=True)):
-                        return f"{where}: {tuple(tensor.shape)}, the formula says {expected}"
-        return ""
+    if is_short:
+        short = agrees((b_low, shortest), (b_low, (shortest + l_low) // 2), (b_low, l_low - 1))
+        if short == AGREES and shortest > 1 and agrees((b_low, shortest - 1)) == AGREES:
+            short = f"the model also runs at L = {shortest - 1}, where the formulas leave no position"
+    if is_one:
+        one_clip = agrees((1, l_low), (1, max(l_low, runs.example[1])))
+    if is_short and is_one:
+        both = agrees((1, shortest), (1, l_low - 1))
+    return replace(s.range, short=short, one_clip=one_clip, short_one_clip=both, runs=tuple(done))
+
+
+def _difference(s: SymbolicTrace, runs: FakeRuns, clips: int, samples: int) -> str:
+    """Empty if every tensor of every call has the size that the formulas say, else the first that has not."""
+    try:
+        calls = runs.run(clips, samples)
+        records = [record for record in Shapes(s, BatchInfo(clips, samples), "run") if not record.is_mask_step]
+    except Exception as error:
+        return _brief(error)
+    if [(call.name, call.call) for call in calls] != [(record.name, record.call) for record in records]:
+        return "other layers are called"
+    for call, record in zip(calls, records, strict=True):
+        stated = by_place(record)
+        for place, tensor in by_place(call).items():
+            where = f"{call.name or 'the model'}, {tensor.path}"
+            if place not in stated:
+                return f"{where}: no such tensor in the formulas"
+            if not same_sizes(stated[place].shape, tensor.shape):
+                return f"{where}: {tuple(tensor.shape)}, the formula says {stated[place].shape}"
+    return ""
 
 
 def _brief(error: BaseException) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from w2vlearn.symbolic.expressions import compiled, letters_of
 from w2vlearn.tracing.layers import Layers
 from w2vlearn.tracing.records import BatchInfo, LayerRecord, MaskSeen, TensorInfo
 from w2vlearn.tracing.store import plain
@@ -114,19 +114,28 @@ class Shapes(Layers):
         The `SymbolicTrace` whose formulas were evaluated.
     """
 
-    def __init__(
-        self,
-        symbolic: Layers,
-        batch: BatchInfo,
-        status: str,
-        letters: Mapping[str, int],
-        sizes: Mapping[str, int],
-        valid: Mapping[str, tuple[int, ...]] | None,
-    ) -> None:
+    def __init__(self, symbolic: Layers, batch: BatchInfo, status: str) -> None:
         self.model_name, self.symbolic = symbolic.model_name, symbolic
-        self.batch, self.status, self.letters = batch, status, dict(letters)
+        self.batch, self.status = batch, status
         self.notes = (f"evaluated from the formulas, nothing was run ({status})",)
-        self._sizes, self._valid = sizes, valid
+        letters, labels = self._evaluated(batch.clips, batch.samples)
+        self.letters = letters | symbolic.constants
+        self._sizes, self._valid = letters | labels, {}
+        if batch.lengths is not None:
+            alone = [self._evaluated(1, length) for length in batch.lengths]
+            for label in labels:
+                used = letters_of(symbolic.labels[label])  # "T+1" is made of T: 0 where T is 0 or less
+                if used and "B" not in used:
+                    sizes = (row[label] if min(values[n] for n in used) > 0 else 0 for values, row in alone)
+                    self._valid[label] = tuple(sizes)
+
+    def _evaluated(self, B: int, L: int) -> tuple[dict[str, int], dict[str, int]]:
+        """Letters and labels as numbers; a label that depends on values is left out."""
+        texts = self.symbolic.letters
+        letters = dict(zip(texts, compiled(tuple(texts.values()), ("B", "L"))(B, L), strict=True))
+        known = {label: text for label, text in self.symbolic.labels.items() if letters_of(text) <= letters.keys()}
+        values = compiled(tuple(known.values()), tuple(letters))(*letters.values())
+        return letters, dict(zip(known, values, strict=True))
 
     @cached_property
     def records(self) -> tuple[LayerRecord, ...]:
@@ -139,7 +148,7 @@ class Shapes(Layers):
                 outputs=tuple([self._fill(info, filled) for info in record.outputs]),
                 masks=tuple([self._fill(mask, filled) for mask in record.masks]),
                 mask=self._fill(record.mask, filled) if record.mask is not None else None,
-                valid=self._valid_at(record.output.shape) if self._valid and record.output else None,
+                valid=self._valid_at(record.output.shape) if record.output else None,
             )
             for record in self.symbolic.records
         )
@@ -155,7 +164,7 @@ class Shapes(Layers):
 
     def _valid_at(self, shape: tuple) -> tuple[int, ...] | None:
         """Valid positions per clip on the last axis that moves with the length; None if none does."""
-        return next((self._valid[d] for d in reversed(shape) if d in self._valid), None) if self._valid else None
+        return next((self._valid[size] for size in reversed(shape) if size in self._valid), None)
 
     def _by_name(self) -> dict[str, list[int]]:
         return self.symbolic._by_name()  # the same records in the same order

@@ -33,10 +33,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from w2vlearn.config import PRESETS, Wav2Vec2Config
-from w2vlearn.symbolic.agreement import CheckReport, compare
+from w2vlearn.symbolic.agreement import CheckReport, Difference, compare
 from w2vlearn.symbolic.closed_form import Formula, find, step
 from w2vlearn.symbolic.evaluation import Range, Shapes
-from w2vlearn.symbolic.expressions import compiled, letters_of, parse
+from w2vlearn.symbolic.expressions import compiled, letters_of
 from w2vlearn.tracing.layers import Layers
 from w2vlearn.tracing.records import BatchInfo, LayerRecord, MaskSeen, Operation, TensorInfo
 from w2vlearn.tracing.store import plain, read_json
@@ -101,8 +101,8 @@ class SymbolicTrace(Layers):
             return Formula(letter, derived, str(self.range))
         names = list(self.letters)
         before = next((n for n in reversed(names[: names.index(letter)]) if self.letters[n] != derived), "L")
-        chain = step(parse(self.letters[before]), parse(derived), before) if before != "B" else None
-        return Formula(letter, derived, str(self.range), chain, find(parse(derived)))
+        chain = step(self.letters[before], derived, before) if before != "B" else None
+        return Formula(letter, derived, str(self.range), chain, find(derived))
 
     def at(self, B: int, L: int, lengths: Sequence[int] | None = None) -> Shapes:
         """Every layer's shapes for B clips padded to L samples, from the formulas; nothing is run.
@@ -129,31 +129,11 @@ class SymbolicTrace(Layers):
         outcomes = () if self.range.samples[0] > L else guards(max(B, self.range.clips[0]), L)
         failing = next((guard for guard, holds in zip(self.guards, outcomes, strict=False) if not holds), "")
         status = self.range.status(B, L, failing)
-        valid = None
         if lengths is not None:
             if len(lengths) != B or not all(0 <= n <= L for n in lengths):
                 raise ValueError(f"lengths must be B = {B} numbers from 0 to L = {L}, found {list(lengths)}")
             lengths = tuple(_whole_number("a length", n) for n in lengths)
-            valid = self._valid(lengths)
-        letters, labels = self._sizes(B, L)
-        return Shapes(self, BatchInfo(B, L, lengths), status, letters | self.constants, letters | labels, valid)
-
-    def _sizes(self, B: int, L: int) -> tuple[dict[str, int], dict[str, int]]:
-        """Letters and labels as numbers; a label that depends on values is left out."""
-        letters = dict(zip(self.letters, compiled(tuple(self.letters.values()), ("B", "L"))(B, L), strict=True))
-        known = {label: text for label, text in self.labels.items() if letters_of(text) <= letters.keys()}
-        values = compiled(tuple(known.values()), tuple(letters))(*letters.values())
-        return letters, dict(zip(known, values, strict=True))
-
-    def _valid(self, lengths: Sequence[int]) -> dict[str, tuple[int, ...]]:
-        """Each label's size for every clip alone; 0 if the clip is too short (``T+1`` where T is 0 or less)."""
-        clips = [self._sizes(1, length) for length in lengths]
-        used = {label: letters_of(self.labels[label]) for label in clips[0][1]}  # "T+1" is made of T
-        return {
-            label: tuple([row[label] if min([letters[n] for n in names]) > 0 else 0 for letters, row in clips])
-            for label, names in used.items()
-            if names and "B" not in names
-        }
+        return Shapes(self, BatchInfo(B, L, lengths), status)
 
     def check(self, trace: Trace) -> CheckReport:
         """Compare everything that an observed trace and the formulas both state; never raises for a run that differs.
@@ -170,14 +150,14 @@ class SymbolicTrace(Layers):
             which layers took part; each difference by name.
         """
         batch = trace.batch
-        if batch is None:
-            return CheckReport.impossible(
-                "the trace does not say what its batch was (B and L), so there is nothing to put into the formulas"
-            )
         try:
+            if batch is None:
+                raise ValueError(
+                    "the trace does not say what its batch was (B and L), so there is nothing to put into the formulas"
+                )
             shapes = self.at(batch.clips, batch.samples, batch.lengths or (batch.samples,) * batch.clips)
         except (ValueError, TypeError) as error:
-            return CheckReport.impossible(str(error))
+            return CheckReport((Difference("", 0, "batch", "a batch that the formulas hold for", str(error)),))
         return compare(shapes, trace)
 
     def to_dict(self) -> dict[str, Any]:
@@ -252,8 +232,9 @@ class SymbolicTrace(Layers):
         """
         return cls.from_dict(read_json(path, "symbolic trace"))
 
-    @classmethod
-    def preset(cls, name: str, mask: bool = True, norm: str | None = None) -> SymbolicTrace:
+    @staticmethod
+    @cache
+    def preset(name: str, mask: bool = True, norm: str | None = None) -> SymbolicTrace:
         """The stored formulas of ``"base"``, ``"large"``, ``"large_lv60"`` or ``"tiny"`` with a CTC head.
 
         ``norm`` is the feature encoder's, "group" or "layer"; the preset's own unless given.
@@ -263,21 +244,15 @@ class SymbolicTrace(Layers):
         ValueError
             If there is no such preset or norm; names those there are.
         """
-        return _stored(name, mask, norm)
+        if name not in PRESETS:
+            raise ValueError(f"no stored formulas for {name!r}; there are {', '.join(sorted(PRESETS))}")
+        if norm not in (None, "group", "layer"):
+            raise ValueError(f"no stored formulas for norm {norm!r}; there are group, layer")
+        file = resources.files("w2vlearn") / "data" / "formulas" / stored_name(name, mask, norm)
+        return SymbolicTrace.from_dict(json.loads(file.read_text(encoding="utf-8")))
 
     def __repr__(self) -> str:
         return f"<SymbolicTrace of {self.model_name}: {len(self.records)} records, {self.range}>"
-
-
-@cache
-def _stored(name: str, mask: bool, norm: str | None) -> SymbolicTrace:
-    if name not in PRESETS:
-        raise ValueError(f"no stored formulas for {name!r}; there are {', '.join(sorted(PRESETS))}")
-    if norm not in (None, "group", "layer"):
-        raise ValueError(f"no stored formulas for norm {norm!r}; there are group, layer")
-    folder = resources.files("w2vlearn") / "data" / "formulas"
-    text = (folder / stored_name(name, mask, norm)).read_text(encoding="utf-8")
-    return SymbolicTrace.from_dict(json.loads(text))
 
 
 def stored_name(name: str, mask: bool, norm: str | None) -> str:

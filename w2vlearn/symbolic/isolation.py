@@ -9,28 +9,32 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import gc
+import itertools
 import logging
+import re
 import sys
 import types
 import warnings
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections import OrderedDict, UserDict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from w2vlearn.tracing.hooks import RawCall, observing
-from w2vlearn.tracing.run_state import eager, random_state_kept
+from w2vlearn.tracing.observe import eager, random_state_kept
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 _NO_HOOKS = ("_backward_hooks", "_backward_pre_hooks", "_state_dict_hooks", "_load_state_dict_pre_hooks")
+_COMPILER = ("_compiled_call_impl", "dynamo_ctx")
 _CONTAINERS = (dict, list, set, deque)
-_STANDARD_LIBRARY = Path(contextlib.__file__).parent
-_LIBRARIES = (Path(torch.__file__).parent, Path(__file__).parents[1] / "tracing", Path(__file__).parent)
+_HOLDERS = (tuple, functools.partial, types.MethodType, types.CellType, types.SimpleNamespace, UserDict, nn.Module)
 _MOST_OBJECTS = 100_000  # that globals of a model's code are followed through
+_LIBRARIES = rf"(torch|w2vlearn\.(tracing|symbolic)|{'|'.join(sys.stdlib_module_names)})(\.|$)"
+_LOGGERS = ("torch.export", "torch._export", "torch.fx", "torch._dynamo", "torch._subclasses.fake_tensor")
 
 
 class ExportError(RuntimeError):
@@ -48,19 +52,6 @@ class ExportError(RuntimeError):
         super().__init__(message)
         self.layer = layer
         self.operation = operation
-
-
-class OptimizedModule(nn.Module):
-    """Stands in a copy where `torch.compile` put its wrapper: the same names below it, and no compiler."""
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return self._orig_mod(*args, **kwargs)
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            return getattr(self._modules["_orig_mod"], name)
 
 
 def isolated_copy(
@@ -90,7 +81,7 @@ def isolated_copy(
     """
     memo: dict[int, Any] = {}
     notes: list[str] = []
-    functions, compiled, modules, wrappers = [], [], [], []
+    functions, compiled, modules = [], [], []
     for value in list(reachable(model)):
         if isinstance(value, torch.jit.ScriptModule):
             raise TypeError(f"{type(value).__name__} is TorchScript: it cannot be run on other tensors")
@@ -101,9 +92,8 @@ def isolated_copy(
         elif isinstance(value, types.ModuleType):
             memo[id(value)] = value
         elif isinstance(value, nn.Module):
-            is_wrapper = hasattr(value, "_orig_mod")
-            (wrappers if is_wrapper else modules).append(value)
-            memo[id(value)] = OptimizedModule() if is_wrapper else type(value).__new__(type(value))
+            modules.append(value)
+            memo[id(value)] = type(value).__new__(type(value))
         elif isinstance(value, types.FunctionType):
             if hasattr(value, "_torchdynamo_orig_callable"):
                 compiled.append(value)
@@ -119,8 +109,6 @@ def isolated_copy(
             notes.append(f"{name} cannot be copied ({type(error).__name__}: {error}): the export used the model's own")
             return value
 
-    for value in wrappers:
-        memo[id(value)]._orig_mod = memo[id(value._orig_mod)]
     for value in reversed(compiled):
         memo[id(value)] = copy.deepcopy(value._torchdynamo_orig_callable, memo)
     for function in functions:
@@ -137,7 +125,7 @@ def isolated_copy(
                 value = OrderedDict((n, hook) for n, hook in value.items() if _package(hook) in packages)
             elif key in _NO_HOOKS:
                 value = OrderedDict()
-            elif key == "_compiled_call_impl":
+            elif key in _COMPILER:
                 value = None
             name = names.get(id(module), "?")
             state[key] = copied(value, f"{name}.{key}" if name else key)
@@ -149,9 +137,7 @@ def _with_new_cells(function: types.FunctionType) -> types.FunctionType:
     cells = tuple(types.CellType() for _ in function.__closure__)
     new = types.FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__, cells)
     new.__kwdefaults__ = function.__kwdefaults__
-    vars(new).update(vars(function))
-    new.__qualname__, new.__module__ = function.__qualname__, function.__module__
-    return new
+    return functools.update_wrapper(new, function)
 
 
 def _package(hook: Any) -> str:
@@ -159,8 +145,11 @@ def _package(hook: Any) -> str:
     return (getattr(hook, "__module__", None) or type(hook).__module__).split(".")[0]
 
 
-def reachable(start: Any) -> Iterator[Any]:
-    """Every object that ``start`` holds, itself first; not what classes, modules and a function's globals hold."""
+def reachable(start: Any, follow: Callable[[Any], bool] = lambda value: True) -> Iterator[Any]:
+    """Every object that ``start`` holds, itself first; not what classes, modules and a function's globals hold.
+
+    ``follow`` says of an object whether what it holds is wanted, too.
+    """
     seen: dict[int, Any] = {}
     waiting = deque([start])
     while waiting:
@@ -169,10 +158,14 @@ def reachable(start: Any) -> Iterator[Any]:
             continue
         seen[id(value)] = value
         yield value
+        if isinstance(value, type | types.ModuleType | types.CodeType | types.FrameType | Tensor) or not follow(value):
+            continue
         if isinstance(value, types.FunctionType):
             waiting += [*(value.__closure__ or ()), value.__defaults__, value.__kwdefaults__, vars(value)]
-        elif not isinstance(value, type | types.ModuleType | types.CodeType | types.FrameType | Tensor):
-            waiting.extend(gc.get_referents(value))
+        else:
+            waiting += gc.get_referents(value)
+            with contextlib.suppress(AttributeError):
+                waiting.append(object.__getattribute__(value, "__dict__"))  # no code of the object's own runs
 
 
 @contextlib.contextmanager
@@ -182,7 +175,8 @@ def globals_kept(model: nn.Module) -> Iterator[None]:
     Code of torch and of the standard library is left out.
     """
     names = list(_named_globally(model))
-    containers = {id(part): part for _, _, value in names for part in _containers(value)}.values()
+    held = (part for _, _, value in names for part in itertools.islice(reachable(value, _is_data), _MOST_OBJECTS))
+    containers = {id(part): part for part in held if isinstance(part, (*_CONTAINERS, types.CellType))}.values()
     before = [(container, _entries(container)) for container in containers]
     try:
         yield
@@ -190,11 +184,7 @@ def globals_kept(model: nn.Module) -> Iterator[None]:
         for container, entries in before:
             now = _entries(container)
             if len(now) != len(entries) or any(a is not b for a, b in zip(now, entries, strict=True)):
-                container.clear()
-                if isinstance(container, dict):
-                    dict.update(container, zip(entries[::2], entries[1::2], strict=True))  # not Counter's, which adds
-                else:
-                    container.extend(entries) if isinstance(container, list | deque) else container.update(entries)
+                _refill(container, entries)
         for owner, name, value in names:
             if isinstance(owner, type) and vars(owner).get(name) is not value:
                 setattr(owner, name, value)
@@ -203,28 +193,29 @@ def globals_kept(model: nn.Module) -> Iterator[None]:
 
 
 def _entries(container: Any) -> list[Any]:
-    """Elements; of a dict keys and values in turn."""
+    """Elements; of a dict keys and values in turn; of a closure's cell what is in it."""
+    if isinstance(container, types.CellType):
+        return gc.get_referents(container)
     return [part for item in container.items() for part in item] if isinstance(container, dict) else list(container)
 
 
-def _containers(start: Any) -> Iterator[Any]:
-    """Every dict, list, set and deque in some data, attributes of the user's own objects included."""
-    seen: set[int] = set()
-    waiting = [start]
-    while waiting and len(seen) < _MOST_OBJECTS:
-        value = waiting.pop()
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        if isinstance(value, _CONTAINERS):
-            yield value
-            waiting += _entries(value)
-        elif isinstance(value, tuple):
-            waiting += value
-        elif not isinstance(value, type | types.FunctionType | Tensor) and (
-            _is_users(type(value).__module__) or isinstance(value, types.SimpleNamespace | nn.Module)
-        ):
-            waiting.append(getattr(value, "__dict__", None))
+def _refill(container: Any, entries: list[Any]) -> None:
+    if isinstance(container, types.CellType):
+        del container.cell_contents
+        for content in entries:
+            container.cell_contents = content
+        return
+    container.clear()
+    if isinstance(container, dict):
+        dict.update(container, zip(entries[::2], entries[1::2], strict=True))  # not Counter's, which adds
+    else:
+        container.extend(entries) if isinstance(container, list | deque) else container.update(entries)
+
+
+def _is_data(value: Any) -> bool:
+    """Whether an object is one of the user's own, or there to hold others."""
+    own = value.__module__ if isinstance(value, types.FunctionType) else type(value).__module__
+    return isinstance(value, _CONTAINERS + _HOLDERS) or is_users(own)
 
 
 def _named_globally(model: nn.Module) -> Iterator[tuple[Any, str, Any]]:
@@ -236,8 +227,7 @@ def _named_globally(model: nn.Module) -> Iterator[tuple[Any, str, Any]]:
         value = waiting.pop()
         value = getattr(value, "__func__", getattr(value, "fget", value))  # methods and properties
         value = getattr(value, "_torchdynamo_orig_callable", value)
-        module = getattr(value, "__module__", None)
-        if not isinstance(value, type | types.FunctionType) or value in seen or not _is_users(module):
+        if not isinstance(value, type | types.FunctionType) or value in seen or not is_users(value.__module__):
             continue
         seen.add(value)
         if isinstance(value, type):
@@ -247,9 +237,8 @@ def _named_globally(model: nn.Module) -> Iterator[tuple[Any, str, Any]]:
             waiting.append(getattr(value, "__wrapped__", None))
         for name in names:
             item = owner[name] if isinstance(owner, dict) else vars(owner)[name]
-            if isinstance(item, type | types.FunctionType | classmethod | staticmethod | property):
-                waiting.append(item)
-            elif not isinstance(item, types.ModuleType):
+            waiting.append(item)
+            if not isinstance(item, type | types.ModuleType | classmethod | staticmethod | property):
                 yield owner, name, item
 
 
@@ -260,65 +249,68 @@ def _names_in(code: types.CodeType) -> Iterator[str]:
             yield from _names_in(constant)
 
 
-def _is_users(module: str | None) -> bool:
-    package = (module or "builtins").split(".")[0]
-    return package == "__main__" or package not in sys.stdlib_module_names | {"torch"}
+def is_users(module: str | None) -> bool:
+    """Whether code of this module is neither torch's nor the standard library's nor the observer's own."""
+    return re.match(_LIBRARIES, module or "builtins") is None
 
 
 @contextlib.contextmanager
-def isolated_run(model: nn.Module) -> Iterator[None]:
-    """The code of ``model`` may run on tensors without values: no compiler, no gradients, globals kept."""
-    with eager(), random_state_kept(), globals_kept(model), torch.no_grad():
-        yield
+def isolated_run(model: nn.Module, warn: bool) -> Iterator[None]:
+    """The code of ``model`` may run on tensors without values: no compiler, no gradients, globals kept.
 
-
-@contextlib.contextmanager
-def quiet(pass_on: bool = True) -> Iterator[None]:
-    """Torch's own remarks about exporting are not for our users; what the model's code warns of passes, once."""
-    names = ("torch.export", "torch._export", "torch.fx", "torch._dynamo", "torch._subclasses.fake_tensor")
-    levels = [(logger, logger.level) for logger in map(logging.getLogger, names)]
-    caught: list[warnings.WarningMessage] = []
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            for logger, _ in levels:
+    Torch's own remarks about exporting are not for our users; what the model's code warns of passes, if ``warn``.
+    """
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    with eager(), random_state_kept(), globals_kept(model), torch.no_grad(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=_LIBRARIES if warn else "")
+        try:
+            for logger in loggers:
                 logger.setLevel(logging.CRITICAL)
             yield
-    finally:
-        for logger, level in levels:
-            logger.setLevel(level)
-        for warning in caught:
-            if pass_on and is_users(warning.filename):
-                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
 
 
-def is_users(file: str) -> bool:
-    """Whether a file is neither torch's nor of the standard library nor one of the observer's, on any system."""
-    path = Path(file)
-    if path.is_relative_to(_STANDARD_LIBRARY) and "site-packages" not in path.parts:
-        return False
-    return not any(path.is_relative_to(folder) for folder in _LIBRARIES)
+def example_sizes(arguments: Mapping[str, Any]) -> tuple[int, int]:
+    """B and L of some arguments: different from each other and from every fixed size among them."""
+    main = next(value for value in arguments.values() if isinstance(value, Tensor))
+    return main.shape[0], main.shape[-1]
 
 
 class FakeRuns:
-    """Runs of a copy of a model on tensors that have sizes and no values: each call's shapes at plain numbers."""
+    """Runs of a copy of a model on tensors that have sizes and no values: each call's shapes at plain numbers.
 
-    def __init__(self, model: nn.Module) -> None:
+    Parameters
+    ----------
+    model : nn.Module
+        Not touched.
+    arguments : mapping
+        By name; tensors stand for their shapes and types. Their B and L are ``example``.
+    """
+
+    def __init__(self, model: nn.Module, arguments: Mapping[str, Any]) -> None:
         from torch._subclasses.fake_tensor import FakeTensorMode  # no public name yet; only these runs need it
 
-        self._model = model
+        self.example = example_sizes(arguments)
+        self._model, self._arguments = model, arguments
         self._mode = FakeTensorMode(allow_non_fake_inputs=True)
         with torch.no_grad():
-            self._body, _ = isolated_copy(model, self._fake)
+            self._body, _ = isolated_copy(model, lambda tensor: self._fake(tensor.dtype, tensor.shape))
 
-    def _fake(self, tensor: Tensor) -> Tensor:
+    def _fake(self, dtype: torch.dtype, shape: Sequence[int]) -> Tensor:
         with self._mode:
-            return torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu")
+            return torch.empty(shape, dtype=dtype, device="cpu")
 
-    def run(self, arguments: Mapping[str, Any]) -> list[RawCall]:
-        """Every call of a module; tensors in ``arguments`` stand for their shapes and types."""
-        inputs = {k: self._fake(v) if isinstance(v, Tensor) else v for k, v in arguments.items()}
+    def run(self, clips: int, samples: int) -> list[RawCall]:
+        """Every call of a module, for so many clips and samples."""
+        new = dict(zip(self.example, (clips, samples), strict=True))
+        inputs = dict(self._arguments)
+        for name, value in inputs.items():
+            if isinstance(value, Tensor):
+                inputs[name] = self._fake(value.dtype, [new.get(size, size) for size in value.shape])
         listening = observing(self._body, keep_fast_path=False)
-        with quiet(pass_on=False), isolated_run(self._model), self._mode, listening as calls:
+        with isolated_run(self._model, warn=False), self._mode, listening as calls:
             self._body(**inputs)
         return calls

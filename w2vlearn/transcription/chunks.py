@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -29,21 +28,9 @@ from torch import Tensor, nn
 
 from w2vlearn.geometry import FrameGeometry
 
-__all__ = [
-    "CHUNK_S",
-    "CONTEXT_S",
-    "Chunk",
-    "chunk_outputs",
-    "chunk_waveforms",
-    "chunked_logits",
-    "frame_outputs",
-    "on_grid",
-    "plan",
-    "sizes",
-]
+__all__ = ["CHUNK_S", "CONTEXT_S", "Chunk", "chunk_outputs", "frame_outputs", "on_grid", "plan"]
 
 CHUNK_S = 20.0  # LARGE was trained on clips of up to 20 s, BASE of 15.6 s (fairseq, max_sample_size)
-ONE_PASS = 2**62  # frames; longer than any clip
 CONTEXT_S = 2.0  # more than the 1.28 s that the positional convolution looks back, and the 1.26 s that it looks ahead
 
 
@@ -62,13 +49,7 @@ class Chunk:
 
 
 def on_grid(seconds: float, geometry: FrameGeometry, name: str = "chunk_s") -> int:
-    """Seconds as a whole number of frames.
-
-    Raises
-    ------
-    ValueError
-        If ``seconds`` is no multiple of the hop (20 ms); the message names the nearest ones.
-    """
+    """Seconds as a whole number of frames; ValueError, which names the nearest, off the grid (20 ms)."""
     hop_s = geometry.hop / geometry.sample_rate
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not math.isfinite(seconds) or seconds < 0:
         raise ValueError(f"{name} must be a number of seconds, 0 or more, found {seconds!r}")
@@ -80,15 +61,6 @@ def on_grid(seconds: float, geometry: FrameGeometry, name: str = "chunk_s") -> i
             f"take {below * hop_s:g} or {(below + 1) * hop_s:g}"
         )
     return frames
-
-
-def sizes(geometry: FrameGeometry, chunk_s: float, context_s: float) -> tuple[int, int]:
-    """Frames kept per chunk, and frames of context at each side; errors as of `on_grid`. ``math.inf`` is one chunk."""
-    frames = ONE_PASS if chunk_s == math.inf else on_grid(chunk_s, geometry, "chunk_s")
-    if frames < 1:
-        hop_s = geometry.hop / geometry.sample_rate
-        raise ValueError(f"chunk_s must be at least one frame, {hop_s:g} s, found {chunk_s}")
-    return frames, on_grid(context_s, geometry, "context_s")
 
 
 def plan(samples: int, geometry: FrameGeometry, chunk_s: float = CHUNK_S, context_s: float = CONTEXT_S) -> list[Chunk]:
@@ -108,55 +80,49 @@ def plan(samples: int, geometry: FrameGeometry, chunk_s: float = CHUNK_S, contex
     -------
     list of Chunk
         Their ``keep`` are 0 … T - 1, each frame once. Empty if the clip is too short for one frame.
+
+    Raises
+    ------
+    ValueError
+        If a size is off the grid.
     """
-    frames, context = sizes(geometry, chunk_s, context_s)
-    known = geometry.frame_count(samples)
-    chunks = range(-(-known // frames))
-    return [_chunk(index, frames, context, known, geometry, samples) for index in chunks]
+    waveform = torch.empty(samples, device="meta")  # without memory
+    return [chunk for chunk, _ in chunk_waveforms([waveform], geometry, chunk_s, context_s)]
 
 
 def chunk_waveforms(
-    blocks: Iterable[Tensor], geometry: FrameGeometry, frames: int, context: int
+    blocks: Iterable[Tensor], geometry: FrameGeometry, chunk_s: float = CHUNK_S, context_s: float = CONTEXT_S
 ) -> Iterator[tuple[Chunk, Tensor]]:
-    """Cut a stream of samples into the chunks of `plan`, holding no more than about one chunk at a time.
+    """Cut a waveform, given in pieces (n,) of any length, into the chunks of `plan`, each with its samples.
 
-    Parameters
-    ----------
-    blocks : iterable of Tensor
-        The waveform in pieces of any length. Shapes: (n,), float.
-    frames, context : int
-        Frames kept per chunk, and computed besides at each side; `on_grid` turns seconds into them.
-
-    Yields
-    ------
-    Chunk, Tensor
-        The chunk and its samples. Shape: (len(chunk.samples),).
+    No more than about one chunk is held at a time. Shapes: (len(chunk.samples),).
     """
-    held: deque[tuple[int, Tensor]] = deque()  # blocks still needed, each with the number of its first sample
+    frames = 2**62 if chunk_s == math.inf else on_grid(chunk_s, geometry, "chunk_s")
+    context = on_grid(context_s, geometry, "context_s")
+    if frames < 1:
+        hop_s = geometry.hop / geometry.sample_rate
+        raise ValueError(f"chunk_s must be at least one frame, {hop_s:g} s, found {chunk_s}")
+    held, first = torch.empty(0), 0  # the samples still needed, and the number of the first of them
     total, index = 0, 0
     for block in itertools.chain(blocks, [None]):
         ended = block is None
         if not ended:
-            held.append((total, block))
+            held = torch.cat([held, block]) if len(held) else block  # a clip in one piece is not copied
             total += len(block)
         known = geometry.frame_count(total)
         while index * frames < known:
             # One frame beyond the kept ones must be there, or this may be the only chunk, which also gets the tail.
             if not ended and known < (index + 1) * frames + max(context, 1):
                 break
-            chunk = _chunk(index, frames, context, known, geometry, total if ended else None)
-            yield chunk, _between(held, chunk.samples)
+            keep = range(index * frames, min((index + 1) * frames, known))
+            read = range(max(0, keep.start - context), min(keep.stop + context, known))
+            samples = range(geometry.span(read.start).start, geometry.span(read.stop - 1).stop)
+            if ended and keep == range(known):
+                samples = range(total)  # the only chunk is the whole clip, tail included: one pass
+            yield Chunk(keep, read, samples), held[samples.start - first : samples.stop - first]
             index += 1
             start = max(0, index * frames - context) * geometry.hop  # where the next chunk begins to read
-            while held and held[0][0] + len(held[0][1]) <= start:
-                held.popleft()
-
-
-def _between(held: Iterable[tuple[int, Tensor]], samples: range) -> Tensor:
-    """Samples ``samples`` out of numbered blocks. Shape: (len(samples),); a view where they lie in one block."""
-    parts = [block[max(0, samples.start - first) : max(0, samples.stop - first)] for first, block in held]
-    parts = [part for part in parts if len(part)]
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+            held, first = held[start - first :], start
 
 
 def frame_outputs(model: nn.Module, waveform: Tensor) -> Tensor:
@@ -166,61 +132,30 @@ def frame_outputs(model: nn.Module, waveform: Tensor) -> Tensor:
     return (outputs.last_hidden_state if logits is None else logits)[0]
 
 
-def chunked_logits(
-    model: nn.Module,
-    waveform: Tensor | Iterable[Tensor],
-    chunk_s: float = CHUNK_S,
-    context_s: float = CONTEXT_S,
-    progress: bool = True,
-) -> Tensor:
-    """Logits of a long clip, chunk by chunk.
-
-    Parameters
-    ----------
-    model : Module
-        In eval mode. Without a head, ``last_hidden_state`` comes back.
-    waveform : Tensor, or iterable of Tensor
-        Shape: (L,), float32, as the model wants it (normalised if it does); or its blocks, as of `AudioStream`.
-    chunk_s, context_s : float
-        As in `plan`.
-    progress : bool
-        Show a bar when it takes more than 2 s.
-
-    Returns
-    -------
-    Tensor
-        Shape: (T, V), T = ``geometry.frame_count(L)``, as in one pass.
-
-    Raises
-    ------
-    ValueError
-        If the model is in train mode or has an adapter, the clip is too short for one frame, or a size is off the grid.
-    """
-    check_model(model)
-    geometry = FrameGeometry.from_config(model.config)
-    blocks, total = (waveform, None) if not isinstance(waveform, Tensor) else ([waveform], len(waveform))
-    frame_count = total and geometry.frame_count(total)
-    kept = [
-        outputs for *_, outputs in chunk_outputs(model, blocks, geometry, chunk_s, context_s, frame_count, progress)
-    ]
-    if not kept:
-        raise ValueError(f"the clip is too short: one frame needs {geometry.receptive_field} samples")
-    return torch.cat(kept)
-
-
 @torch.no_grad()
 def chunk_outputs(
     model: nn.Module,
     blocks: Iterable[Tensor],
     geometry: FrameGeometry,
-    chunk_s: float,
-    context_s: float,
+    chunk_s: float = CHUNK_S,
+    context_s: float = CONTEXT_S,
     frame_count: int | None = None,
     progress: bool = True,
     mean: float = 0.0,
     scale: float = 1.0,
 ) -> Iterator[tuple[Chunk, Tensor, Tensor]]:
-    """Run a model chunk by chunk, with a progress bar up to ``frame_count``.
+    """Run a model chunk by chunk. ``torch.cat([outputs for *_, outputs in chunk_outputs(…)])`` is as long as one pass.
+
+    Parameters
+    ----------
+    model : Module
+        In eval mode, or ValueError: chance would change every chunk.
+    blocks : iterable of Tensor
+        The waveform in pieces, as of `AudioStream`, or ``[waveform]``. Shapes: (n,), float32.
+    chunk_s, context_s : float
+        As in `plan`.
+    frame_count : int, optional
+        Frames to come, for the progress bar, which shows itself after 2 s.
 
     Yields
     ------
@@ -228,8 +163,11 @@ def chunk_outputs(
         The chunk, its samples, and what the model makes of ``(samples - mean) / scale`` in the kept frames, on the CPU.
         Shapes: (len(chunk.samples),), (len(chunk.keep), V) or (len(chunk.keep), D).
     """
-    with progress_bar(frame_count, progress) as bar:
-        for chunk, samples in chunk_waveforms(blocks, geometry, *sizes(geometry, chunk_s, context_s)):
+    from tqdm.auto import tqdm
+
+    check_model(model)
+    with tqdm(total=frame_count, unit="frame", unit_scale=True, delay=2, disable=not progress, desc="frames") as bar:
+        for chunk, samples in chunk_waveforms(blocks, geometry, chunk_s, context_s):
             yield chunk, samples, frame_outputs(model, (samples - mean) / scale)[chunk.inside].cpu()
             bar.update(len(chunk.keep))
 
@@ -242,19 +180,3 @@ def check_model(model: nn.Module) -> None:
         )
     if getattr(model.config, "add_adapter", False):
         raise ValueError("the model has an adapter, whose frames are fewer than the grid has; chunks do not join")
-
-
-def progress_bar(frames: int | None, progress: bool):
-    """A bar that counts frames and shows itself after 2 s."""
-    from tqdm.auto import tqdm
-
-    return tqdm(total=frames, unit="frame", unit_scale=True, delay=2, disable=not progress, desc="frames")
-
-
-def _chunk(index: int, frames: int, context: int, known: int, geometry: FrameGeometry, samples: int | None) -> Chunk:
-    """Chunk ``index`` of a clip with ``known`` frames (so far); ``samples``: its length, once the end is known."""
-    keep = range(index * frames, min((index + 1) * frames, known))
-    read = range(max(0, keep.start - context), min(keep.stop + context, known))
-    if samples is not None and keep == range(known):
-        return Chunk(keep, read, range(samples))  # the only chunk is the whole clip, tail included: one pass
-    return Chunk(keep, read, range(geometry.span(read.start).start, geometry.span(read.stop - 1).stop))

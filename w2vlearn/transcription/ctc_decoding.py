@@ -58,11 +58,6 @@ class Piece:
         """End of the last frame's span, in seconds."""
         return self.samples.stop / self.sample_rate
 
-    @property
-    def centre_s(self) -> float:
-        """Midway between, in seconds."""
-        return (self.start_s + self.end_s) / 2
-
     def __iter__(self):
         return iter((self.text, self.start_s, self.end_s))
 
@@ -157,28 +152,28 @@ def ctc_decode(
         )
     scores = [float("nan")] * len(ids) if confidence is None else [float(score) for score in confidence]
     runs = [(vocabulary.tokens[token_id], frames) for token_id, frames in collapse(ids, vocabulary.blank_id)]
-    characters, words = [], []
-    for token, frames in runs:
-        if not (vocabulary.phonemes and token == vocabulary.separator):
-            text = vocabulary.space if token == vocabulary.separator else token
-            characters.append(_piece(text, frames, geometry, [scores[frame] for frame in frames]))
-    for word in _words(runs, vocabulary):
-        word_scores = [scores[frame] for _, frames in word for frame in frames]
-        text = (" " if vocabulary.phonemes else "").join(token for token, _ in word)
-        words.append(_piece(text, range(word[0][1].start, word[-1][1].stop), geometry, word_scores))
-    text = vocabulary.text(token for token, _ in runs)
-    return Decoded(text, tuple(characters), tuple(words))
 
+    def piece(text: str, runs: list[tuple[str, range]]) -> Piece:
+        frames = range(runs[0][1].start, runs[-1][1].stop)
+        samples = range(geometry.span(frames.start).start, geometry.span(frames.stop - 1).stop)
+        heard = [scores[frame] for _, run_frames in runs for frame in run_frames]
+        return Piece(text, frames, samples, geometry.sample_rate, sum(heard) / len(heard))
 
-def _words(runs: list[tuple[str, range]], vocabulary: Vocabulary) -> list[list[tuple[str, range]]]:
-    """Runs of tokens between separators."""
-    if vocabulary.phonemes and vocabulary.separator is None:
-        return [[run] for run in runs]
-    separators = {vocabulary.separator} if vocabulary.phonemes else {vocabulary.separator, vocabulary.space}
-    groups = itertools.groupby(runs, key=lambda run: run[0] in separators)
-    return [list(group) for is_separator, group in groups if not is_separator]
-
-
-def _piece(text: str, frames: range, geometry: FrameGeometry, scores: list[float]) -> Piece:
-    samples = range(geometry.span(frames.start).start, geometry.span(frames.stop - 1).stop)
-    return Piece(text, frames, samples, geometry.sample_rate, sum(scores) / len(scores))
+    separator, phonemes = vocabulary.separator, vocabulary.phonemes
+    characters = tuple(
+        piece(vocabulary.space if token == separator else token, [(token, frames)])
+        for token, frames in runs
+        if not (phonemes and token == separator)
+    )
+    if phonemes and separator is None:
+        words = [[run] for run in runs]
+    else:
+        between = {separator} if phonemes else {separator, vocabulary.space}
+        groups = itertools.groupby(runs, key=lambda run: run[0] in between)
+        words = [list(group) for is_separator, group in groups if not is_separator]
+    joint = " " if phonemes else ""
+    return Decoded(
+        vocabulary.text(token for token, _ in runs),
+        characters,
+        tuple(piece(joint.join(token for token, _ in word), word) for word in words),
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -70,13 +70,20 @@ def transcribe(
         model = load(model)
     vocabulary = _checked_vocabulary(model)
     processing = getattr(model, "processing", None) or Processing.for_config(model.config)
-    if isinstance(clip, Batch):
-        return _batch(model, clip, vocabulary, processing, processing.return_attention_mask if mask is None else mask)
-    if mask is not None:
+    geometry = FrameGeometry(model.config.conv_kernel, model.config.conv_stride, processing.sampling_rate)
+    unsure_below = UNSURE_BELOW if processing.unsure_below is None else processing.unsure_below
+    if mask is not None and not isinstance(clip, Batch):
         raise ValueError("mask says what to do with padding, and only a Batch is padded: give pad([clip, …])")
-    if isinstance(clip, (list, tuple)):
-        return [_one(model, each, vocabulary, processing, chunk_s, context_s, progress) for each in clip]
-    return _one(model, clip, vocabulary, processing, chunk_s, context_s, progress)
+    if isinstance(clip, Batch):
+        mask = processing.return_attention_mask if mask is None else mask
+        clips = _in_a_batch(model, clip, geometry, processing.do_normalize, mask)
+    else:
+        clips = (
+            _alone(model, each, geometry, processing.do_normalize, chunk_s, context_s, progress)
+            for each in (clip if isinstance(clip, (list, tuple)) else [clip])
+        )
+    transcripts = [_transcript(*frames, vocabulary, geometry, unsure_below) for frames in clips]
+    return transcripts if isinstance(clip, (Batch, list, tuple)) else transcripts[0]
 
 
 def _checked_vocabulary(model: nn.Module) -> Vocabulary:
@@ -98,61 +105,57 @@ def _checked_vocabulary(model: nn.Module) -> Vocabulary:
     return vocabulary
 
 
-def _one(model, clip, vocabulary, processing, chunk_s, context_s, progress) -> Transcript:
+_Frames = tuple[Tensor, Tensor, Tensor, int, list[str]]  # of one clip, valid frames only: best tokens (T,), their
+# probability (T,), envelope (T, 4, 2); the clip's samples; notes
+
+
+def _alone(model, clip, geometry, normalize: bool, chunk_s, context_s, progress) -> _Frames:
     """Any clip alone: in one pass, or chunk by chunk from the file."""
-    geometry = _geometry(model, processing)
     if isinstance(clip, (str, os.PathLike)):
-        blocks = AudioStream(clip, processing.sampling_rate)
+        stream = AudioStream(clip, geometry.sample_rate)
     else:
-        blocks = [pad([clip], minimum_samples=geometry.receptive_field).waveforms[0]]  # checks it, in words
-    length, mean, scale = _statistics(blocks)  # a file is read once for these, and once more below
+        stream = [pad([clip], minimum_samples=geometry.receptive_field).waveforms[0]]  # checks it, in words
+    length, mean, scale, blocks = _statistics(stream, round(LONGEST_S * geometry.sample_rate))
     frame_count = geometry.frame_count(length)
     if not frame_count:
         raise ValueError(
             f"the clip has {length} samples, a frame needs {geometry.receptive_field}: "
             "record a longer one, or pad it with silence"
         )
-    if not processing.do_normalize:
+    if not normalize:
         mean, scale = 0.0, 1.0
     if chunk_s is None:
         chunk_s = CHUNK_S if length > LONGEST_S * geometry.sample_rate else math.inf
-    ids, confidence, envelope = [], [], []
+    parts = []
     chunks = chunk_outputs(model, blocks, geometry, chunk_s, context_s, frame_count, progress, mean, scale)
     for chunk, waveform, logits in chunks:
-        best = logits.softmax(dim=-1).max(dim=-1)  # (len(keep), V) -> (len(keep),)
-        ids.append(best.indices)
-        confidence.append(best.values)
+        confidence, ids = logits.softmax(dim=-1).max(dim=-1)  # (len(keep), V) -> (len(keep),)
         offset = chunk.keep.start * geometry.hop - chunk.samples.start
-        envelope.append(_envelope(waveform[offset:], len(chunk.keep), geometry.hop))
-    notes = list(getattr(blocks, "notes", []))
-    if len(ids) > 1:
-        notes.append(_chunk_note(model, len(ids), chunk_s, context_s))
-    frames = torch.cat(ids), torch.cat(confidence), torch.cat(envelope)
-    return _transcript(*frames, length, vocabulary, geometry, notes, processing.unsure_below)
+        parts.append((ids, confidence, _envelope(waveform[offset:], len(chunk.keep), geometry.hop)))
+    notes = list(getattr(stream, "notes", []))
+    if len(parts) > 1:
+        notes.append(f"computed in {len(parts)} chunks of {chunk_s:g} s with {context_s:g} s of context at each side")
+        if model.config.feat_extract_norm == "group":
+            notes[-1] += "; group norm takes each chunk's own statistics, so every frame differs a little from one pass"
+    ids, confidence, envelope = (torch.cat(column) for column in zip(*parts, strict=True))
+    return ids, confidence, envelope, length, notes
 
 
-def _batch(model, batch: Batch, vocabulary, processing, mask: bool) -> list[Transcript]:
-    """All clips in one padded pass; only valid frames are decoded."""
-    geometry = _geometry(model, processing)
-    waveforms = batch.waveforms
-    if processing.do_normalize:  # over the valid samples, whatever the mask; the padding stays 0
-        waveforms = waveforms.clone()
-        for row, clip in zip(waveforms, batch.clips(), strict=True):
-            _, mean, scale = _statistics([clip])
-            row[: len(clip)] = (clip - mean) / scale
+def _in_a_batch(model, batch: Batch, geometry, normalize: bool, mask: bool) -> Iterator[_Frames]:
+    """All clips in one padded pass."""
+    waveforms, clips = batch.waveforms, batch.clips()
+    if normalize:  # over the valid samples, whatever the mask; the padding stays 0
+        normalized = pad(clips, normalize=True, minimum_samples=geometry.receptive_field).waveforms
+        waveforms = torch.zeros_like(waveforms)  # may be longer than its longest clip
+        waveforms[:, : normalized.shape[1]] = normalized
     device = next(model.parameters()).device
     with torch.no_grad():
         outputs = model(waveforms.to(device), attention_mask=batch.mask.to(device) if mask else None)
-    best = outputs.logits.softmax(dim=-1).max(dim=-1)  # (B, T, V) -> (B, T)
-    transcripts = []
-    for row, clip in enumerate(batch.clips()):
+    confidence, ids = outputs.logits.softmax(dim=-1).max(dim=-1)  # (B, T, V) -> (B, T)
+    for row, clip in enumerate(clips):
         frames = geometry.frame_count(len(clip))  # the clip's own, not the longest one's
         envelope = _envelope(clip, frames, geometry.hop)
-        ids, confidence = best.indices[row, :frames].cpu(), best.values[row, :frames].cpu()
-        transcripts.append(
-            _transcript(ids, confidence, envelope, len(clip), vocabulary, geometry, [], processing.unsure_below)
-        )
-    return transcripts
+        yield ids[row, :frames].cpu(), confidence[row, :frames].cpu(), envelope, len(clip), []
 
 
 def _transcript(
@@ -160,30 +163,27 @@ def _transcript(
     confidence: Tensor,
     envelope: Tensor,
     samples: int,
+    notes: list[str],
     vocabulary: Vocabulary,
     geometry: FrameGeometry,
-    notes: list[str],
-    unsure_below: float | None,
+    unsure_below: float,
 ) -> Transcript:
-    """Decode the best tokens of valid frames; all tensors as long as those. Shapes: (T,), (T,), (T, 4, 2)."""
+    """Decode the best tokens of one clip."""
     decoded = ctc_decode(ids, vocabulary, geometry, confidence)
-    tokens = tuple("" if token_id == vocabulary.blank_id else vocabulary.tokens[token_id] for token_id in ids.tolist())
     transcript = Transcript(
-        decoded.text,
-        decoded.words,
-        decoded.characters,
-        tokens,
-        tuple(confidence.tolist()),
-        envelope,
-        samples,
-        geometry,
+        **vars(decoded),
+        tokens=tuple("" if i == vocabulary.blank_id else vocabulary.tokens[i] for i in ids.tolist()),
+        confidence=tuple(confidence.tolist()),
+        envelope=envelope,
+        samples=samples,
+        geometry=geometry,
     )
     loudest = float(envelope.abs().max())
     if loudest < QUIET:
         notes.append(f"the clip is silent: its loudest sample is {loudest:.5f} of 1")
     if not decoded.words:
-        notes.append(f"no words: in all {len(tokens)} frames the best token is the blank or a separator")
-    elif transcript.mean_confidence < (UNSURE_BELOW if unsure_below is None else unsure_below):
+        notes.append(f"no words: in all {transcript.frames} frames the best token is the blank or a separator")
+    elif transcript.mean_confidence < unsure_below:
         notes.append(
             f"the model is unsure (mean confidence {transcript.mean_confidence:.2f}): perhaps this is no speech, "
             "or speech unlike what it was trained on"
@@ -191,18 +191,19 @@ def _transcript(
     return dataclasses.replace(transcript, notes=tuple(notes))
 
 
-def _geometry(model: nn.Module, processing: Processing) -> FrameGeometry:
-    return FrameGeometry(model.config.conv_kernel, model.config.conv_stride, processing.sampling_rate)
+def _statistics(blocks: Iterable[Tensor], most: int) -> tuple[int, float, float, Iterable[Tensor]]:
+    """Samples; mean and scale that bring them to mean 0, variance 1 (eps 1e-7, as in Hugging Face), in float64; blocks.
 
-
-def _statistics(blocks: Iterable[Tensor]) -> tuple[int, float, float]:
-    """Samples, and the mean and scale that bring them to mean 0, variance 1 (eps 1e-7, as in Hugging Face); float64."""
-    count, total, squares = 0, 0.0, 0.0
+    Up to ``most`` samples the blocks are held, so that only a longer file is decoded twice.
+    """
+    held, count, total, squares = [], 0, 0.0, 0.0
     for block in blocks:
+        count += len(block)
+        held = [*held, block] if count <= most else []
         block = block.double()
-        count, total, squares = count + len(block), total + float(block.sum()), squares + float(block.square().sum())
+        total, squares = total + float(block.sum()), squares + float(block.square().sum())
     mean = total / max(1, count)
-    return count, mean, math.sqrt(max(0.0, squares / max(1, count) - mean * mean) + 1e-7)
+    return count, mean, math.sqrt(max(0.0, squares / max(1, count) - mean * mean) + 1e-7), held or blocks
 
 
 def _envelope(waveform: Tensor, frames: int, hop: int) -> Tensor:
@@ -211,10 +212,3 @@ def _envelope(waveform: Tensor, frames: int, hop: int) -> Tensor:
     # A frame reads more than a hop, so all of these samples exist.
     rows = waveform[: frames * hop].reshape(frames, parts, hop // parts)
     return torch.stack([rows.amin(dim=2), rows.amax(dim=2)], dim=2).cpu()
-
-
-def _chunk_note(model: nn.Module, chunks: int, chunk_s: float, context_s: float) -> str:
-    note = f"computed in {chunks} chunks of {chunk_s:g} s with {context_s:g} s of context at each side"
-    if model.config.feat_extract_norm == "group":
-        note += "; group norm takes each chunk's own statistics, so every frame differs a little from one pass"
-    return note

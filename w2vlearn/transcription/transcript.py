@@ -25,7 +25,7 @@ class Transcript(Shown):
     text : str
         What was heard; ``""`` for nothing.
     words, characters : tuple of Piece
-        With ``text``, ``start_s``, ``end_s``, ``centre_s``, ``frames``, ``samples``, ``confidence``; each unpacks as
+        With ``text``, ``start_s``, ``end_s``, ``frames``, ``samples``, ``confidence``; each unpacks as
         ``text, start_s, end_s``. Separators are characters, written as a space.
     tokens : tuple of str
         The best token of each frame, ``""`` for the blank. Length: T, valid frames only.

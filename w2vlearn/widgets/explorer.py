@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Sequence
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -20,7 +21,7 @@ from torch import Tensor
 from w2vlearn.audio import SAMPLE_RATE, example, example_clips
 from w2vlearn.config import PRESETS, Wav2Vec2Config
 from w2vlearn.show.journey import journey
-from w2vlearn.symbolic import SymbolicTrace, symbolic_trace
+from w2vlearn.symbolic import Shapes, SymbolicTrace, symbolic_trace
 from w2vlearn.widgets.explorer_data import model_data
 from w2vlearn.widgets.explorer_text import explorer_text, question_of
 from w2vlearn.widgets.recorder import read_upload
@@ -164,14 +165,17 @@ class Explorer(StillPicture, anywidget.AnyWidget):
     def __repr__(self) -> str:
         return self.text
 
+    def shapes(self) -> Shapes:
+        """Every layer's shapes at this batch, from the same formulas; a ``ValueError`` where no clip has a frame."""
+        symbolic = _traces(*self.formulas["model"])[self.mask]
+        return symbolic.at(len(self.lengths), max(self.lengths), self.lengths)
+
     def still_html(self) -> str:
         """The batch's journey as a still picture; the text where no picture is shown or there is none to draw."""
-        preset, norm, *convolutions = self.formulas["model"]
-        if tuple(convolutions) != _usual(preset)[2:] or self.focus in ("model", "costs", "table"):
+        if self.focus in ("model", "costs", "table"):
             return as_html(self.text)
         try:
-            formulas = SymbolicTrace.preset(preset, self.mask, norm)
-            return journey(formulas.at(len(self.lengths), max(self.lengths), self.lengths))
+            return journey(self.shapes())
         except ValueError:  # no clip has a frame
             return as_html(self.text)
 
@@ -305,21 +309,21 @@ def explore(
     return explorer
 
 
-_known: dict[tuple[str, str, str, str], dict[str, Any]] = {}
-
-
+@cache
 def _formulas(preset: str, norm: str, kernels: str, strides: str) -> dict[str, Any]:
-    """Formulas with and without the mask: stored ones where only the norm may be another, else derived (seconds)."""
+    """What the front end is told of a model, with and without the mask."""
     key = (preset, norm, kernels, strides)
-    if key not in _known:
-        sizes = _sizes("kernels", kernels), _sizes("strides", strides)
-        if sizes == tuple(_sizes("", text) for text in _usual(preset)[2:]):
-            traces = {mask: SymbolicTrace.preset(preset, mask, norm) for mask in (True, False)}
-        else:
-            traces = _derived(Wav2Vec2Config.from_preset(preset), norm, *sizes)
-        data = {("with mask" if mask else "without mask"): model_data(s, norm) for mask, s in traces.items()}
-        _known[key] = data | {"model": list(key), "own": key == _usual(preset)}
-    return _known[key]
+    data = {("with mask" if mask else "without mask"): model_data(s, norm) for mask, s in _traces(*key).items()}
+    return data | {"model": list(key), "own": key == _usual(preset)}
+
+
+@cache
+def _traces(preset: str, norm: str, kernels: str, strides: str) -> dict[bool, SymbolicTrace]:
+    """Formulas with and without the mask: stored ones where only the norm may be another, else derived (seconds)."""
+    sizes = _sizes("kernels", kernels), _sizes("strides", strides)
+    if sizes == tuple(_sizes("", text) for text in _usual(preset)[2:]):
+        return {mask: SymbolicTrace.preset(preset, mask, norm) for mask in (True, False)}
+    return _derived(Wav2Vec2Config.from_preset(preset), norm, *sizes)
 
 
 def _derived(config: Wav2Vec2Config, norm: str, kernels: tuple[int, ...], strides: tuple[int, ...]) -> dict:

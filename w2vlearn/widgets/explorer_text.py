@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from w2vlearn.geometry import FrameGeometry
 from w2vlearn.show.table import Table
+from w2vlearn.show.trace_table import text as table_text
 from w2vlearn.symbolic.expressions import evaluate
 from w2vlearn.widgets.explorer_data import geometry_of
 
-_HEADERS = ("layer", "shape, letters", "shape, numbers", "valid per clip", "mask handed", "padding")
 _SPACE = "\u00a0"
 _MANY = (("", 1), ("thousand", 1e3), ("million", 1e6), ("billion", 1e9), ("trillion", 1e12), ("quadrillion", 1e15))
 _BYTES = (("B", 1), ("kB", 1e3), ("MB", 1e6), ("GB", 1e9), ("TB", 1e12), ("PB", 1e15))
@@ -28,24 +29,23 @@ def sizes(data: dict[str, Any], B: int, L: int) -> dict[str, int]:
     return values
 
 
-def clip_sentence(data: dict[str, Any], length: int, rate: int) -> str:
+def clip_sentence(geometry: FrameGeometry, length: int, rate: int) -> str:
     """``"16 000 samples = 1.000 s → 49 frames, the last 240 samples unread"``."""
-    values, geometry = sizes(data, 1, length), geometry_of(data["encoder"])
-    frames, unread = values["T"], len(geometry.unread(length))
+    *_, frames = lengths = geometry.lengths(length)
     text = f"{_plural(length, 'sample')} = {length / rate:.3f} s → {_plural(frames, 'frame')}"
     if frames:
+        unread = len(geometry.unread(length))
         return text + (f", the last {_plural(unread, 'sample')} unread" if unread else ", every sample read")
-    step = next(step for step in data["encoder"] if not _size(step["after"], values))
-    left, missing = _size(step["before"], values), geometry.receptive_field - length
-    gets = f"{_plural(left, 'position')} and needs {step['kernel']}"
+    layer = lengths.index(0)
+    left, missing = [length, *lengths][layer], geometry.receptive_field - length
+    gets = f"{_plural(left, 'position')} and needs {geometry.kernels[layer]}"
     are = "is" if missing == 1 else "are"
-    return f"{text}: it runs out at {step['name']}, which gets {gets}; {_plural(missing, 'sample')} {are} missing"
+    return f"{text}: it runs out at T{layer + 1}, which gets {gets}; {_plural(missing, 'sample')} {are} missing"
 
 
-def pointed_sentence(data: dict[str, Any], lengths: list[int], clip: int, frame: int, sample: int, rate: int) -> str:
+def pointed_sentence(geometry: FrameGeometry, length: int, clip: int, frame: int, sample: int, rate: int) -> str:
     """Which samples make the frame, or which frames read the sample, that is pointed at (-1: neither)."""
-    who, length, geometry = f"clip {clip}", lengths[clip], geometry_of(data["encoder"])
-    frames = geometry.frame_count(length)
+    who, frames = f"clip {clip}", geometry.frame_count(length)
     if frame >= 0:
         if frame >= frames:
             which = f"frames 0 … {frames - 1}" if frames else "no frame at all"
@@ -73,14 +73,14 @@ def pointed_sentence(data: dict[str, Any], lengths: list[int], clip: int, frame:
     return f"sample {sample} of {who} ({sample * 1000 / rate:.1f} ms): {readers}"
 
 
-def mask_lines(data: dict[str, Any], lengths: list[int], convention: str) -> list[str]:
+def mask_lines(geometry: FrameGeometry, lengths: list[int], convention: str, masked: bool) -> list[str]:
     """The masks in one convention, one line per clip."""
-    whole = sizes(data, len(lengths), max(lengths))
-    frames = [sizes(data, 1, length)["T"] for length in lengths]
-    if not data["masked"]:
+    L, frames = max(lengths), [geometry.frame_count(length) for length in lengths]
+    T = max(frames)
+    if not masked:
         return [
             "no mask is handed: the model takes every sample and every frame for valid",
-            f"attention: every query sees all {_spaced(whole['T'])} keys of every clip",
+            f"attention: every query sees all {_spaced(T)} keys of every clip",
         ]
     if convention == "lengths":
         return [f"samples: [{', '.join(map(str, lengths))}]", f"frames: [{', '.join(map(str, frames))}]"]
@@ -90,8 +90,8 @@ def mask_lines(data: dict[str, Any], lengths: list[int], convention: str) -> lis
         return ", ".join(f"{sign} × {_spaced(many)}" for sign, many in parts if many)
 
     return [
-        f"clip {index}: sample mask {run(length, whole['L'])} · frame mask {run(own, whole['T'])} · "
-        f"attention mask: each of {_spaced(whole['T'])} rows {run(own, whole['T'])}"
+        f"clip {index}: sample mask {run(length, L)} · frame mask {run(own, T)} · "
+        f"attention mask: each of {_spaced(T)} rows {run(own, T)}"
         for index, (length, own) in enumerate(zip(lengths, frames, strict=True))
     ]
 
@@ -99,18 +99,21 @@ def mask_lines(data: dict[str, Any], lengths: list[int], convention: str) -> lis
 def explorer_text(explorer: Any) -> str:
     """The whole picture as plain text, in the order of its parts."""
     data, lengths, rate = explorer.current, list(explorer.lengths), explorer.sample_rate
+    geometry, clip, question = geometry_of(data["encoder"]), explorer.clip, explorer.question
     whole = sizes(data, len(lengths), max(lengths))
-    clips = [sizes(data, 1, length) for length in lengths]
-    question = explorer.question
+    try:
+        table = table_text(explorer.shapes(), "all" if explorer.unfold else "layers")
+    except ValueError as error:  # no clip has a frame
+        table = str(error)
     parts: dict[str, list[str]] = {
         "model": [f"{data['formula']} — derived from the model's own operations", explorer.model_text],
-        "clips": [f"clip {i}: {clip_sentence(data, length, rate)}" for i, length in enumerate(lengths)],
+        "clips": [f"clip {i}: {clip_sentence(geometry, length, rate)}" for i, length in enumerate(lengths)],
         "batch": [f"batch: B = {len(lengths)}, L = {_spaced(max(lengths))}, T = {_spaced(whole['T'])}"],
-        "encoder": [_encoder(data, whole, clips)],
-        "frames": [pointed_sentence(data, lengths, explorer.clip, explorer.frame, explorer.sample, rate)],
-        "masks": mask_lines(data, lengths, explorer.convention),
+        "encoder": [_encoder(geometry, lengths)],
+        "frames": [pointed_sentence(geometry, lengths[clip], clip, explorer.frame, explorer.sample, rate)],
+        "masks": mask_lines(geometry, lengths, explorer.convention, data["masked"]),
         "costs": [_costs(data, whole), f"padding gets in {leak_sentence(data, lengths)}"],
-        "table": [Table(_HEADERS, table_rows(data, lengths, explorer.unfold)).text()],
+        "table": [table],
     }
     wanted = explorer.focus.split()
     chosen = [lines for key, lines in parts.items() if key == "model" or explorer.focus == "all" or key in wanted]
@@ -119,12 +122,12 @@ def explorer_text(explorer: Any) -> str:
     return text + asked + (f"\n⚠ {explorer.message}" if explorer.message else "")
 
 
-def _encoder(data: dict[str, Any], whole: dict[str, int], clips: list[dict[str, int]]) -> str:
-    lines = [["L, samples", "–", "–", *[_spaced(clip["L"]) for clip in clips], "–"]]
-    for step, left in zip(data["encoder"], geometry_of(data["encoder"]).left_over(whole["L"]), strict=True):
-        name = step["name"] + (" = T" if step["after"] == "T" else "")
-        per_clip = [_spaced(_size(step["after"], clip)) for clip in clips]
-        lines.append([name, step["kernel"], step["stride"], *per_clip, _spaced(left)])
+def _encoder(geometry: FrameGeometry, lengths: list[int]) -> str:
+    clips = [geometry.lengths(length) for length in lengths]
+    steps = [f"T{place}" for place in range(1, len(geometry.kernels))] + [f"T{len(geometry.kernels)} = T"]
+    columns = (geometry.kernels, geometry.strides, *clips, geometry.left_over(max(lengths)))
+    lines = [["L, samples", "–", "–", *map(_spaced, lengths), "–"]]
+    lines += [[name, *map(_spaced, numbers)] for name, *numbers in zip(steps, *columns, strict=True)]
     names = [f"clip {index}" for index in range(len(clips))]
     return Table(["after", "kernel", "stride", *names, "left over, longest clip"], lines).text()
 
@@ -154,24 +157,6 @@ def leak_sentence(data: dict[str, Any], lengths: list[int]) -> str:
     where = f"at {leak['entry']}. {leak['reason']}. Reached: {', '.join(leak['stages'])}."
     none = "nowhere yet, for no clip is padded. With clips of unequal length: "
     return f"{way}: {where if len(set(lengths)) > 1 else none + where}"
-
-
-def table_rows(data: dict[str, Any], lengths: list[int], unfold: bool) -> list[list[str]]:
-    """Cells of the table of all layers: layer, shape in letters and in numbers, valid per clip, mask, reached."""
-    whole = sizes(data, len(lengths), max(lengths))
-    clips = [sizes(data, 1, length) for length in lengths]
-    lines = []
-    for row in data["all_rows" if unfold else "rows"]:
-        ends = " → ".join("×".join(str(_size(part, whole)) for part in end) for end in row["ends"])
-        valid = ", ".join(str(_size(row["time"], clip)) for clip in clips) if row["time"] else "–"
-        mask = row["mask"].split("\n")[0]
-        reached = "! reached" if row["reached"] and len(set(lengths)) > 1 else "–"
-        lines.append(["  " * row["depth"] + row["label"], row["letters"], ends, valid, mask, reached])
-    return lines
-
-
-def _size(label: int | str, values: dict[str, int]) -> int:
-    return label if isinstance(label, int) else values[label]
 
 
 def _spaced(number: int) -> str:
