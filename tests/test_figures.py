@@ -49,7 +49,7 @@ def figures(error=0.0):
     shares = (torch.tensor([[1.0, 2.0, 0.5], [0.1, 0.2, 3.0]]) * e).softmax(-1)
     tracks = [Track("a", [(0, 3, "valid"), (3, 5, kind)], "3 of 5", [1.5]) for kind in KINDS]
     return {
-        "waveform": waveform_figure(RAMP, GEOMETRY, length=1200, highlight=[1]),
+        "waveform": waveform_figure(RAMP, GEOMETRY, length=1200, time_mask=[False, True, False, False], highlight=[1]),
         "heat": heat_map(heat, ["conv", "layer 0"], floor=1e-6, title="Leak"),
         "line": line_figure([1, 2, 3], {"a": [4, 5.02 * e, 6], "b": [1.5 * e, 0, 9]}, x_label="L", y_label="T"),
         "log line": line_figure([1, 2, 3], tiny, x_label="L", y_label="%", log_y=True, steps=True),
@@ -72,7 +72,7 @@ DRAWN = figures()
 # What alt text or text must hold: its numbers, where its stretches begin and end.
 SAID = {
     "waveform": "1600 samples|1200 of them valid, 400 padding|4 frames of 400 samples every 320"
-    "|3 frames valid, 1 padding|160 samples at the end|1: samples 320 to 719",
+    "|3 frames valid, 1 padding|160 samples at the end|time mask over 1 frame: 1|1: samples 320 to 719",
     "heat": "2 rows by 3 columns|Largest value about 3 in layer 0 at 2|layer 0 3 2",
     "line": "a goes from 4 to 6|b goes from 1.5 to 9, lowest 0, highest 9|2 5 0",
     "log line": "a goes from < 0.0001 to 6.1, lowest < 0.0001, highest 37",

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from w2vlearn.show.canvas import WIDTH, Canvas, Picture, as_list, envelope
+from w2vlearn.show.canvas import WIDTH, Canvas, Picture, as_list, envelope, runs
 from w2vlearn.show.charts import Scale, linear, short_number, with_axis
 from w2vlearn.show.palette import FEATURE_ENCODER, WAVEFORM
 from w2vlearn.show.table import Table
 
-SAMPLE_RATE = 16_000
 _LEFT, _RIGHT = 24, WIDTH - 24
 
 
@@ -19,12 +18,14 @@ def waveform_figure(
     geometry: Any = None,
     *,
     length: int | None = None,
+    time_mask: Sequence[bool] | None = None,
     highlight: Sequence[int] = (),
     extent: int | None = None,
+    sample_rate: int = 16_000,
     title: str = "",
     alt: str | None = None,
 ) -> Picture:
-    """A waveform with its frames below it: padding hatched, the unread tail dotted.
+    """A waveform with its frames below it: padding hatched, the unread tail dotted, time-masked frames cross-hatched.
 
     Parameters
     ----------
@@ -34,10 +35,14 @@ def waveform_figure(
         Gives frames their place; without it only the waveform is drawn.
     length : int, optional
         Valid samples; what follows is padding. Default: all.
+    time_mask : sequence of bool, optional
+        One per frame, True where the frame is masked.
     highlight : sequence of int
         Frames whose window of samples is shaded.
     extent : int, optional
         Samples that the axis covers; those of the waveform unless given. A slider over lengths keeps it fixed.
+    sample_rate : int
+        Samples per second, for the duration in the alt text.
     title, alt : str
         Above the figure; its alternative text, made from the data unless given.
     """
@@ -50,6 +55,7 @@ def waveform_figure(
     valid = geometry.frame_count(length) if geometry is not None else 0
     unread = geometry.unread(length) if geometry is not None else range(0)
     shaded = {t: geometry.span(t) for t in highlight} if geometry is not None else {}
+    masked = [bool(flag) for flag in as_list(time_mask)] if time_mask is not None else []
 
     canvas, across = Canvas(), linear(0, max(total, extent or 0), _LEFT, _RIGHT)
     canvas.title(_LEFT, title)
@@ -73,10 +79,12 @@ def waveform_figure(
             box = (across(span.start), bottom + 28 + 15 * (t % 2), across(span.stop) - across(span.start), 11)
             fill = FEATURE_ENCODER.colour if t < valid else canvas.hatch("padding")
             canvas.rect(*box, fill=fill, opacity=0.85 if t < valid else 1, stroke="currentColor", stroke_width=0.5)
+            if any(masked[t : t + 1]):
+                canvas.rect(*box, fill=canvas.hatch("time_mask"))
         bottom += 62
+    legend += [canvas.hatch_entry("time_mask")] if any(masked) else []
 
-    seconds = total / getattr(geometry, "sample_rate", SAMPLE_RATE)
-    parts = [f"Waveform of {total} samples ({seconds:.3f} s)"]
+    parts = [f"Waveform of {total} samples ({total / sample_rate:.3f} s)"]
     if length < total:
         parts.append(f"{length} of them valid, {total - length} padding")
     if geometry is not None:
@@ -85,6 +93,9 @@ def waveform_figure(
         if valid != count:
             parts.append(f"{valid} frames valid, {count - valid} padding")
         parts.append(f"{len(unread)} samples at the end read by no frame")
+    if any(masked):
+        spans = [f"{start} to {stop - 1}" if stop - start > 1 else str(start) for start, stop, m in runs(masked) if m]
+        parts.append(f"time mask over {sum(masked)} frame{'s' * (sum(masked) > 1)}: {', '.join(spans)}")
     if shaded:
         spans = [f"{t}: samples {span.start} to {span.stop - 1}" for t, span in shaded.items()]
         parts.append(f"shaded frames {', '.join(spans)}")
