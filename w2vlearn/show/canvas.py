@@ -24,11 +24,21 @@ CHARACTER = 7.2  # width of a character of text of 14 px, roughly; what is besid
 
 @dataclass(frozen=True)
 class Picture:
-    """Something to look at, with its description and the same in words."""
+    """Something to look at, with its description and the same in words.
 
-    html: str  # `<svg role="img">` or `<img alt>`; inline styles only, no script
-    alt: str  # what the picture shows, with its numbers: the alternative text inside `html`
-    text: str = ""  # the same as plain text, good enough to learn from alone: what `print` and text/plain show
+    Attributes
+    ----------
+    html : str
+        ``<svg role="img">`` or ``<img alt>``; inline styles only, no script.
+    alt : str
+        What the picture shows, with its numbers: the alternative text inside ``html``.
+    text : str
+        The same as plain text, good enough to learn from alone: what `print` and text/plain show.
+    """
+
+    html: str
+    alt: str
+    text: str = ""
 
     def __str__(self) -> str:
         return self.text or self.alt
