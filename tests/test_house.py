@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import itertools
 import json
 import re
 import subprocess
@@ -27,27 +28,24 @@ HEAVY = {
     "huggingface_hub", "safetensors", "pandas", "scipy", "tqdm", "requests", "httpx", "wcwidth",
     "torch._dynamo", "torch._inductor", "torch._export", "torch.export", "torch.onnx", "torchvision", "torchaudio",
 }  # fmt: skip
-EVERYDAY = "Wav2Vec2Config FrameGeometry read_audio pad Wav2Vec2Model Wav2Vec2ForCTC trace Trace"
+EVERYDAY = "Wav2Vec2Config, FrameGeometry, read_audio, pad, Wav2Vec2Model, Wav2Vec2ForCTC, trace, Trace"
 
 
-def loaded_by(statement: str) -> set[str]:
-    """The modules that ``statement`` loads in a fresh Python, those that ``import torch`` loads anyway left out."""
-    script = f"import sys, json, torch\nbefore = set(sys.modules)\n{statement}\n"
-    script += "print(json.dumps(sorted(set(sys.modules) - before)))"
+def loaded_by(*statements: str) -> list[set[str]]:
+    """What a fresh Python has loaded after each of these statements, without what ``import torch`` loads anyway."""
+    script = "import sys, json, torch\nbefore = set(sys.modules)\n"
+    script += "".join(f"{one}\nprint(json.dumps(sorted(set(sys.modules) - before)))\n" for one in statements)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    return set(json.loads(done.stdout.splitlines()[-1]))
-
-
-def heavy(modules: set[str]) -> set[str]:
-    return {module for module in modules if any(module == name or module.startswith(f"{name}.") for name in HEAVY)}
+    return [set(json.loads(line)) for line in done.stdout.splitlines()]
 
 
 def test_importing_is_cheap():
     """A module costs about a millisecond; the limit is 0.15 s beside ``import torch``."""
-    loaded = loaded_by("import w2vlearn")
-    assert "w2vlearn" in loaded and not heavy(loaded) and len(loaded) < 60, sorted(loaded)
-    loaded = loaded_by(f"import w2vlearn.show\nfrom w2vlearn import {', '.join(EVERYDAY.split())}")
-    assert {"w2vlearn.model", "w2vlearn.tracing", "w2vlearn.batch", "w2vlearn.show"} <= loaded and not heavy(loaded)
+    package, everyday = loaded_by("import w2vlearn", f"import w2vlearn.show\nfrom w2vlearn import {EVERYDAY}")
+    assert "w2vlearn" in package and len(package) < 60, sorted(package)
+    assert {"w2vlearn.model", "w2vlearn.tracing", "w2vlearn.batch", "w2vlearn.show"} <= everyday
+    heavy = {module for module in everyday if any(module == name or module.startswith(f"{name}.") for name in HEAVY)}
+    assert not heavy
 
 
 def test_about_a_dozen_public_names_each_explained():
@@ -61,24 +59,13 @@ def test_about_a_dozen_public_names_each_explained():
 # ---------------------------------------------------------------- imports go downward, also those inside functions
 
 # From the ground up; what lies in a layer may import from lower ones. A new file or folder gets its place here.
-LAYERS = [
-    {"config", "geometry", "paths", "shown"},
-    {"audio", "padding_masks"},
-    {"batch"},
-    {"model"},
-    {"checkpoints"},
-    {"transcription"},
-    {"tracing"},
-    {"symbolic"},
-    {"show"},
-    {"widgets"},
-    {"cli"},
-    {"__main__"},
-]
-LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts}
+LAYERS = (
+    "config geometry paths shown", "audio padding_masks", "batch", "model", "checkpoints", "transcription", "tracing",
+    "symbolic", "show", "widgets", "cli", "__main__",
+)  # fmt: skip
+LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts.split()}
 # Not even though they lie below: these work for any model, so they never know ours.
-STRANGERS = {(upper, "model") for upper in ("tracing", "symbolic", "show")}
-STRANGERS |= {(upper, lower) for upper in ("tracing", "symbolic", "show") for lower in ("checkpoints", "transcription")}
+STRANGERS = {*itertools.product(("tracing", "symbolic", "show"), ("model", "checkpoints", "transcription"))}
 WITHOUT_TORCH = {"config", "geometry", "show"}
 
 

@@ -79,38 +79,20 @@ def test_the_range_is_found_and_not_assumed(s):
     assert all(all(guards(2, length)) for length in (720, 721, 1_000, 40_000, 57_600_000))
 
 
-@pytest.mark.parametrize(
-    "lengths", [(16_000, 23_456, 9_000), (3_000,), (16_000, 16_000), (720, 500), (719, 400), (400,)]
-)
-def test_a_run_agrees_with_the_formulas(tiny, s, lengths):
-    batch = noise(*lengths)
+def test_a_run_agrees_with_the_formulas(tiny, s):
+    batch = noise(16_000, 23_456, 9_000)
     t = trace(tiny, batch)
     report = s.check(t)
-    assert report.ok and report.layers == len(t.records) and report.tensors > 150, str(report)
-    if max(lengths) < 720:  # T is 1, as are other axes: some stay unknown, none is called by a wrong name
-        assert any("an axis is unknown" in note for note in t.notes)
-        return
-    assert report.counts > 60
-    shapes = s.at(*batch.waveforms.shape, lengths=lengths)
-    assert shapes.letters == t.letters and shapes.batch == t.batch
-    for record in t.records:
-        stated = shapes[record.name, record.call]
-        assert [(x.path, x.shape) for x in stated.outputs] == [(x.path, x.shape) for x in record.outputs]
-        assert stated.valid == record.valid
-    ones_and_zeros = trace(tiny, batch.waveforms, attention_mask=batch.mask.long())
-    assert s.check(ones_and_zeros).ok  # the caller's mask has another form
-
-
-def test_a_wrong_formula_is_told_by_layer(tiny, s):
-    t = trace(tiny, noise(16_000, 9_000))
-    wrong = dataclasses.replace(s, letters={**s.letters, "T": s.letters["T"] + " + 1"})
-    report = wrong.check(t)
-    output = Difference("wav2vec2.encoder.layers.0", 0, "output", (2, 50, 48), (2, 49, 48), ("B", "T", 48))
-    assert output in report.differences
-    assert f"and {len(report.differences) - 20} more" in str(report)
-    assert {"valid", "letter T"} <= {d.field for d in report.differences}
-    assert [d.field for d in dataclasses.replace(s, records=s.records[:-1]).check(t).differences] == ["layer"]
-    without = s.check(trace(tiny, noise(16_000, 9_000).waveforms))
+    assert report.ok and report.layers == len(t.records) and report.tensors > 150 and report.counts > 60, str(report)
+    shapes = s.at(*batch.waveforms.shape, lengths=(16_000, 23_456, 9_000))
+    assert shapes.letters == t.letters and [r.valid for r in shapes] == [r.valid for r in t]
+    assert s.check(trace(tiny, batch.waveforms, attention_mask=batch.mask.long())).ok  # the mask has another form
+    short = trace(tiny, noise(719, 400))  # with T = 1 axes stay unknown, none is called by a wrong name
+    assert s.check(short).ok and any("an axis is unknown" in note for note in short.notes)
+    wrong = dataclasses.replace(s, letters={**s.letters, "T": s.letters["T"] + " + 1"}).check(t)
+    output = Difference("wav2vec2.encoder.layers.0", 0, "output", (3, 74, 48), (3, 73, 48), ("B", "T", 48))
+    assert output in wrong.differences and {"valid", "letter T"} <= {d.field for d in wrong.differences}
+    without = s.check(trace(tiny, batch.waveforms))
     assert not without.ok and "symbolic_trace(model, mask=False)" in str(without)
 
 
@@ -124,26 +106,23 @@ def changed(value):
         return (*value[:-1], *last)
     if isinstance(value, bool | int | float):
         return not value if isinstance(value, bool) else value + 1
-    return (1, 1) if value is None else Operation("another") if isinstance(value, Operation) else value + "?"
-
-
-ATTENTION, CONVOLUTION = "wav2vec2.encoder.layers.1.attention", "wav2vec2.feature_extractor.conv_layers.2.conv"
+    if isinstance(value, MaskSeen | Operation):
+        return None if isinstance(value, MaskSeen) else Operation("another")
+    return (1, 1) if value is None else value + "?"
 
 
 def corrupted(kind: type, name: str, record: LayerRecord) -> LayerRecord:
     """The record with one field of itself, its output, its mask or its operation changed."""
-    if kind is LayerRecord:
-        new = None if name == "mask" else changed(getattr(record, name))
-        return dataclasses.replace(record, **{name: new})
-    place, old = {
-        TensorInfo: ("outputs", record.output),
-        MaskSeen: ("masks", record.mask),
-        Operation: ("operation", record.operation),
-    }[kind]
+    old = {TensorInfo: record.output, MaskSeen: record.mask, Operation: record.operation}.get(kind, record)
     new = dataclasses.replace(old, **{name: changed(getattr(old, name))})
-    if kind is Operation:
-        return dataclasses.replace(record, operation=new)
-    return dataclasses.replace(record, **{place: (new,)}, **({"mask": new} if kind is MaskSeen else {}))
+    parts = {TensorInfo: {"outputs": (new,)}, MaskSeen: {"mask": new, "masks": (new,)}, Operation: {"operation": new}}
+    return new if kind is LayerRecord else dataclasses.replace(record, **parts[kind])
+
+
+def with_records(t, index: int, *records: LayerRecord) -> Trace:
+    """The trace with these in the place of one record."""
+    records = (*t.records[:index], *records, *t.records[index + 1 :])
+    return Trace(TraceData(records, t.batch, t.letters), model_name=t.model_name)
 
 
 COMPARED = [
@@ -152,45 +131,40 @@ COMPARED = [
     for part in dataclasses.fields(kind)
     if part.name not in NOT_COMPARED.get(kind, ())
 ]
-
-
-def with_record(t, index: int, record: LayerRecord) -> Trace:
-    records = (*t.records[:index], record, *t.records[index + 1 :])
-    return Trace(TraceData(records, t.batch, t.letters), model_name=t.model_name)
+TOLD = {  # where it is not the field itself
+    "LayerRecord.name": "layer", "LayerRecord.call": "layer", "LayerRecord.inputs": "attention_mask",
+    "LayerRecord.outputs": "output", "LayerRecord.masks": "mask", "LayerRecord.operation": "operation, kind",
+    "TensorInfo.shape": "output", "TensorInfo.path": "output?", "MaskSeen.argument": "attention_mask?",
+}  # fmt: skip
+DIFF = {
+    "LayerRecord.status": "status", "TensorInfo.letters": "shape", "MaskSeen.kind": "mask", "MaskSeen.form": "mask",
+    "MaskSeen.true_means": "mask",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("kind", "name"), COMPARED, ids=lambda value: getattr(value, "__name__", value))
-def test_check_names_each_corrupted_field(s, kind, name):
+def test_check_and_diff_name_each_corrupted_field(s, kind, name):
     t = s.at(B=2, L=16_000, lengths=[16_000, 9_000])
-    where = CONVOLUTION if kind is Operation else ATTENTION
-    index = next(i for i, r in enumerate(t.records) if r.name == where)
-    assert s.check(with_record(t, index, t[where])).ok
-    wrong = corrupted(kind, name, t[where])
-    report = s.check(with_record(t, index, wrong))
-    assert not report.ok and {d.name for d in report.differences} <= {where, wrong.name}
-    told = {
-        "LayerRecord.name": "layer", "LayerRecord.call": "layer", "LayerRecord.inputs": "attention_mask",
-        "LayerRecord.outputs": "output", "LayerRecord.masks": "mask", "LayerRecord.operation": "operation, kind",
-        "TensorInfo.shape": "output", "TensorInfo.path": "output?", "MaskSeen.argument": "attention_mask?",
-    }.get(f"{kind.__name__}.{name}", name)  # fmt: skip
+    where = "feature_extractor.conv_layers.2.conv" if kind is Operation else "encoder.layers.1.attention"
+    index = next(i for i, r in enumerate(t.records) if r.name == f"wav2vec2.{where}")
+    assert s.check(with_records(t, index, t[index])).ok
+    wrong, key = corrupted(kind, name, t[index]), f"{kind.__name__}.{name}"
+    report = s.check(with_records(t, index, wrong))
+    assert not report.ok and {d.name for d in report.differences} <= {t[index].name, wrong.name}
     fields = {d.field for d in report.differences}
-    assert told in fields | {word for field in fields for word in field.split()}
-    field = {"LayerRecord.status": "status", "TensorInfo.letters": "shape"}.get(f"{kind.__name__}.{name}")
-    if kind is MaskSeen and name in ("kind", "form", "true_means"):
-        field = "mask"
-    if field is not None:
-        assert not s.at(B=2, L=16_000).diff(t)
-        changes = t.diff(with_record(t, index, wrong)).layers
-        assert [(change.names, change.field) for change in changes] == [((ATTENTION,), field)]
+    assert TOLD.get(key, name) in fields | {word for field in fields for word in field.split()}
+    changes = t.diff(with_records(t, index, wrong)).layers
+    assert key not in DIFF or [(one.names, one.field) for one in changes] == [((t[index].name,), DIFF[key])]
 
 
 def test_a_missing_and_an_additional_mask_step_are_told(s):
     t = s.at(B=2, L=16_000, lengths=[16_000, 9_000])
     index = next(i for i, r in enumerate(t.records) if r.is_mask_step)
-    without = Trace(TraceData((*t.records[:index], *t.records[index + 1 :]), t.batch, t.letters))
-    assert [(d.name, d.field) for d in s.check(without).differences] == [("sample mask -> frame mask", "layer")]
-    other = s.check(with_record(t, index, dataclasses.replace(t[index], name="sample mask -> attention mask")))
+    missing = s.check(with_records(t, index)).differences
+    assert [(d.name, d.field) for d in missing] == [("sample mask -> frame mask", "layer")]
+    other = s.check(with_records(t, index, dataclasses.replace(t[index], name="sample mask -> attention mask")))
     assert ("sample mask -> attention mask", "mask step") in [(d.name, d.field) for d in other.differences]
+    assert not t.diff(s.at(B=2, L=16_000))
 
 
 # -- kept and read again ---------------------------------------------------------------------------------------------
@@ -237,10 +211,6 @@ def test_what_is_no_stored_trace_is_refused(s, tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             SymbolicTrace.from_dict({**data, **change})
-    s.save(tmp_path / "s.json")
-    (tmp_path / "s.json").write_text((tmp_path / "s.json").read_text()[:500])
-    with pytest.raises(ValueError, match="cut off"):
-        SymbolicTrace.load(tmp_path / "s.json")
     with pytest.raises(FileNotFoundError, match="symbolic trace"):
         SymbolicTrace.load(tmp_path / "none.json")
 

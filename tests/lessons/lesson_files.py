@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 
 from course import contents
-from tools.lesson_cells import KEY
+from tools.lesson_cells import KEY, template
 from tools.lessons import LESSONS
 
 WORDS_A_MINUTE, MINUTES_A_CELL, MINUTES_A_QUESTION = 150, 0.5, 1.0  # of a text with code, read to be understood
@@ -28,11 +28,11 @@ def notebook_of(number: int) -> nbformat.NotebookNode:
     return nbformat.read(path_of(number), as_version=4)
 
 
-def own_prose(notebook: nbformat.NotebookNode) -> Iterator[tuple[int, nbformat.NotebookNode]]:
-    """(position, cell) of the Markdown that the author wrote into the notebook."""
-    for position, cell in enumerate(notebook.cells):
+def own_prose(number: int) -> Iterator[tuple[str, str]]:
+    """(where, text) of the Markdown that the author wrote into the notebook, numbers as ``{{expressions}}``."""
+    for position, cell in enumerate(notebook_of(number).cells):
         if cell.cell_type == "markdown" and "part" not in cell.metadata.get(KEY, {}):
-            yield position, cell
+            yield f"cell {position}", template(cell, contents.content(number))
 
 
 def minutes_of(number: int) -> float:

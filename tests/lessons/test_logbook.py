@@ -13,7 +13,7 @@ from course.checker import answer_of
 def file(tmp_path, monkeypatch):
     """An empty logbook in a file of its own, as in a notebook of JupyterLab."""
     monkeypatch.setattr(logbook, "FILE", tmp_path / "progress.json")
-    monkeypatch.setattr(logbook, "_kernel", {})
+    monkeypatch.setattr(logbook, "_kernel", {table: {} for table in logbook.FIELDS})
     monkeypatch.setenv("JPY_SESSION_NAME", "notebooks/02.ipynb")
     return logbook.FILE
 
@@ -26,7 +26,7 @@ def test_progress_tells_what_was_predicted_and_tried(file, capsys):
     for source in (exercise.stub, exercise.wrongs[0].codes[0], exercise.solution, exercise.solution):
         check("2.1", answer_of(exercise, source))
     assert "to compare yours with:\n\n    " in capsys.readouterr().out
-    logbook._kernel.clear()  # another kernel, the same file
+    logbook._forget()  # another kernel, the same file
     progress()
     told = capsys.readouterr().out
     for line in ("2 · ", "predicted 2.1: 50, but it was 49\n", "predicted 2.2: [1, 2], and so it was\n",
@@ -63,7 +63,7 @@ def test_lessons_run_the_same_without_a_file(file, content, capsys, monkeypatch)
     progress()
     assert "predicted 2.1: 50, but it was 49" in capsys.readouterr().out
     monkeypatch.delenv("JPY_SESSION_NAME")  # run by a program: the file is neither read nor written
-    logbook._kernel.clear()
+    logbook._forget()
     assert "again(" not in repr(lesson_map(4))
     compare("2.2", 1, 2)
     assert file.is_dir() or "2.2" not in file.read_text(encoding="utf-8")

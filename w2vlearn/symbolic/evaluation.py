@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from w2vlearn.symbolic.expressions import compiled, letters_of
 from w2vlearn.tracing.layers import Layers
 from w2vlearn.tracing.records import BatchInfo, LayerRecord, MaskSeen, TensorInfo
 from w2vlearn.tracing.store import plain
-
-if TYPE_CHECKING:
-    from w2vlearn.symbolic.formulas import SymbolicTrace
 
 AGREES = "agrees"
 PROVED = "proved"
@@ -113,11 +110,11 @@ class Shapes(Layers):
         ``{"B": 3, "L": 40000, "T1": 7999, …}``.
     status : str
         ``"proved"`` or ``"checked by running"`` (T = 1 and B = 1, which export cannot cover).
-    symbolic : SymbolicTrace
-        Whose formulas were evaluated.
+    symbolic : Layers
+        The `SymbolicTrace` whose formulas were evaluated.
     """
 
-    def __init__(self, symbolic: SymbolicTrace, batch: BatchInfo, status: str) -> None:
+    def __init__(self, symbolic: Layers, batch: BatchInfo, status: str) -> None:
         self.model_name, self.symbolic = symbolic.model_name, symbolic
         self.batch, self.status = batch, status
         self.notes = (f"evaluated from the formulas, nothing was run ({status})",)

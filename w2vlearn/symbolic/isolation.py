@@ -11,12 +11,13 @@ import contextlib
 import copy
 import functools
 import gc
+import itertools
 import logging
 import re
 import sys
 import types
 import warnings
-from collections import OrderedDict, deque
+from collections import OrderedDict, UserDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -30,6 +31,7 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 _NO_HOOKS = ("_backward_hooks", "_backward_pre_hooks", "_state_dict_hooks", "_load_state_dict_pre_hooks")
 _COMPILER = ("_compiled_call_impl", "dynamo_ctx")
 _CONTAINERS = (dict, list, set, deque)
+_HOLDERS = (tuple, functools.partial, types.MethodType, types.CellType, types.SimpleNamespace, UserDict, nn.Module)
 _MOST_OBJECTS = 100_000  # that globals of a model's code are followed through
 _LIBRARIES = rf"(torch|w2vlearn\.(tracing|symbolic)|{'|'.join(sys.stdlib_module_names)})(\.|$)"
 _LOGGERS = ("torch.export", "torch._export", "torch.fx", "torch._dynamo", "torch._subclasses.fake_tensor")
@@ -143,8 +145,11 @@ def _package(hook: Any) -> str:
     return (getattr(hook, "__module__", None) or type(hook).__module__).split(".")[0]
 
 
-def reachable(start: Any) -> Iterator[Any]:
-    """Every object that ``start`` holds, itself first; not what classes, modules and a function's globals hold."""
+def reachable(start: Any, follow: Callable[[Any], bool] = lambda value: True) -> Iterator[Any]:
+    """Every object that ``start`` holds, itself first; not what classes, modules and a function's globals hold.
+
+    ``follow`` says of an object whether what it holds is wanted, too.
+    """
     seen: dict[int, Any] = {}
     waiting = deque([start])
     while waiting:
@@ -153,10 +158,14 @@ def reachable(start: Any) -> Iterator[Any]:
             continue
         seen[id(value)] = value
         yield value
+        if isinstance(value, type | types.ModuleType | types.CodeType | types.FrameType | Tensor) or not follow(value):
+            continue
         if isinstance(value, types.FunctionType):
             waiting += [*(value.__closure__ or ()), value.__defaults__, value.__kwdefaults__, vars(value)]
-        elif not isinstance(value, type | types.ModuleType | types.CodeType | types.FrameType | Tensor):
-            waiting.extend(gc.get_referents(value))
+        else:
+            waiting += gc.get_referents(value)
+            with contextlib.suppress(AttributeError):
+                waiting.append(object.__getattribute__(value, "__dict__"))  # no code of the object's own runs
 
 
 @contextlib.contextmanager
@@ -166,7 +175,8 @@ def globals_kept(model: nn.Module) -> Iterator[None]:
     Code of torch and of the standard library is left out.
     """
     names = list(_named_globally(model))
-    containers = {id(part): part for _, _, value in names for part in _containers(value)}.values()
+    held = (part for _, _, value in names for part in itertools.islice(reachable(value, _is_data), _MOST_OBJECTS))
+    containers = {id(part): part for part in held if isinstance(part, (*_CONTAINERS, types.CellType))}.values()
     before = [(container, _entries(container)) for container in containers]
     try:
         yield
@@ -174,11 +184,7 @@ def globals_kept(model: nn.Module) -> Iterator[None]:
         for container, entries in before:
             now = _entries(container)
             if len(now) != len(entries) or any(a is not b for a, b in zip(now, entries, strict=True)):
-                container.clear()
-                if isinstance(container, dict):
-                    dict.update(container, zip(entries[::2], entries[1::2], strict=True))  # not Counter's, which adds
-                else:
-                    container.extend(entries) if isinstance(container, list | deque) else container.update(entries)
+                _refill(container, entries)
         for owner, name, value in names:
             if isinstance(owner, type) and vars(owner).get(name) is not value:
                 setattr(owner, name, value)
@@ -187,28 +193,29 @@ def globals_kept(model: nn.Module) -> Iterator[None]:
 
 
 def _entries(container: Any) -> list[Any]:
-    """Elements; of a dict keys and values in turn."""
+    """Elements; of a dict keys and values in turn; of a closure's cell what is in it."""
+    if isinstance(container, types.CellType):
+        return gc.get_referents(container)
     return [part for item in container.items() for part in item] if isinstance(container, dict) else list(container)
 
 
-def _containers(start: Any) -> Iterator[Any]:
-    """Every dict, list, set and deque in some data, attributes of the user's own objects included."""
-    seen: set[int] = set()
-    waiting = [start]
-    while waiting and len(seen) < _MOST_OBJECTS:
-        value = waiting.pop()
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        if isinstance(value, _CONTAINERS):
-            yield value
-            waiting += _entries(value)
-        elif isinstance(value, tuple):
-            waiting += value
-        elif not isinstance(value, type | types.FunctionType | Tensor) and (
-            is_users(type(value).__module__) or isinstance(value, types.SimpleNamespace | nn.Module)
-        ):
-            waiting.append(getattr(value, "__dict__", None))
+def _refill(container: Any, entries: list[Any]) -> None:
+    if isinstance(container, types.CellType):
+        del container.cell_contents
+        for content in entries:
+            container.cell_contents = content
+        return
+    container.clear()
+    if isinstance(container, dict):
+        dict.update(container, zip(entries[::2], entries[1::2], strict=True))  # not Counter's, which adds
+    else:
+        container.extend(entries) if isinstance(container, list | deque) else container.update(entries)
+
+
+def _is_data(value: Any) -> bool:
+    """Whether an object is one of the user's own, or there to hold others."""
+    own = value.__module__ if isinstance(value, types.FunctionType) else type(value).__module__
+    return isinstance(value, _CONTAINERS + _HOLDERS) or is_users(own)
 
 
 def _named_globally(model: nn.Module) -> Iterator[tuple[Any, str, Any]]:
@@ -230,9 +237,8 @@ def _named_globally(model: nn.Module) -> Iterator[tuple[Any, str, Any]]:
             waiting.append(getattr(value, "__wrapped__", None))
         for name in names:
             item = owner[name] if isinstance(owner, dict) else vars(owner)[name]
-            if isinstance(item, type | types.FunctionType | classmethod | staticmethod | property):
-                waiting.append(item)
-            elif not isinstance(item, types.ModuleType):
+            waiting.append(item)
+            if not isinstance(item, type | types.ModuleType | classmethod | staticmethod | property):
                 yield owner, name, item
 
 

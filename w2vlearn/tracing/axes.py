@@ -238,36 +238,33 @@ class Axes:
         if len(shape) == 4:
             return ("clips", "heads", "mask", "mask")
         shared = len(shape) == 2 and shape[0] == shape[1] and re.search(r"attn|src|^mask$", path)
-        if len(shape) > 1 and shape[0] == self.clips and not shared:
-            return ("clips", *("mask",) * (len(shape) - 1))
-        return ("mask",) * len(shape)
+        is_per_clip = shape and shape[0] == self.clips and not shared
+        return ("clips" if is_per_clip else "mask", *("mask",) * (len(shape) - 1))
 
     def _by_size(self, shape: tuple, seen: tuple, roles: Sequence[str]) -> tuple:
         """Fill in what is unknown: features and clips by their role, a length by its size."""
         axes = list(seen)
-        for i, (size, role) in enumerate(zip(shape, roles, strict=True)):
+        lengths = [next((length for length in self.lengths if length.size == size), None) for size in shape]
+        for i, (size, role, length) in enumerate(zip(shape, roles, lengths, strict=True)):
             if axes[i] is not UNKNOWN:
                 continue
-            length = next((length for length in self.lengths if length.size == size), None)
-            if role == "feature" or (role == "heads" and size == 1):
+            feature = length is None and i and len(shape) == 2 and size in self._constants
+            may_be_clips = size == self.clips and not (i and role in ("position", "mask"))
+            if role == "feature" or (role == "heads" and size == 1) or feature:
                 axes[i] = CONSTANT
-            elif length is not None and role not in ("clips", "heads") and self._is_clear(length, size, role):
-                axes[i] = length if size != self.clips or (role in ("position", "mask") and i > 0) else UNKNOWN
-            elif length is None and i and len(shape) == 2 and size in self._constants:
-                axes[i] = CONSTANT
+            elif not may_be_clips and length is not None and role not in ("clips", "heads"):
+                axes[i] = length if self._is_clear(length, size, role) else UNKNOWN
         timed = any(isinstance(mark, Length) for mark in axes)
         if axes and axes[0] is UNKNOWN and shape[0] == self.clips:
-            free = all(length.size != self.clips for length in self.lengths)
             pooled = len(shape) == 2 and axes[1] is CONSTANT
-            counts = len(shape) == 1 and roles[0] == "mask"  # one number per clip
-            if roles[0] == "clips" or counts or (free and self.clips > 1 and len(shape) <= 4 and (timed or pooled)):
+            free = lengths[0] is None and self.clips > 1 and len(shape) <= 4
+            if roles[0] == "clips" or (free and (timed or pooled)):
                 axes[0] = CLIPS
-        if timed:
-            features = len(shape) == 3 and axes[0] is CLIPS
-            for i, size in enumerate(shape):
-                free = axes[i] is UNKNOWN and all(length.size != size for length in self.lengths)
-                if free and ((size == 1 and (i or self.clips > 1)) or (features and size in self._constants)):
-                    axes[i] = CONSTANT
+        features = len(shape) == 3 and axes[0] is CLIPS
+        for i, size in enumerate(shape if timed else ()):
+            one, feature = size == 1 and (i or self.clips > 1), features and size in self._constants
+            if axes[i] is UNKNOWN and lengths[i] is None and (one or feature):
+                axes[i] = CONSTANT
         return tuple(axes)
 
     def derived(self, source: Length, size: int, formula: Callable[[int], int]) -> Any:
@@ -321,5 +318,6 @@ class Axes:
 
 def _last(before: tuple[Marks, Sequence[int]], marks: Marks, tensor: Tensor) -> tuple[Marks, Sequence[int]]:
     """What was seen last: these axes, or those before where these are unknown and the shape has not changed."""
-    unchanged = tensor.is_nested or tuple(tensor.shape) == tuple(before[1])
-    return before if UNKNOWN in marks.axes and unchanged else (marks, tensor.shape)
+    if UNKNOWN in marks.axes and (tensor.is_nested or tensor.shape == before[1]):
+        return before
+    return marks, tensor.shape

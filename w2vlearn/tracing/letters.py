@@ -65,6 +65,8 @@ class _Mark(Enum):
     CONSTANT = "constant"  # no length and no number of clips moves it
     UNKNOWN = "unknown"
 
+    __hash__ = object.__hash__  # Enum's own is written in Python, and axes are looked up all the time
+
 
 CLIPS, CONSTANT, UNKNOWN = _Mark
 

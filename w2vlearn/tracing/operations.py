@@ -105,13 +105,15 @@ def _recurrent(module: Any, name: str) -> Operation:
 def _by_name(module: Any, name: str) -> Operation:
     """Modules that torch has no class for: by the names of their class and their numbers."""
     lower = name.lower()
-    features = _number(module, "in_features"), _number(module, "out_features")
-    if "linear" in lower and None not in features:  # quantised, or an adapter's: no `nn.Linear` by descent
-        return _operation("linear", name, *features)
+    if "linear" in lower:  # quantised, or an adapter's: no `nn.Linear` by descent
+        features = _number(module, "in_features"), _number(module, "out_features")
+        if None not in features:
+            return _operation("linear", name, *features)
     parts = sum(part is not None for part in module._modules.values())
-    function = next((function for key, function in _ACTIVATIONS.items() if key in lower), None)
-    if function and ("activation" in lower or not parts):
-        return _operation("activation", function)
+    if "activation" in lower or not parts:
+        for key, function in _ACTIVATIONS.items():
+            if key in lower:
+                return _operation("activation", function)
     heads = _number(module, *_HEADS)
     if "attention" in lower and heads is not None:
         width = _number(module, "embed_dim", "hidden_size")
@@ -230,10 +232,13 @@ def made_by(
         axes[min(formulas) - 1] = CONSTANT
     if formulas:
         return tuple(axes)
+    if sizes != shape:
+        return None
+    if kind in _KEEPS or isinstance(module, _KEEPERS):
+        return before
     # A part of somebody's own that keeps the shape keeps the axes, where each size says which axis it is.
-    distinct = not module._modules and len(set(shape) - {1}) == sum(size != 1 for size in shape)
-    keeps = distinct or kind in _KEEPS or isinstance(module, _KEEPERS)
-    return before if keeps and sizes == shape else None
+    distinct = len(set(shape) - {1}) == sum(size != 1 for size in shape)
+    return before if distinct and not module._modules else None
 
 
 def made_beside(module: nn.Module, op: Operation, before: tuple, shape: tuple) -> tuple | None:
