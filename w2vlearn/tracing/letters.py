@@ -60,7 +60,6 @@ class Merged:
 
 
 class _Mark(Enum):
-    __hash__ = object.__hash__  # quicker than Enum's own
     CLIPS = "clips"
     CONSTANT = "constant"  # no length and no number of clips moves it
     UNKNOWN = "unknown"
