@@ -329,6 +329,8 @@ def _wrapped(module: nn.Module, recorder: Recorder) -> Iterator[None]:
 class _Weights(dict):
     """A module's own parameters, which remember for each recorder the code that first read one of them."""
 
+    __slots__ = ("original", "readers", "watching")
+
     def __init__(self, original: dict) -> None:
         super().__init__(original)
         self.original, self.watching = original, 0
