@@ -21,6 +21,7 @@ def state_of(model: nn.Module) -> dict:
         for name, part in model.named_modules()
         for attribute, value in vars(part).items()
     }
+    functions = {name: value for name, value in vars(F).items() if callable(value)}
     hooks = {name: len(value) for name, value in vars(nn.modules.module).items() if "_global_f" in name}
     return {
         "hooks, parameters, buffers, parts and names of attributes": places,
@@ -28,7 +29,7 @@ def state_of(model: nn.Module) -> dict:
         "weights": {name: value.clone() for name, value in [*model.named_parameters(), *model.named_buffers()]},
         "gradients": {name: value.grad is None for name, value in model.named_parameters()},
         "random states": {"torch": torch.get_rng_state(), "numpy": np.random.get_state()[1:3], "": random.getstate()},
-        "torch itself": [dict(vars(F)), dict(vars(nn.Module)), hooks, str(torch._tensor_str.PRINT_OPTS)],
+        "torch itself": [functions, dict(vars(nn.Module)), hooks, str(torch._tensor_str.PRINT_OPTS)],
         "gradients asked for": torch.is_grad_enabled(),
     }
 
