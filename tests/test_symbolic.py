@@ -211,10 +211,6 @@ def test_what_is_no_stored_trace_is_refused(s, tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             SymbolicTrace.from_dict({**data, **change})
-    s.save(tmp_path / "s.json")
-    (tmp_path / "s.json").write_text((tmp_path / "s.json").read_text()[:500])
-    with pytest.raises(ValueError, match="cut off"):
-        SymbolicTrace.load(tmp_path / "s.json")
     with pytest.raises(FileNotFoundError, match="symbolic trace"):
         SymbolicTrace.load(tmp_path / "none.json")
 
