@@ -57,40 +57,40 @@ def to_notebook(draft: str, number: int) -> nbformat.NotebookNode:
         elif title:
             raise ValueError(f"# %% {title}: not [markdown], exercise N.N, prediction N.N, opening, recall or tags=[…]")
         else:
-            tags = {"tags": cell.metadata["tags"]} if "tags" in cell.metadata else {}
-            cells.append(new_code_cell(cell.source, metadata=tags))
+            cells.append(_code_cell(cell))
     return new_notebook(cells=cells)
+
+
+def _code_cell(cell: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The same code, not run, and its tags."""
+    return new_code_cell(cell.source, metadata={key: cell.metadata[key] for key in ("tags",) if key in cell.metadata})
 
 
 def from_notebook(notebook: nbformat.NotebookNode, number: int) -> str:
     """The draft that gives this notebook."""
-    content, cells = contents.content(number), []
+    cells, titles = [], {"task": "exercise ", "question": "prediction "}
     for cell in notebook.cells:
         own = cell.metadata.get(lesson_cells.KEY, {})
-        if own.get("part") in ("task", "question"):
-            kind = "exercise" if own["part"] == "task" else "prediction"
-            cells.append(new_code_cell("", metadata={"title": f"{kind} {own['of']}"}))
-        elif own.get("part") in lesson_cells.LISTS:
-            cells.append(new_code_cell("", metadata={"title": own["part"]}))
-        elif "part" not in own and cell.cell_type == "markdown":
-            cells.append(new_markdown_cell(lesson_cells.template(cell, content)))
-        elif "part" not in own:
-            tags = {"tags": cell.metadata["tags"]} if "tags" in cell.metadata else {}
-            cells.append(new_code_cell(cell.source, metadata=tags))
+        part = own.get("part")
+        if part in titles or part in lesson_cells.LISTS:
+            title = titles[part] + own["of"] if part in titles else part
+            cells.append(new_code_cell("", metadata={"title": title}))
+        elif part is None and cell.cell_type == "markdown":
+            cells.append(new_markdown_cell(lesson_cells.template(cell, contents.content(number))))
+        elif part is None:
+            cells.append(_code_cell(cell))
     text = jupytext.writes(new_notebook(cells=cells), fmt=PERCENT)
     return re.sub(r"\A# ---\n.*?^# ---\n\n", "", text, flags=re.M | re.S)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(description="A lesson as a plain Python file, to and from its notebook.")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    forward = commands.add_parser("to-notebook", help="write the notebook, not run")
-    forward.add_argument("draft", type=Path)
-    forward.add_argument("lesson", type=int)
-    back = commands.add_parser("from-notebook", help="write the draft of a stored lesson")
-    back.add_argument("lesson", type=int)
-    back.add_argument("draft", type=Path)
+    for name, order in (("to-notebook", ("draft", "lesson")), ("from-notebook", ("lesson", "draft"))):
+        command = commands.add_parser(name)
+        for argument in order:
+            command.add_argument(argument, type=Path if argument == "draft" else int)
     options = parser.parse_args(arguments)
     path = lessons.LESSONS / f"{contents.COURSE[options.lesson].file}.ipynb"
     if options.command == "from-notebook":

@@ -16,35 +16,30 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from course import contents
-from course.exercise import Exercise, Prediction
-from course.prose import NO_BREAK, compute, expressions, fill, numbers
+from course.prose import compute, expressions, fill, numbers
 
 KEY = "lesson"  # the entry of a cell's metadata that is ours
-EXERCISE_PARTS = ("task", "stub", "check", "solution")
-PREDICTION_PARTS = ("question", "prediction")
+PARTS = {"exercise": ("task", "stub", "check", "solution"), "prediction": ("question", "prediction")}
 LISTS = {"opening": "Do you remember? Answer before you unfold.", "recall": "Can you answer these without looking?"}
-
-
-def lesson_number(path: Path) -> int | None:
-    """2 for ``02_feature_encoder.ipynb``; None for a notebook that is no lesson."""
-    found = re.match(r"(\d\d)_", path.name)
-    return int(found[1]) if found else None
 
 
 def part_source(part: str, identifier: str) -> str:
     """Source of one cell of an exercise or prediction, or of a list of recall questions (``of`` is the lesson)."""
     if part in LISTS:
         return _questions_source(part, int(identifier))
-    if part in PREDICTION_PARTS:
-        return _prediction_source(part, contents.prediction(identifier))
-    return _exercise_source(part, contents.exercise(identifier))
-
-
-def _prediction_source(part: str, prediction: Prediction) -> str:
-    names = contents.names_for(prediction.id)
-    if part == "question":
-        return f"**Prediction {prediction.id}.** {fill(prediction.question.strip(), names)}"
-    return prediction.stub.strip()
+    names = contents.names_for(identifier)
+    if part in PARTS["prediction"]:
+        prediction = contents.prediction(identifier)
+        question = f"**Prediction {identifier}.** {fill(prediction.question, names)}"
+        return question if part == "question" else prediction.stub
+    exercise = contents.exercise(identifier)
+    if part == "task":
+        hints = [_fold(f"Hint {place}", fill(hint, names)) for place, hint in enumerate(exercise.hints, 1)]
+        return "\n\n".join([f"## {exercise.heading}", fill(exercise.task, names), *hints])
+    if part == "solution":
+        why = f"\n\n{fill(exercise.why, names)}" if exercise.why else ""
+        return _fold(f"Solution {identifier}", f"```python\n{exercise.solution}\n```{why}")
+    return exercise.stub if part == "stub" else f'check("{identifier}", {exercise.name})'
 
 
 def _questions_source(part: str, number: int) -> str:
@@ -58,19 +53,6 @@ def _questions_source(part: str, number: int) -> str:
     return "\n\n".join(parts)
 
 
-def _exercise_source(part: str, exercise: Exercise) -> str:
-    names = contents.names_for(exercise.id)
-    if part == "task":
-        hints = [_fold(f"Hint {place}", fill(hint.strip(), names)) for place, hint in enumerate(exercise.hints, 1)]
-        return "\n\n".join([f"## {exercise.heading}", fill(exercise.task, names), *hints])
-    if part == "stub":
-        return exercise.stub
-    if part == "check":
-        return f'check("{exercise.id}", {exercise.name})'
-    why = fill(exercise.why.strip(), names)
-    return _fold(f"Solution {exercise.id}", f"```python\n{exercise.solution}\n```" + (f"\n\n{why}" if why else ""))
-
-
 def _fold(title: str, body: str) -> str:
     return f"<details><summary>{title}</summary>\n\n{body}\n\n</details>"
 
@@ -78,7 +60,7 @@ def _fold(title: str, body: str) -> str:
 def part_cells(kind: str, identifier: str) -> list[NotebookNode]:
     """All cells of an exercise (task, stub, check, solution), a prediction (question, answer), or a list of recalls."""
     cells = []
-    for part in {"exercise": EXERCISE_PARTS, "prediction": PREDICTION_PARTS}.get(kind, (kind,)):
+    for part in PARTS.get(kind, (kind,)):
         make = new_markdown_cell if part in ("task", "solution", "question", *LISTS) else new_code_cell
         cells.append(make(part_source(part, identifier), metadata={KEY: {"part": part, "of": identifier}}))
     return cells
@@ -93,32 +75,19 @@ def prose_cell(template: str, content: ModuleType) -> NotebookNode:
     return cell
 
 
-def wrong_numbers(source: str, kept: list[str], content: ModuleType) -> list[str]:
-    """Complaints about the numbers of a prose cell: those that differ from their expression, or have none."""
-    found = [match[0] for match in numbers(source)]
-    wanted = [match[0] for expression in kept for match in numbers(compute(expression, vars(content)))]
-    if found == wanted:
-        return []
-    for place, number in enumerate(found):
-        if place >= len(wanted):
-            return [f"{number!r} has no expression: write {{{{…}}}} in the draft"]
-        if number != wanted[place]:
-            return [f"the text says {number!r} where {wanted[place]!r} is computed ({', '.join(kept)})"]
-    return [f"{len(wanted) - len(found)} number(s) are computed and not in the text: {wanted[len(found) :]}"]
-
-
 def refresh(notebook: NotebookNode, path: Path) -> None:
     """Make the cells that come from the lesson's file again, and compute the numbers in prose again."""
-    number = lesson_number(path)
+    lessons = {f"{lesson.file}.ipynb": lesson for lesson in contents.COURSE}
+    if path.name not in lessons:
+        return
+    lesson = lessons[path.name]
     for cell in notebook.cells:
         own = cell.metadata.get(KEY, {})
         if "part" in own:
             cell.source = part_source(own["part"], own["of"])
-        elif "numbers" in own and number is not None:
-            cell.source = recomputed(cell.source, own["numbers"], contents.content(number))
-    if number is not None and notebook.cells and notebook.cells[0].source.startswith("# "):
-        title = f"# {contents.COURSE[number].heading}"
-        notebook.cells[0].source = re.sub(r"\A# .*", lambda _: title, notebook.cells[0].source)
+        elif "numbers" in own:
+            cell.source = recomputed(cell.source, own["numbers"], contents.content(lesson.number))
+    notebook.cells[0].source = re.sub(r"\A# .*", lambda _: f"# {lesson.heading}", notebook.cells[0].source)
 
 
 def recomputed(source: str, kept: list[str], content: ModuleType) -> str:
@@ -132,33 +101,27 @@ def recomputed(source: str, kept: list[str], content: ModuleType) -> str:
     return source
 
 
-def with_solutions(notebook: NotebookNode, answers: dict[str, str] | None = None) -> NotebookNode:
-    """A copy in which every stub is replaced by its solution, or by the answer given for its exercise."""
+def with_solutions(notebook: NotebookNode) -> NotebookNode:
+    """A copy in which every stub is replaced by its solution."""
     notebook = copy.deepcopy(notebook)
     for cell in notebook.cells:
         own = cell.metadata.get(KEY, {})
         if own.get("part") == "stub":
-            cell.source = (answers or {}).get(own["of"], contents.exercise(own["of"]).solution)
+            cell.source = contents.exercise(own["of"]).solution
     return notebook
 
 
 def template(cell: NotebookNode, content: ModuleType) -> str:
     """The prose of a cell with its numbers turned back into ``{{expressions}}``."""
     source = re.sub(r"\A# .*", "# {{LESSON.heading}}", cell.source)
-    start = source.index("\n") if source.startswith("# ") and "\n" in source else 0
+    places, parts, end = iter(numbers(source)), [], 0
     for expression in cell.metadata.get(KEY, {}).get("numbers", []):
         value = compute(expression, vars(content))
-        place = _next_place(source, value, start)
-        if place < 0:
+        inner = numbers(value)
+        first = [next(places, None) for _ in inner][:1]  # where the value's first number stands in the text
+        start = first[0].start() - inner[0].start() if first and first[0] else source.find(value, end)
+        if start < end or source[start : start + len(value)] != value:
             raise ValueError(f"{value!r} ({expression}) is not in the text any more: {source[:80]!r}")
-        written = "{{" + expression + "}}"
-        source = source[:place] + written + source[place + len(value) :]
-        start = place + len(written)
-    return source
-
-
-def _next_place(source: str, value: str, start: int) -> int:
-    """Where the value stands next, as a number of its own and not within another."""
-    edge = rf"(?<![\w.]){re.escape(value)}(?![\d{NO_BREAK}]\d)" if value[:1].isdigit() else re.escape(value)
-    found = re.compile(edge).search(source, start)
-    return found.start() if found else -1
+        parts += [source[end:start], "{{" + expression + "}}"]
+        end = start + len(value)
+    return "".join(parts) + source[end:]

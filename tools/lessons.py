@@ -7,8 +7,6 @@ lesson runs once more as on an old processor; what comes out otherwise there is 
     python tools/lessons.py                    every lesson in notebooks/
     python tools/lessons.py notebooks/00*      some
     python tools/lessons.py --quick            without the run as on an old processor
-    python tools/lessons.py --elsewhere        store nothing; say which stored cells come out otherwise there
-    python tools/lessons.py --check            run nothing; say which are not in stored form
 """
 
 from __future__ import annotations
@@ -23,6 +21,7 @@ import sys
 import time
 from collections.abc import Mapping
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 
 import nbformat
@@ -97,13 +96,6 @@ def execute(
     return normalise(client.execute(env={**os.environ, **(environment or {})}))
 
 
-def fresh(path: Path) -> nbformat.NotebookNode:
-    """The lesson at ``path`` with the cells that come from its Markdown, and the numbers in its prose, made again."""
-    notebook = nbformat.read(path, as_version=4)
-    refresh(notebook, path)
-    return notebook
-
-
 # ---------------------------------------------------------------- comparing
 
 
@@ -139,20 +131,12 @@ def changes(stored: nbformat.NotebookNode, ran: nbformat.NotebookNode) -> list[s
         for kind in sorted(then.keys() | now.keys()):
             one, other = then.get(kind, ""), now.get(kind, "")
             if one != other:
-                pairs = enumerate(zip(one, other, strict=False))
-                same = next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
-                start = max(0, same - 30)
+                same = takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+                start = max(0, len([*same]) - 30)
                 told = f"{one[start : start + 120]!r} became {other[start : start + 120]!r}"
                 complaints.append(f"cell {place} ({before.source.splitlines()[0][:60]}), {kind}: {told}")
                 break
     return complaints
-
-
-def changes_elsewhere(
-    notebook: nbformat.NotebookNode, folder: Path, environment: Mapping[str, str] = PLAIN
-) -> list[str]:
-    """What an executed notebook says otherwise when it runs again under these environment variables."""
-    return changes(notebook, execute(notebook, folder, environment))
 
 
 # ---------------------------------------------------------------- storing
@@ -172,8 +156,10 @@ def store(path: Path, quick: bool = False) -> tuple[str, list[str]]:
     """Run a lesson and store it, unless it raises or comes out otherwise elsewhere; what was done, and complaints."""
     before = path.read_text(encoding="utf-8")
     try:
-        notebook = execute(fresh(path), path.parent)
-        complaints = [] if quick else changes_elsewhere(notebook, path.parent)
+        notebook = nbformat.read(path, as_version=4)
+        refresh(notebook, path)
+        notebook = execute(notebook, path.parent)
+        complaints = [] if quick else changes(notebook, execute(notebook, path.parent, PLAIN))
     except Exception as error:  # one broken lesson must not hide the next
         return "failed, left as it was", [str(error)]
     if complaints:
@@ -185,30 +171,20 @@ def store(path: Path, quick: bool = False) -> tuple[str, list[str]]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run and store, or check; returns the exit status."""
+    """Run and store; returns the exit status."""
     parser = argparse.ArgumentParser(description="Run the lessons and store them again, outputs included.")
     parser.add_argument("notebooks", nargs="*", type=Path, help="all of notebooks/ if none is named")
-    parser.add_argument("--check", action="store_true", help="run nothing; fail if a notebook is not in stored form")
-    parser.add_argument(
-        "--elsewhere", action="store_true", help="store nothing; run as on an old processor, and compare"
-    )
     parser.add_argument("--quick", action="store_true", help="store without the run as on an old processor")
     options = parser.parse_args(arguments)
-    failed = 0
+    failed = False
     for path in options.notebooks or sorted(LESSONS.glob("*.ipynb")):
-        start, complaints = time.perf_counter(), []
-        if options.check:
-            fine = is_stored_form(path)
-            said, complaints = "fine", [] if fine else ["not in stored form; run make lessons"]
-        elif options.elsewhere:
-            said, complaints = "compared", changes_elsewhere(nbformat.read(path, as_version=4), path.parent)
-        else:
-            said, complaints = store(path, options.quick)
+        start = time.perf_counter()
+        said, complaints = store(path, options.quick)
         print(f"{path.name}: {time.perf_counter() - start:.1f} s, {said}", flush=True)
         for complaint in complaints:
             print(f"  {complaint}", file=sys.stderr)
-        failed += bool(complaints)
-    return int(failed > 0)
+        failed = failed or bool(complaints)
+    return int(failed)
 
 
 if __name__ == "__main__":

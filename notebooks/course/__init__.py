@@ -19,7 +19,7 @@ if util.find_spec("w2vlearn") is None:  # a lesson opened where the project was 
     runpy.run_path(str(_tool), run_name="__main__")  # says what it adds; torch stays
 
 _MODULES = {
-    "again": "logbook",
+    "again": "predictions",
     "check": "checker",
     "compare": "predictions",
     "lesson_map": "model_map",

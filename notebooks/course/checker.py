@@ -7,40 +7,33 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from types import FunctionType, GeneratorType
+from types import GeneratorType
 from typing import Any
 
 from course import contents, logbook
+from course.common import SETUP
 from course.differences import describe, difference, show
 from course.exercise import Case, Exercise, Wrong
 from course.prose import fill, wrapped
 from course.sandbox import Asked, Outcome, TooLong, attempt, describe_error, run_source
 
-__all__ = ["Verdict", "answer_of", "check", "judge_answer", "verdict"]
+__all__ = ["Verdict", "answer_of", "check", "judge_answer"]
 
 UNTOUCHED = "the cell above is still as it was given. Two hints are folded above it."
+NO_TRY = ("stub", "kit")  # reasons that count as no try
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is said about an answer.
+    """What is said about an answer."""
 
-    Attributes
-    ----------
-    id : str
-        The exercise.
-    correct : bool
-    reason : str
-        ``"solution"``, ``"stub"``, ``"wrong: NAME"``, ``"error"``, ``"case"``, ``"value"``, ``"kind"``, ``"judge"``,
-        ``"kit"``.
-    says : str
-        The message, without the exercise's number.
-    """
+    id: str  # of the exercise
+    reason: str  # "solution", "stub", "wrong: NAME", "error", "case", "value", "kind", "judge", "kit"
+    says: str  # the message, without the exercise's number
 
-    id: str
-    correct: bool
-    reason: str
-    says: str
+    @property
+    def correct(self) -> bool:
+        return self.reason == "solution"
 
     def __str__(self) -> str:
         return wrapped(f"{self.id} {'correct' if self.correct else 'not yet'}: {self.says}")
@@ -56,35 +49,26 @@ def check(identifier: str, answer: Any) -> None:
     answer : object
         The function, or the value, that the cell above defines.
     """
-    result = verdict(identifier, answer)
-    print(result)
-    if result.correct:
-        print(_solution_text(contents.exercise(identifier)))
-    if result.reason not in ("stub", "kit"):
-        with contextlib.suppress(Exception):  # a logbook that cannot be kept is no reason to stop
-            logbook.note_try(result.id, result.correct)
-
-
-def _solution_text(exercise: Exercise) -> str:
-    """Shown after one's own success: the course's solution to compare with, and the reason."""
-    parts = ["The course's solution, to compare yours with:", textwrap.indent(exercise.solution, "    ")]
-    return "\n\n".join(parts + [wrapped(_filled(exercise, exercise.why))] * bool(exercise.why))
-
-
-def verdict(identifier: str, answer: Any) -> Verdict:
-    """As `check`, returned."""
     try:
-        return judge_answer(contents.exercise(identifier), answer)
+        exercise = contents.exercise(identifier)
+        verdict = judge_answer(exercise, answer)
     except Exception as error:  # our own fault, or a wrong number: say so, keep the notebook running
-        return Verdict(str(identifier), False, "kit", f"this could not be checked ({describe_error(error)}).")
+        verdict = Verdict(str(identifier), "kit", f"this could not be checked ({describe_error(error)}).")
+    print(verdict)
+    if verdict.correct:
+        parts = ["The course's solution, to compare yours with:", textwrap.indent(exercise.solution, "    ")]
+        parts += [wrapped(_filled(exercise, exercise.why))] if exercise.why else []
+        print("\n\n".join(parts))
+    if verdict.reason not in NO_TRY:
+        with contextlib.suppress(Exception):  # a logbook that cannot be kept is no reason to stop
+            logbook.note_try(verdict.id, verdict.correct)
 
 
 def judge_answer(exercise: Exercise, answer: Any) -> Verdict:
     """The verdict on an answer to an exercise."""
     reference = _reference(exercise)
     judge = _judge_function if reference.cases else _judge_value
-    reason, says = judge(exercise, answer, reference)
-    return Verdict(exercise.id, reason == "solution", reason, says)
+    return Verdict(exercise.id, *judge(exercise, answer, reference))
 
 
 @dataclass(frozen=True)
@@ -114,7 +98,7 @@ def _reference(exercise: Exercise) -> _Reference:
 
 def answer_of(exercise: Exercise, source: str) -> Any:
     """What the notebook would hand to ``check`` if the exercise's cell held ``source``."""
-    return eval(exercise.name, run_source(source, exercise.setup))
+    return eval(exercise.name, run_source(SETUP + source))
 
 
 def _filled(exercise: Exercise, text: str) -> str:
@@ -122,15 +106,20 @@ def _filled(exercise: Exercise, text: str) -> str:
 
 
 def _outcomes(exercise: Exercise, answer: Any, cases: Sequence[Case]) -> list[Outcome]:
-    if not cases:
-        return [Outcome(answer)]
-    outcomes = []
+    """What the function does on each case; a value is the one outcome."""
+    outcomes = [] if cases else [Outcome(answer)]
     for case in cases:
-        outcomes.append(attempt(answer, case.arguments, exercise.seconds))
-        if isinstance(outcomes[-1].error, TooLong | KeyboardInterrupt):  # no second wait for the same endless loop
-            outcomes += [outcomes[-1]] * (len(cases) - len(outcomes))
-            break
+        if outcomes and isinstance(outcomes[-1].error, TooLong | KeyboardInterrupt):
+            outcomes.append(outcomes[-1])  # no second wait for the same endless loop
+        else:
+            outcomes.append(attempt(answer, case.arguments, exercise.seconds))
     return outcomes
+
+
+def _is_right(outcome: Outcome, expected: Outcome, tolerance: float) -> bool:
+    if expected.error is not None:  # the solution refuses: any error of that kind will do
+        return isinstance(outcome.error, type(expected.error))
+    return outcome.error is None and difference(outcome.value, expected.value, tolerance) is None
 
 
 def _diagnosis(exercise: Exercise, reference: _Reference, outcomes: list[Outcome]) -> tuple[str, str] | None:
@@ -153,25 +142,20 @@ def _same(outcome: Outcome, other: Outcome, tolerance: float) -> bool:
 
 
 def _judge_value(exercise: Exercise, answer: Any, reference: _Reference) -> tuple[str, str]:
+    """Reason and message."""
     names = exercise.name.strip("()").split(", ")
     placeholders = _placeholders(answer, names)
-    if answer is None or (placeholders and len(placeholders) == len(_placeholders(reference.stub, names))):
+    if answer is None or (placeholders and placeholders == _placeholders(reference.stub, names)):
         return "stub", UNTOUCHED
     if placeholders:
         return "value", f"{' and '.join(placeholders)} still has `...` in it, where your answer belongs."
     if callable(answer) or isinstance(answer, GeneratorType):
         return "kind", f"this is {describe(answer)}; hand over the value that it gives."
-    expected = reference.right[0].value
-    answer = _whole_numbers(answer)
-    if exercise.judge is None and difference(answer, expected, exercise.tolerance) is None:
+    answer, expected = _whole_numbers(answer), reference.right[0].value
+    if difference(answer, expected, exercise.tolerance) is None:
         return "solution", _filled(exercise, exercise.says)
-    judged = exercise.judge and _judged(exercise, answer)
-    if exercise.judge and judged is None:
-        return "solution", _filled(exercise, exercise.says)
-    known = _diagnosis(exercise, reference, [Outcome(answer)])
-    if known or judged:
-        return known or ("judge", judged)
-    return "value", f"{_first_entry(answer, expected, names, exercise.tolerance)} Hint 1 leads on."
+    told = f"{_first_entry(answer, expected, names, exercise.tolerance)} Hint 1 leads on."
+    return _diagnosis(exercise, reference, [Outcome(answer)]) or ("value", told)
 
 
 def _placeholders(answer: Any, names: list[str]) -> list[str]:
@@ -197,13 +181,12 @@ def _whole_numbers(value: Any) -> Any:
 
 def _first_entry(answer: Any, expected: Any, names: list[str], tolerance: float) -> str:
     """Which of several values is not right yet; the right one is not given away."""
-    if len(names) == 1:
-        return f"you have {describe(answer)}; that is not it yet."
-    if not isinstance(answer, list | tuple) or len(answer) != len(names):
-        return f"you have {describe(answer)}; wanted are {len(names)} values, {', '.join(names)}."
-    for name, one, other in zip(names, answer, expected, strict=True):
-        if difference(one, other, tolerance) is not None:
-            return f"`{name}`, {show(one)}, is not right yet."
+    if len(names) > 1:
+        if not isinstance(answer, list | tuple) or len(answer) != len(names):
+            return f"you have {describe(answer)}; wanted are {len(names)} values, {', '.join(names)}."
+        for name, one, other in zip(names, answer, expected, strict=True):
+            if difference(one, other, tolerance) is not None:
+                return f"`{name}`, {show(one)}, is not right yet."
     return f"you have {describe(answer)}; that is not it yet."
 
 
@@ -211,7 +194,8 @@ def _first_entry(answer: Any, expected: Any, names: list[str], tolerance: float)
 
 
 def _judge_function(exercise: Exercise, answer: Any, reference: _Reference) -> tuple[str, str]:
-    if answer is None or answer is ... or _is_stub(answer, reference.stub):
+    """Reason and message."""
+    if answer is None or answer is ...:
         return "stub", UNTOUCHED
     if isinstance(answer, type) or not callable(answer):
         hand_over = f'hand over the function itself, without calling it: check("{exercise.id}", {exercise.name}).'
@@ -220,40 +204,29 @@ def _judge_function(exercise: Exercise, answer: Any, reference: _Reference) -> t
     if all(_is_placeholder(outcome) for outcome in outcomes):
         return "stub", UNTOUCHED
     right = [_is_right(*pair, exercise.tolerance) for pair in zip(outcomes, reference.right, strict=True)]
-    if not all(right):
-        return _diagnosis(exercise, reference, outcomes) or _first_case(exercise, outcomes, reference, right)
-    judged = exercise.judge and _judged(exercise, answer)
-    if judged:
-        return _diagnosis(exercise, reference, outcomes) or ("judge", judged)
-    return "solution", _filled(exercise, exercise.says) + _side_effect(reference.cases, outcomes)
-
-
-def _is_stub(answer: Any, stub: Any) -> bool:
-    """Whether the function's code is the stub's."""
-    if not isinstance(answer, FunctionType) or not isinstance(stub, FunctionType):
-        return False
-    one, other = answer.__code__, stub.__code__
-    return (one.co_code, one.co_consts, one.co_names) == (other.co_code, other.co_consts, other.co_names)
-
-
-def _is_placeholder(outcome: Outcome) -> bool:
-    """Returns ``...``, or raises NotImplementedError without a word, as people mark what is still to be written."""
-    if outcome.error is not None:
-        return type(outcome.error) is NotImplementedError and not outcome.error.args
-    return outcome.value is ...
-
-
-def _is_right(outcome: Outcome, expected: Outcome, tolerance: float) -> bool:
-    if expected.error is not None:  # the solution refuses: any error of that kind will do
-        return isinstance(outcome.error, type(expected.error))
-    return outcome.error is None and difference(outcome.value, expected.value, tolerance) is None
+    judged = _judged(exercise, answer) if all(right) else None
+    if all(right) and judged is None:
+        return "solution", _filled(exercise, exercise.says) + _side_effect(reference.cases, outcomes)
+    known = _diagnosis(exercise, reference, outcomes)
+    return known or (judged and ("judge", judged)) or _first_case(exercise, outcomes, reference, right)
 
 
 def _judged(exercise: Exercise, answer: Any) -> str | None:
+    """What the exercise's judge finds wrong, if it has one."""
+    if exercise.judge is None:
+        return None
     outcome = attempt(exercise.judge, (answer,), exercise.seconds)
     if outcome.error is not None:
         return f"your answer broke off with {describe_error(outcome.error)}."
     return outcome.value
+
+
+def _is_placeholder(outcome: Outcome) -> bool:
+    """Returns ``...`` as the stub does, or raises NotImplementedError without a word, as people mark what is left."""
+    if outcome.error is not None:
+        return type(outcome.error) is NotImplementedError and not outcome.error.args
+    values = outcome.value if isinstance(outcome.value, tuple) and outcome.value else (outcome.value,)
+    return all(value is ... for value in values)
 
 
 def _first_case(
@@ -262,19 +235,18 @@ def _first_case(
     """Reason and message for an answer that nobody foresaw: the first case that differs."""
     place = right.index(False)
     case, outcome, expected = reference.cases[place], outcomes[place], reference.right[place]
-    label = _filled(exercise, case.label) or ", ".join(map(show, case.arguments))
-    call = f"{exercise.name}({label})"
+    call = f"{exercise.name}({_filled(exercise, case.label) or ', '.join(map(show, case.arguments))})"
     because = f" {_filled(exercise, case.because)}" if case.because else ""
     score = f" ({sum(right)} of {len(right)} cases are right.)"
     if outcome.error is not None:
-        told = describe_error(outcome.error)
+        told = f"{call} breaks off: {describe_error(outcome.error)}."
         if isinstance(outcome.error, Asked | TooLong):
-            return "error", f"{call} breaks off: {told}.{score}"
+            return "error", told + score
         left = " There is still a `...` in it." if "ellipsis" in told else ""
-        return "error", f"{call} breaks off: {told}.{left}{because}{score}"
+        return "error", told + left + because + score
     if expected.error is not None:
-        refused = f"{call} should refuse with {describe_error(expected.error)}; you return {show(outcome.value)}."
-        return "case", f"{refused}{because}{score}"
+        told = f"{call} should refuse with {describe_error(expected.error)}; you return {show(outcome.value)}."
+        return "case", told + because + score
     if outcome.value is None and outcome.printed:
         return "case", f"{call} prints its answer and returns nothing: write return instead of print.{score}"
     if all(one.error is None and one.value is None for one in outcomes):
@@ -289,7 +261,6 @@ def _side_effect(cases: Sequence[Case], outcomes: list[Outcome]) -> str:
     """Says so if the function changed what it was given."""
     for case, outcome in zip(cases, outcomes, strict=True):
         for given, left in zip(case.arguments, outcome.arguments, strict=True):
-            plain = not callable(given)
-            if plain and difference(left, given, 0.0) is not None:
+            if not callable(given) and difference(left, given, 0.0) is not None:
                 return " (One thing: it changes its argument in place, and the caller's data with it.)"
     return ""

@@ -15,32 +15,18 @@ from w2vlearn import Wav2Vec2Config
 
 BASE = Wav2Vec2Config.base()
 
-__all__ = ["COURSE", "Lesson", "content", "exercise", "names_for", "prediction", "recall", "texts"]
+__all__ = ["COURSE", "Lesson", "content", "exercise", "lesson", "names_for", "prediction", "recall", "texts"]
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """One lesson as the course knows it.
+    """One lesson as the course knows it."""
 
-    Attributes
-    ----------
-    number : int
-        Its place in `COURSE`, from 0.
-    file : str
-        Name of the notebook in ``notebooks/``, without its ending.
-    title : str
-        As in the notebook's heading.
-    minutes : int
-        For a learner who does the core exercises.
-    stages : tuple of str
-        Keys of the map's stages (`course.course_map.STAGES`) that the lesson is about; empty: the whole way.
-    """
-
-    number: int
-    file: str
-    title: str
-    minutes: int
-    stages: tuple[str, ...] = ()
+    number: int  # its place in `COURSE`
+    file: str  # name of the notebook in ``notebooks/``, without its ending
+    title: str  # as in the notebook's heading
+    minutes: int  # for a learner who does the core exercises
+    stages: tuple[str, ...] = ()  # keys of `course.model_map.STAGES` that it is about; empty: the whole way
 
     @property
     def heading(self) -> str:
@@ -66,27 +52,28 @@ COURSE: tuple[Lesson, ...] = (
 )
 
 
-def _known(number: int) -> int:
-    if number not in range(len(COURSE)):
-        raise KeyError(f"there is no lesson {number}; lessons are numbered 0 to {len(COURSE) - 1}")
-    return number
-
-
-def content(number: int) -> ModuleType:
-    """The module that a lesson computes with, ``course.lesson_02`` for 2.
+def lesson(number: int) -> Lesson:
+    """The lesson of this number.
 
     Raises
     ------
     KeyError
-        If there is no such lesson.
+        If there is none; `content` and `texts` raise it, too.
     """
-    return import_module(f"course.lesson_{_known(number):02d}")
+    if number not in range(len(COURSE)):
+        raise KeyError(f"there is no lesson {number}; lessons are numbered 0 to {len(COURSE) - 1}")
+    return COURSE[number]
+
+
+def content(number: int) -> ModuleType:
+    """The module that a lesson computes with, ``course.lesson_02`` for 2."""
+    return import_module(f"course.lesson_{lesson(number).number:02d}")
 
 
 @cache
 def texts(number: int) -> LessonTexts:
     """What a lesson asks, from its Markdown file."""
-    return read(Path(__file__).with_name(f"lesson_{_known(number):02d}.md"), content(number))
+    return read(Path(__file__).with_name(f"lesson_{number:02d}.md"), content(number))
 
 
 def exercise(identifier: str) -> Exercise:

@@ -21,23 +21,6 @@ if TYPE_CHECKING:
     from w2vlearn.checkpoints import Vocabulary
     from w2vlearn.widgets import Recorder
 
-__all__ = [
-    "BUILT_IN",
-    "MINE",
-    "Recording",
-    "bucketed",
-    "epoch_of",
-    "held_out",
-    "keep",
-    "multiplications",
-    "of_ten_epochs",
-    "read_folder",
-    "spread",
-    "waste",
-    "with_settings",
-    "words_right",
-]
-
 BUILT_IN = Path(__file__).with_name("esperanto")  # somebody who counts in Esperanto; `training/recordings.py` made it
 MINE = Path("my_voice")  # beside the notebooks; git does not see it
 TEXTS = "texts.tsv"

@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import torch
 from torch import Tensor, nn
 
+from course.common import *
 from course.contents import COURSE
 from course.exercise import Case
-from w2vlearn import FrameGeometry, Wav2Vec2Config
 from w2vlearn.show import palette
 
 LESSON = COURSE[3]
 
 # ---------------------------------------------------------------- what prose computes with
 
-config, large, tiny = Wav2Vec2Config.base(), Wav2Vec2Config.large(), Wav2Vec2Config.tiny()
-geometry = FrameGeometry.from_config(config)
-T, SECOND = geometry.frame_count, geometry.sample_rate
-HOP, FIELD = geometry.hop, geometry.receptive_field
-C, D = config.conv_dim[-1], config.hidden_size
 LARGE_D = large.hidden_size
-POSITIONS = config.num_conv_pos_embeddings
-WEIGHTS = C * D + D + 2 * C  # parameters of BASE's feature projection
 CHANNELS_FIRST = (1, C, T(SECOND))
-SHAPES = (
-    (C,),
-    (T(SECOND), C),
-    (1, T(SECOND), C),
-    (3, T(40_000), C),
-    (2, 3, 5, C),
-    (0, T(SECOND), C),
-    CHANNELS_FIRST,
-)
+SHAPES = ((C,), (T(SECOND), C), (1, T(SECOND), C), (3, T(40_000), C), (2, 3, 5, C), (0, T(SECOND), C), CHANNELS_FIRST)
 SHAPES_TEXT = "\n".join(f"* `{shape}`" for shape in SHAPES)
 SQUARE_SAMPLES = geometry.samples_for(C)  # clips with as many frames as a frame has channels
-SQUARE_SECONDS = SQUARE_SAMPLES[0] / SECOND
-EPSILON = "1e-5"
 UNREAD = geometry.unread(4 * SECOND)[-1] + 1 - HOP // 4  # a sample that no frame of four seconds reads
 STAGES = {
     "convolutions": palette.FEATURE_ENCODER,
@@ -47,24 +28,6 @@ STAGES = {
     "Transformer": palette.TRANSFORMER,
 }
 
-SETUP = """
-import torch
-from torch import nn
-"""
-
-
-@cache
-def runs() -> int:
-    """How many of `SHAPES` a Linear(C -> D) takes."""
-    linear, count = nn.Linear(C, D), 0
-    for shape in SHAPES:
-        try:
-            linear(torch.zeros(shape))
-            count += 1
-        except RuntimeError:
-            pass
-    return count
-
 
 def refusal() -> str:
     """PyTorch's words when the convolutions' output goes into the Linear as it is."""
@@ -72,12 +35,6 @@ def refusal() -> str:
         nn.Linear(C, D)(torch.zeros(CHANNELS_FIRST))
     except RuntimeError as error:
         return f"RuntimeError: {error}"
-    return "nothing: it runs"
-
-
-def _frames_alone_equal_the_batch() -> bool:
-    linear, x = nn.Linear(24, 48), torch.randn(3, 5, 24)
-    return torch.allclose(linear(x)[:, 3], linear(x[:, 3]), atol=1e-6)
 
 
 # ---------------------------------------------------------------- exercises
@@ -92,28 +49,22 @@ def _layers() -> dict[str, tuple]:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         linear, norm, wide = nn.Linear(6, 8), nn.LayerNorm(6), nn.LayerNorm((9, 6))
-        single, triple = nn.Conv1d(6, 8, 1), nn.Conv1d(6, 8, 3, padding=1)
-        late = nn.Conv1d(6, 8, 3)
+        single, triple = nn.Conv1d(6, 8, 1), nn.Conv1d(6, 8, 3)
 
-    def along_time(convolution, before: int = 0, after: int = 0):
+    def along_time(convolution, before: int, after: int):
         return lambda x: convolution(nn.functional.pad(x.transpose(1, 2), (before, after))).transpose(1, 2)
 
     def attention(x):
         return (x @ x.transpose(1, 2)).softmax(-1) @ x
 
+    notice = "Each frame reads the two {} it: frames {} the one you change are those that notice."
     return {
         "Linear": (linear, "It reads one frame at a time."),
         "LayerNorm over the channels": (norm, "Mean and variance of one frame are its own affair."),
-        "a convolution with kernel 1": (along_time(single), "Kernel 1 is a Linear in disguise."),
-        "a convolution with kernel 3": (along_time(triple), "Each frame reads its two neighbours."),
-        "a convolution that looks back": (
-            along_time(late, before=2),
-            "Each frame reads the two before it: frames after the one you change are those that notice.",
-        ),
-        "a convolution that looks ahead": (
-            along_time(late, after=2),
-            "Each frame reads the two after it: frames before the one you change are those that notice.",
-        ),
+        "a convolution with kernel 1": (along_time(single, 0, 0), "Kernel 1 is a Linear in disguise."),
+        "a convolution with kernel 3": (along_time(triple, 1, 1), "Each frame reads its two neighbours."),
+        "a convolution that looks back": (along_time(triple, 2, 0), notice.format("before", "after")),
+        "a convolution that looks ahead": (along_time(triple, 0, 2), notice.format("after", "before")),
         "LayerNorm over time and channels": (wide, "One mean for all frames: everybody notices."),
         "attention": (attention, "Every frame looks at every frame."),
     }
@@ -139,8 +90,3 @@ CASES = {
         ),
     ],
 }
-
-
-# ---------------------------------------------------------------- sentences with "exactly", "never" or "always"
-
-CLAIMS = {"never sees the length": _frames_alone_equal_the_batch}

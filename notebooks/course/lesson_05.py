@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from functools import cache
-from importlib import resources
 
 import torch
 
+from course.common import *
 from course.contents import COURSE, exercise
 from course.exercise import Case
 from course.player import digits_clip as digits_clip  # the notebook takes it from this module
-from w2vlearn import FrameGeometry, Wav2Vec2Config, Wav2Vec2Model, pad, padding_leak
+from w2vlearn import Wav2Vec2Model, pad, padding_leak
 from w2vlearn.audio import example
 from w2vlearn.show import Picture, bar_figure, line_figure
 from w2vlearn.show.palette import stage_of
@@ -22,165 +20,72 @@ LESSON = COURSE[5]
 
 # ---------------------------------------------------------------- what prose computes with
 
-config = Wav2Vec2Config.base()
-tiny = Wav2Vec2Config.tiny()
-geometry = FrameGeometry.from_config(config)
-T = geometry.frame_count
-SECOND, HOP, FIELD = geometry.sample_rate, geometry.hop, geometry.receptive_field
-KERNEL = config.num_conv_pos_embeddings
-C, CHANNELS = config.conv_dim[-1], tiny.conv_dim[0]
-
-YES, DIGITS, QUESTION = (len(example(name)) for name in ("yes", "digits", "question"))  # samples
 LONG = geometry.samples_for(200).start  # samples of the clip in which neighbourhoods can be seen: 200 frames
 PROBE, FRAME = 4000, 3  # samples of the clip, and the frame, whose receptive field is measured
-INSIDE = geometry.span(FRAME)
-REACHED = T(LONG) - (
-    T(LONG) - (KERNEL // 2 - 1)
-)  # valid frames that see a padded one through the positional convolution
-EPSILON = "1e-5"
-
-SETUP = """
-import torch
-from w2vlearn import FrameGeometry, Wav2Vec2Config, pad
-geometry = FrameGeometry.from_config(Wav2Vec2Config.tiny())
-"""
+REACHED = KERNEL // 2 - 1  # valid frames that see a padded one through the positional convolution
 
 
 @cache
-def build(norm: str):
+def build(norm: str) -> Wav2Vec2Model:
     """TINY with random weights: group norm as in BASE, or layer norm as in LARGE_LV60."""
-    layer = norm == "layer"
-    settings = dataclasses.replace(tiny, feat_extract_norm=norm, conv_bias=layer, do_stable_layer_norm=layer)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return Wav2Vec2Model(settings).eval()
-
-
-def _moved(states: torch.Tensor, alone: torch.Tensor) -> float:
-    return float((states - alone).norm() / alone.norm())
+    return seeded(Wav2Vec2Model, norm, do_stable_layer_norm=norm == "layer")
 
 
 @cache
-def moved(norm: str, mask: bool = True) -> float:
+def moved_by_batch(norm: str, mask: bool = True) -> float:
     """How far the batch moves the hidden states of “yes please”, beside the question."""
-    model, clips = build(norm), [example("yes"), example("question")]
-    batch = pad(clips)
-    with torch.no_grad():
-        alone = model(clips[0][None]).last_hidden_state[0]
-        together = model(batch.waveforms, batch.mask if mask else None).last_hidden_state[0, : len(alone)]
-    return _moved(together, alone)
-
-
-def _normalised(row: torch.Tensor) -> torch.Tensor:
-    return (row - row.mean()) / torch.sqrt(row.var(correction=0) + 1e-7)
+    report = padding_leak(build(norm), [example("yes"), example("question")])
+    return (report.with_mask if mask else report.without_mask)["encoder"].per_clip[0]
 
 
 @cache
 def evidence() -> dict[str, dict[str, float]]:
     """Four programs with one leak each: how far the batch moves “yes please” at four places on its way."""
-    clip, mate = example("yes"), example("question")
     programs = {  # norm, the row is normalised, mask, only valid rows are averaged
         "A": ("layer", False, False, True),
         "B": ("layer", False, True, False),
         "C": ("layer", True, True, True),
         "D": ("group", False, True, True),
     }
-    return {name: _places(clip, mate, *program) for name, program in programs.items()}
+    return {name: _places(*program) for name, program in programs.items()}
 
 
-def _places(clip, mate, norm: str, whole_row: bool, handed: bool, valid_only: bool) -> dict[str, float]:
-    model = build(norm)
-    apart = pad([clip], normalize=True)
-    batch = pad([clip, mate], normalize=not whole_row)
-    waveforms = torch.stack([_normalised(row) for row in batch.waveforms]) if whole_row else batch.waveforms
-    with torch.no_grad():
-        alone = model(apart.waveforms)
-        batched = model(waveforms, batch.mask if handed else None)
+@torch.no_grad()
+def _places(norm: str, whole_row: bool, mask: bool, valid_only: bool) -> dict[str, float]:
+    model, clips = build(norm), [example("yes"), example("question")]
+    apart, batch = pad(clips[:1], normalize=True), pad(clips, normalize=not whole_row)
+    waveforms = torch.stack([normalised(row) for row in batch.waveforms]) if whole_row else batch.waveforms
+    alone, batched = model(apart.waveforms), model(waveforms, batch.mask if mask else None)
     frames = alone.last_hidden_state.shape[1]
     rows = frames if valid_only else batched.last_hidden_state.shape[1]
     return {
-        "samples": _moved(waveforms[0, : len(clip)], apart.waveforms[0]),
-        "features": _moved(batched.extract_features[0, :frames], alone.extract_features[0]),
-        "hidden state": _moved(batched.last_hidden_state[0, :frames], alone.last_hidden_state[0]),
-        "one vector": _moved(batched.last_hidden_state[0, :rows].mean(0), alone.last_hidden_state[0].mean(0)),
+        "samples": moved(waveforms[0, :YES], apart.waveforms[0]),
+        "features": moved(batched.extract_features[0, :frames], alone.extract_features[0]),
+        "hidden state": moved(batched.last_hidden_state[0, :frames], alone.last_hidden_state[0]),
+        "one vector": moved(batched.last_hidden_state[0, :rows].mean(0), alone.last_hidden_state[0].mean(0)),
     }
-
-
-@cache
-def trained(norm: str, padded_to: float, mask: bool, figure: str = "word_accuracy", frames: str = "valid") -> float:
-    """What was measured for a digit model when it was trained, in per cent (``metrics.json`` beside its weights).
-
-    On strings of digits by voices and accents that training left out, with noise at 20 dB.
-    """
-    folder = resources.files("w2vlearn") / "data" / f"digits_{norm}"
-    rows = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["padding"]
-    wanted = {"padded_to": padded_to, "mask": mask and padded_to > 1, "frames": frames}
-    return 100 * next(row[figure] for row in rows if wanted.items() <= row.items())
-
-
-def trained_verdict() -> str:
-    """What padding does to both digit models, in words."""
-    alone = {norm: trained(norm, 1.0, False) for norm in ("group", "layer")}
-    same = trained("layer", 4.0, True, "same_as_alone")
-    lost = trained("layer", 4.0, False, "same_as_alone")
-    bare, masked = trained("group", 4.0, False), trained("group", 4.0, True)
-    kept = trained("group", 4.0, True, "same_as_alone")
-    layer = (
-        f"Layer norm: with the mask {same:.1f} % of the texts are the same as alone. Without it only {lost:.1f} % of "
-        "the texts are, if the row is four times as long as the clip."
-    )
-    group = (
-        f"Group norm: {alone['group']:.1f} % of the words are right alone, and {bare:.1f} % at four times the length."
-    )
-    if masked > bare + 1:
-        mask = (
-            f"Here the mask *helps*, up to {masked:.1f} %, though it cannot repair: {kept:.1f} % of the texts are as alone. "
-            "So “no mask for BASE” is a custom, not a law: for a checkpoint that you use in batches, measure."
-        )
-    elif masked < bare - 1:
-        mask = (
-            f"Here the mask makes it worse, {masked:.1f} %: the model was trained without one, and the advice “no mask for "
-            "BASE” holds for it. For a checkpoint that you use in batches, measure."
-        )
-    else:
-        mask = f"The mask makes little difference, {masked:.1f} %. For a checkpoint that you use in batches, measure."
-    return f"{layer} {group} {mask}"
 
 
 def show_evidence() -> None:
     """Print the table of exercise 5.2."""
     print(f"{'program':9s}" + "".join(f"{place:>14s}" for place in evidence()["A"]))
     for name, places in evidence().items():
-        print(f"{name:9s}" + "".join(f"{_amount(value):>14s}" for value in places.values()))
-
-
-def _amount(value: float) -> str:
-    return "untouched" if value < 1e-4 else f"{value:.2f}"
+        amounts = ["untouched" if amount < 1e-4 else f"{amount:.2f}" for amount in places.values()]
+        print(f"{name:9s}" + "".join(f"{amount:>14s}" for amount in amounts))
 
 
 @cache
 def with_masked_norm() -> str:
     """What is left of the leak when exercise 5.3's norm takes the place of the group norm, mask handed."""
-    from types import SimpleNamespace
-
-    names: dict = {"torch": torch}
+    names = {"torch": torch}
     exec(exercise("5.3").solution, names)
-    clips = [example("yes"), example("question")]
-    batch = pad(clips)
-    model = Wav2Vec2Model(tiny).eval()
-    kernel, stride = tiny.conv_kernel[0], tiny.conv_stride[0]
-    now = SimpleNamespace(lengths=batch.lengths)
-
-    class MaskedNorm(torch.nn.Module):
-        def forward(self, features):
-            return names["masked_group_norm"](features, (now.lengths - kernel) // stride + 1)
-
-    model.feature_extractor.conv_layers[0].layer_norm = MaskedNorm()
-    with torch.no_grad():
-        together = model(batch.waveforms, batch.mask).last_hidden_state[0, : T(YES)]
-        now.lengths = batch.lengths[:1]
-        alone = model(clips[0][None]).last_hidden_state[0]
-    return "nothing but float error" if _moved(together, alone) < 1e-5 else f"{_moved(together, alone):.2f}"
+    model, clips = seeded(Wav2Vec2Model), [example("yes"), example("question")]
+    steps = torch.tensor([geometry.lengths(len(clip))[0] for clip in clips])  # T1 of each clip
+    model.feature_extractor.conv_layers[0].layer_norm.register_forward_hook(
+        lambda module, inputs, output: names["masked_group_norm"](inputs[0], steps[: len(inputs[0])])
+    )
+    left = padding_leak(model, clips).with_mask["encoder"].per_clip[0]
+    return "nothing but float error" if left < 1e-5 else f"{left:.2f}"
 
 
 # ---------------------------------------------------------------- what is drawn
@@ -197,7 +102,7 @@ def padded_row_figure(longest: int) -> Picture:
         alone, padded = (convolution(x[None]) for x in (clip[None], row))  # (1, C, T1)
         for norm in ("group", "layer"):
             reference = build(norm)(clip[None]).last_hidden_state[0]
-            change[norm] = _moved(build(norm)(row, mask).last_hidden_state[0, : len(reference)], reference)
+            change[norm] = moved(build(norm)(row, mask).last_hidden_state[0, : len(reference)], reference)
     bars = {
         "factor, derived": (longest / len(clip)) ** 0.5,
         "factor, measured": float(alone.std(2).mean() / padded.std(2).mean()),
@@ -264,7 +169,7 @@ def spread_figure(case: str) -> Picture:
 # ---------------------------------------------------------------- exercises
 
 
-def hidden_states() -> list[Case]:
+def _hidden_states() -> list[Case]:
     """Small (B, T, D) tensors with their frame masks."""
     hidden = torch.tensor([[[1.0, 10.0], [3.0, 20.0], [8.0, 60.0]], [[2.0, 4.0], [4.0, 8.0], [6.0, 12.0]]])  # (2, 3, 2)
     short = torch.tensor([[True, True, False], [True, True, True]])
@@ -281,32 +186,27 @@ def hidden_states() -> list[Case]:
     ]
 
 
-def channels() -> list[Case]:
+def _channels() -> list[Case]:
     """Small (B, C, T1) tensors with the number of valid positions."""
-    generator = torch.Generator().manual_seed(0)
-    features = 3 * torch.randn(2, 3, 6, generator=generator) + 1
+    features = 3 * torch.randn(2, 3, 6, generator=torch.Generator().manual_seed(0)) + 1
+    mixed = "Each channel of each clip has mean 0 and variance 1 over its valid positions; padded ones are 0."
+    plain = "Without padding it is torch's own group norm, one group for each channel."
     return [
-        Case(
-            features,
-            torch.tensor([4, 6]),
-            label="(2, 3, 6), 4 and 6 valid positions",
-            because="Each channel of each clip has mean 0 and variance 1 over its valid positions; padded ones are 0.",
-        ),
-        Case(
-            features[:1],
-            torch.tensor([6]),
-            label="(1, 3, 6), all valid",
-            because="Without padding it is torch's own group norm, one group for each channel.",
-        ),
+        Case(features, torch.tensor([4, 6]), label="(2, 3, 6), 4 and 6 valid positions", because=mixed),
+        Case(features[:1], torch.tensor([6]), label="(1, 3, 6), all valid", because=plain),
     ]
 
 
-CASES = {
-    "5.1": hidden_states,
-    "5.3": channels,
+CASES = {"5.1": _hidden_states, "5.3": _channels}
+
+
+# ---------------------------------------------------------------- what sentences say of the trained models
+
+CLAIMS = {
+    "layer norm: with the mask the texts are those of the clips alone": lambda: (
+        trained("layer", 4.0, True, "same_as_alone") > 99.9
+    ),
+    "without the mask only some are": lambda: trained("layer", 4.0, False, "same_as_alone") < 90,
+    "group norm: the mask helps": lambda: trained("group", 4.0, True) > trained("group", 4.0, False) + 1,
+    "though it cannot repair": lambda: trained("group", 4.0, True, "same_as_alone") < 90,
 }
-
-
-# ---------------------------------------------------------------- sentences with "exactly", "never" or "always"
-
-CLAIMS = {}

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import itertools
-import json
 import math
 from collections.abc import Callable, Sequence
-from functools import cache
-from importlib import resources
+from statistics import mean
 
 import torch
 
+from course.common import *
 from course.contents import COURSE
 from course.exercise import Case
-from course.lesson_05 import trained
+from course.finetuning_demo import words_right
 from course.player import digits_clip
-from w2vlearn import FrameGeometry, Wav2Vec2Config, Wav2Vec2ForCTC, load, pad, transcribe
+from w2vlearn import Wav2Vec2ForCTC, pad, transcribe
+from w2vlearn.model.ctc import ctc_loss
 from w2vlearn.padding_masks import sample_mask
 from w2vlearn.show import Picture, waveform_figure
 from w2vlearn.transcription.ctc_decoding import ctc_decode
@@ -26,112 +24,43 @@ LESSON = COURSE[7]
 
 # ---------------------------------------------------------------- what prose computes with
 
-config = Wav2Vec2Config.base()
-geometry = FrameGeometry.from_config(config)
-T = geometry.frame_count
-SECOND, HOP, FIELD = geometry.sample_rate, geometry.hop, geometry.receptive_field
-HOP_MS, FIELD_MS = HOP * 1000 // SECOND, FIELD * 1000 // SECOND
-V = config.vocab_size
+V = base.vocab_size
 SHORT = SECOND // 5  # samples of a clip that is too short for its labels
 SHORT_TEXT = "ZERO ONE SIX"
-WORD = "THREE"
-IGNORED = 100  # -100 fills rows of labels up
 OLD_RATE = 8  # kHz, of the wrong lengths
 SAME = (T(SECOND) + 1) // 2  # equal labels that fit into a second
-CLIP = "telephone"
-
-SETUP = """
-import torch
-from w2vlearn import FrameGeometry, Wav2Vec2Config
-geometry = FrameGeometry.from_config(Wav2Vec2Config.base())
-"""
+CLIP, BROKEN, BROKEN_TEXT = "telephone", "caribbean", "EIGHT ZERO FOUR"  # half of its mask cuts off half of its text
+# By how much a label for every hop begun can exceed T: this repeats with every hop.
+MOST_LABELS_TOO_MANY = max(math.ceil(samples / HOP) - T(samples) for samples in range(FIELD, FIELD + 2 * HOP))
 
 
-@cache
-def _stored() -> dict[str, dict]:
-    """What is known of each example clip: what it says, and what both models wrote when they were stored."""
-    file = resources.files("w2vlearn") / "data" / "digits_clips" / "digits.json"
-    return json.loads(file.read_text(encoding="utf-8"))
+def people(figure: str) -> float:
+    """How a model hears people whom its training left out, on average in per cent: "exact" or "nearest_digit"."""
+    known = metrics("group")
+    return 100 * mean(known["people"][name][figure] for name in known["training"]["people"])
 
 
-def said(name: str) -> str:
-    """What is spoken in such a clip."""
-    return _stored()[name]["says"]
-
-
-def words_right(norm: str) -> float:
-    """Per cent of words right, as lesson 5 draws it: voices and accents that training left out, noise at 20 dB."""
-    return trained(norm, 1.0, False)
-
-
-def people_sentence() -> str:
-    """How well such a model hears people whom its training left out, as measured when it was trained."""
-    file = resources.files("w2vlearn") / "data" / "digits_group" / "metrics.json"
-    metrics = json.loads(file.read_text(encoding="utf-8"))
-    people = [row for name, row in metrics["people"].items() if name in metrics["training"]["people"]]
-    exact, nearest = (100 * sum(row[key] for row in people) / len(people) for key in ("exact", "nearest_digit"))
-    return (
-        f"It learned from synthetic voices and from {len(people)} people. A model trained without one of these writes "
-        f"{exact:.0f} % of that person's single digits letter for letter ({nearest:.0f} % by the nearest digit), so it may "
-        "well misunderstand you."
-    )
-
-
-@cache
-def transcript(norm: str, name: str):
-    """What a digit model hears in an example clip."""
-    return transcribe(load(f"digits-{norm}"), digits_clip(name))
-
-
-@cache
-def _heard(name: str, rate: int = 2 * OLD_RATE, trim: bool = True) -> str:
-    """What the layer norm model writes for a stored clip beside the longest one, its mask measured at ``rate`` kHz."""
-    batch, model = pad([digits_clip(name), digits_clip(CLIP)], normalize=True), load("digits-layer")
-    mask = sample_mask(batch.lengths * rate // (2 * OLD_RATE), batch.waveforms.shape[1])
+def _batch_to_break(model: Wav2Vec2ForCTC, rate: int) -> tuple[torch.Tensor, int]:
+    """Logits (T, V) of the broken clip beside the longest one, lengths measured at ``rate`` kHz; its valid frames."""
+    batch = pad([digits_clip(BROKEN), digits_clip(CLIP)], normalize=True)
+    mask = sample_mask(batch.lengths * rate // MS, batch.waveforms.shape[1])
     with torch.no_grad():
         output = model(batch.waveforms, attention_mask=mask)
-    valid = int(output.frame_lengths[0]) if trim else output.logits.shape[1]
-    return ctc_decode(output.logits[0, :valid].argmax(-1), model.vocabulary, geometry).text
+    return output.logits[0], int(output.frame_lengths[0])
 
 
-def _clip_to_break() -> str:
-    """The longest stored clip, shorter than `CLIP`, that the layer norm model writes correctly with the right mask."""
-    heard = {name: row["heard"]["digits_layer"] for name, row in _stored().items() if name != CLIP}
-    right = [name for name, texts in heard.items() if texts["alone"] == texts["padded, mask"] == said(name)]
-    return max(right or ["caribbean"], key=lambda name: _stored()[name]["samples"])
+def words_left() -> int:
+    """Words of that clip that are right under the mask of lengths at 8 kHz; layer norm model."""
+    logits, valid = _batch_to_break(digit_model("layer"), OLD_RATE)
+    vocabulary = digit_model("layer").vocabulary
+    return words_right(BROKEN_TEXT, ctc_decode(logits[:valid].argmax(-1), vocabulary, geometry).text)
 
 
-BROKEN = _clip_to_break()  # half of its mask cuts off half of its text; `broken_sentence` says how much
-
-
-def broken_sentence() -> str:
-    """How many words of that clip are left under the mask of lengths at 8 kHz."""
-    words, left = said(BROKEN).split(), _heard(BROKEN, OLD_RATE).split()
-    same = sum(block.size for block in difflib.SequenceMatcher(None, words, left, False).get_matching_blocks())
-    return f"only {same} of {len(words)} words {'is' if same == 1 else 'are'} still right"
-
-
-def untrimmed_sentence() -> str:
-    """What the rows of padding say, with the mask handed: in the trained model, and with random weights."""
-    same = trained("layer", 4.0, True, "same_as_alone", "all")
-    model = build_ctc(dataclasses.replace(Wav2Vec2Config.tiny(), feat_extract_norm="layer", conv_bias=True))
-    batch = pad([digits_clip(BROKEN), digits_clip(CLIP)], normalize=True)
-    with torch.no_grad():
-        output = model(batch.waveforms, attention_mask=batch.mask)
-    best = output.logits[0, int(output.frame_lengths[0]) :].argmax(-1)
-    letters = int((best != model.config.pad_token_id).sum())
-    return (
-        f"What they decode to is up to the model. In this one it is {'nothing' if same > 99.9 else 'mostly nothing'}: of the "
-        f"strings of lesson 5, in rows four times their length, {same:.1f} % come out as alone though no row is trimmed. "
-        f"Nothing guarantees that: with random weights {letters} of {len(best)} rows of padding say something other than blank."
-    )
-
-
-def build_ctc(settings: Wav2Vec2Config) -> Wav2Vec2ForCTC:
-    """A CTC model with random weights, the same each time."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return Wav2Vec2ForCTC(settings).eval()
+def letters_on_padding() -> tuple[int, int]:
+    """Rows of padding that say something other than blank under the right mask, of how many; random weights."""
+    model = seeded(Wav2Vec2ForCTC, "layer")
+    logits, valid = _batch_to_break(model, MS)
+    return int((logits[valid:].argmax(-1) != model.config.pad_token_id).sum()), len(logits) - valid
 
 
 def row_of(tokens: Sequence[str]) -> str:
@@ -147,24 +76,15 @@ def repeats(labels: Sequence) -> int:
 def ways(labels: Sequence, frames: int) -> int:
     """How many rows of ``frames`` tokens collapse to ``labels``: CTC's sum over paths (Graves et al. 2006, section 4.1).
 
-    The labels with a blank before, between and after them are a row of states; a path stays, takes one step, or jumps
-    over a blank that stands between two different labels.
+    If every token has probability 1 in every frame, that sum counts the paths.
     """
-    states = [None]  # the blank
-    for label in labels:
-        states += [label, None]
-    counts = [1, *([0] * (len(states) - 1))]  # before the first frame, so that a step leads to the first label
-    for frame in range(frames):
-        after = []
-        for state, label in enumerate(states):
-            total = counts[state] if frame or not state else 0
-            if state:
-                total += counts[state - 1]
-            if state > 1 and label is not None and label != states[state - 2]:
-                total += counts[state - 2] if frame else 0
-            after.append(total)
-        counts = after
-    return sum(counts[-2:]) if frames else int(not labels)
+    if not frames:
+        return int(not labels)
+    ids = torch.tensor([[1 + sorted(set(labels)).index(label) for label in labels]], dtype=torch.long)  # (1, U)
+    log_probs = torch.zeros(frames, 1, len(set(labels)) + 1, dtype=torch.float64)  # (T, 1, V), 0 is the blank
+    lengths = torch.tensor([frames]), torch.tensor([len(labels)])
+    loss = torch.nn.functional.ctc_loss(log_probs, ids, *lengths, reduction="sum")
+    return round(math.exp(-loss))
 
 
 def earliest(labels: str, frames: int) -> str:
@@ -175,30 +95,9 @@ def earliest(labels: str, frames: int) -> str:
     return row + "_" * (frames - len(row)) if len(row) <= frames else ""
 
 
-def plain_loss(labels: Sequence[int], frames: int, zero_infinity: bool = False) -> float:
+def plain_loss(labels: Sequence[int], frames: int) -> float:
     """CTC loss of labels when all V scores are equal in all frames."""
-    from w2vlearn.model.ctc import ctc_loss
-
-    settings = dataclasses.replace(config, ctc_loss_reduction="sum", ctc_zero_infinity=zero_infinity)
-    return float(ctc_loss(torch.zeros(1, frames, V), torch.tensor([list(labels)]), torch.tensor([frames]), settings))
-
-
-def _loss_counts_ways() -> bool:
-    ids = [ord(letter) % 20 + 5 for letter in WORD]
-    expected = [frames * math.log(V) - math.log(ways(ids, frames)) for frames in (6, 7, 12)]
-    return all(math.isclose(plain_loss(ids, n), e, rel_tol=1e-4) for n, e in zip((6, 7, 12), expected, strict=True))
-
-
-def _enumerated() -> bool:
-    from w2vlearn.transcription.ctc_decoding import collapse
-
-    for labels in ([1], [1, 1], [1, 2], [1, 1, 2], [1, 2, 1], [2, 2, 2]):
-        for frames in range(1, 7):
-            rows = itertools.product(range(3), repeat=frames)
-            count = sum([label for label, _ in collapse(row, 0)] == labels for row in rows)
-            if count != ways(labels, frames) or (count > 0) != (frames >= len(labels) + repeats(labels)):
-                return False
-    return True
+    return float(ctc_loss(torch.zeros(1, frames, V), torch.tensor([list(labels)]), torch.tensor([frames]), base))
 
 
 def raw_loss(logits: torch.Tensor, labels: torch.Tensor, frame_lengths: torch.Tensor, filling: int) -> torch.Tensor:
@@ -207,28 +106,6 @@ def raw_loss(logits: torch.Tensor, labels: torch.Tensor, frame_lengths: torch.Te
     log_probs = logits.log_softmax(-1).transpose(0, 1)  # (B, T, V) -> (T, B, V)
     counted = (filled != -100).sum(1)
     return torch.nn.functional.ctc_loss(log_probs, filled, frame_lengths, counted, reduction="none")
-
-
-def _no_gradient() -> bool:
-    logits = torch.randn(9, 1, V, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    labels = torch.tensor([[5, 6] * 6])
-    arguments = (logits.log_softmax(-1), labels, torch.tensor([9]), torch.tensor([labels.shape[1]]))
-    loss = torch.nn.functional.ctc_loss(*arguments, zero_infinity=True)
-    loss.backward()
-    return loss.item() == 0 and not logits.grad.any()
-
-
-def _labels_too_many() -> int:
-    """By how many a label for every hop begun can exceed T, tried on every length of two hops: it repeats with each."""
-    return max(-(-samples // HOP) - T(samples) for samples in range(FIELD, FIELD + 2 * HOP))
-
-
-MOST_LABELS_TOO_MANY = _labels_too_many()
-
-
-def stretched_ms(samples: int, t: int) -> float:
-    """Where duration / frames puts frame t, in ms."""
-    return t * samples / T(samples) * 1000 / SECOND
 
 
 def frame_figure(heard, clip: torch.Tensor) -> Callable[[int], Picture]:
@@ -248,7 +125,6 @@ def frame_figure(heard, clip: torch.Tensor) -> Callable[[int], Picture]:
 
 
 # ---------------------------------------------------------------- exercises
-
 
 CASES = {
     "7.1": (
@@ -295,10 +171,21 @@ CASES = {
     ),
 }
 
-# ---------------------------------------------------------------- sentences with "exactly", "never" or "always"
+
+# ---------------------------------------------------------------- what sentences say of the trained models
+
+
+def _written(norm: str, name: str) -> str:
+    return transcribe(digit_model(norm), digits_clip(name)).text
+
 
 CLAIMS = {
-    "exactly as many rows as `ways` counts": _enumerated,
-    "is exactly the logarithm": _loss_counts_ways,
-    "its gradient is exactly zero": _no_gradient,
+    "what the model wrote is what was said": lambda: (
+        [_written("group", name) for name in (CLIP, "scotland")] == ["ONE SIX SIX ZERO FIVE", "THREE THREE"]
+    ),
+    "the clip that a mask breaks is right alone": lambda: _written("layer", BROKEN) == BROKEN_TEXT,
+    "only 1 word of them is still right": lambda: words_left() == 1,
+    "rows of padding decode to nothing": lambda: trained("layer", 4.0, True, "same_as_alone", "all") > 99.9,
+    "with random weights to something": lambda: letters_on_padding()[0] > 0,
+    "may well misunderstand you": lambda: people("exact") < 90,
 }

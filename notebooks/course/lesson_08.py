@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import cache
 
 import torch
 
+from course.common import *
 from course.contents import COURSE
 from course.exercise import Case
 from course.pretraining_demo import PretrainingRecord
-from w2vlearn import FrameGeometry, Wav2Vec2Config
+from w2vlearn.model import sample_time_mask
 from w2vlearn.show import Picture, line_figure
 from w2vlearn.show.pretraining_figure import choice_figure
 from w2vlearn.show.track_figure import Track, pieces_of, track_figure
@@ -20,60 +20,24 @@ LESSON = COURSE[8]
 
 # ---------------------------------------------------------------- what prose computes with
 
-base, large, tiny = Wav2Vec2Config.base(), Wav2Vec2Config.large(), Wav2Vec2Config.tiny()
-geometry = FrameGeometry.from_config(base)
-T, SECOND, HOP, FIELD = geometry.frame_count, geometry.sample_rate, geometry.hop, geometry.receptive_field
-MS = SECOND // 1000  # samples per millisecond
-
-SPAN = base.mask_time_length  # frames of one span
 START = 0.065  # the paper, section 4.2: the share of frames that start a span
 PROB = 0.65  # the same as Hugging Face and fairseq write it
-HIDDEN = 1 - (1 - START) ** SPAN  # share of frames that are hidden
 OTHER_START, OTHER_SPAN = 0.04, 12  # exercise 8.1
-OTHER_HIDDEN = 1 - (1 - OTHER_START) ** OTHER_SPAN
-TENTH = 0.065  # the paper's number, given where the other one is wanted
-HIDDEN_BY_TENTH = 1 - (1 - TENTH / SPAN) ** SPAN
-FINE_TUNING = base.mask_time_prob
-SHORTEST = geometry.samples_for(SPAN)[0]  # samples of the shortest clip that a span fits in
 HIDE = 10  # frames hidden in prediction 8.3
 LONG_CLIP = 500  # frames
 
 G, E = base.num_codevector_groups, base.num_codevectors_per_group
 Q, P, K = base.codevector_dim, base.proj_codevector_dim, base.num_negatives
-C, D = base.conv_dim[-1], base.hidden_size
-TEMPERATURE = base.contrastive_logits_temperature
 GUESS, TINY_GUESS = math.log(1 + K), math.log(1 + tiny.num_negatives)
 HOT, COOL = 2, 0.5  # the Gumbel temperature of BASE at both ends of training
 COLLAPSED = 0.0013  # the loss in Hugging Face's issue 12934
 STEPS_TINY, STEPS_WITHOUT, STEPS_BASE = 100, 60, 400_000
-CROP = 250_000  # samples, fairseq's longest crop for BASE
 CHOICE_FRAME = 10  # whose choice among the entries is drawn
 
-SETUP = """
-import torch
-from w2vlearn import FrameGeometry, Wav2Vec2Config
-"""
 
-
-@cache
-def padded_frames_hidden() -> int:
-    """Padded frames that many draws of our own time mask hide."""
-    from w2vlearn import padding_masks
-    from w2vlearn.model import sample_time_mask
-
-    lengths, generator = torch.tensor([49, 12, 30]), torch.Generator().manual_seed(0)
-    padding = ~padding_masks.frame_mask(lengths, 49)
-    return sum(int((sample_time_mask(lengths, 49, generator=generator) & padding).sum()) for _ in range(200))
-
-
-@cache
-def own_positives_drawn() -> int:
-    """Negatives that are the frame itself, in many draws."""
-    from w2vlearn.model import sample_negatives
-
-    mask, generator = torch.rand(3, 49, generator=torch.Generator().manual_seed(0)) < 0.3, torch.Generator()
-    row = torch.arange(3 * 49).view(3, 49, 1)
-    return sum(int((sample_negatives(mask, 100, generator.manual_seed(i)) == row)[mask].sum()) for i in range(50))
+def hidden_share(start: float, span: int = SPAN) -> float:
+    """Share of frames that are hidden if each starts a span with this probability."""
+    return 1 - (1 - start) ** span
 
 
 # ---------------------------------------------------------------- what is drawn
@@ -81,15 +45,12 @@ def own_positives_drawn() -> int:
 
 def spans_figure(p: float) -> Picture:
     """A clip of 100 frames in which each frame begins a span with probability ``p``."""
-    from w2vlearn.model import sample_time_mask
-
     generator = torch.Generator().manual_seed(2)
     mask = sample_time_mask(torch.tensor([100]), 100, p * SPAN, min_spans=0, generator=generator)[0].tolist()
-    formula = 1 - (1 - p) ** SPAN
     return track_figure(
         [Track("frames", pieces_of(mask, "masked", "valid"), f"{sum(mask)} of 100 hidden")],
         x_label="frame t",
-        title=f"mask_time_prob = p · {SPAN} = {p * SPAN:.3g}; hidden in a long clip: {formula:.0%}",
+        title=f"mask_time_prob = p · {SPAN} = {p * SPAN:.3g}; hidden in a long clip: {hidden_share(p):.0%}",
         words={"valid": "solid: seen"},
     )
 
@@ -188,9 +149,27 @@ def entries_figure(record: PretrainingRecord, without: PretrainingRecord) -> Pic
 # ---------------------------------------------------------------- exercises
 
 
-def span_cases() -> list[Case]:
-    """Starts, valid frames, T, span: the edges of clip and tensor lie at different places."""
+def _mask_cases() -> list[Case]:
+    """Two clips of six frames, the second with two padded ones (which no time mask marks)."""
+    mask = torch.tensor([[0, 1, 1, 0, 1, 0], [1, 1, 0, 1, 0, 0]], dtype=torch.bool)
     return [
+        Case(mask, 0, 2, label="mask, 0, 2", because="Frame 1 and frame four of the clip are hidden, too."),
+        Case(mask, 1, 0, label="mask, 1, 0", because="Clip 1 begins at row six: T rows come before it."),
+        Case(mask, 1, 3, label="mask, 1, 3", because="Clip 1, frames 0 and 1: rows six and seven."),
+        Case(mask, 0, 1, label="mask, 0, 1", because="The frame itself is the right answer, so it is left out."),
+    ]
+
+
+def _loss_case(
+    predicted: list[float], target: list[float], negatives: list[list[float]], temperature: float, because: str
+) -> Case:
+    """Vectors of two numbers, so that cosines can be seen."""
+    label = f"{predicted}, {target}, {negatives}, {temperature}"
+    return Case(*map(torch.tensor, (predicted, target, negatives)), temperature, label=label, because=because)
+
+
+CASES = {
+    "8.2": (
         Case([[0, 5], [1]], [10, 6], 10, 4, because="Each start hides itself and the three frames after it."),
         Case(
             [[6], [2, 3]],
@@ -207,52 +186,18 @@ def span_cases() -> list[Case]:
             because="A span that does not fit is left out whole, at the end of the longest clip as well.",
         ),
         Case([[0, 2]], [6], 6, 3, because="Spans may overlap; hidden twice is hidden."),
-    ]
-
-
-def candidate_cases() -> list[Case]:
-    """Two clips of six frames, the second with two padded ones (which no time mask marks)."""
-    mask = torch.tensor([[0, 1, 1, 0, 1, 0], [1, 1, 0, 1, 0, 0]], dtype=torch.bool)
-    return [
-        Case(mask, 0, 2, label="mask, 0, 2", because="Frame 1 and frame four of the clip are hidden, too."),
-        Case(mask, 1, 0, label="mask, 1, 0", because="Clip 1 begins at row six: T rows come before it."),
-        Case(mask, 1, 3, label="mask, 1, 3", because="Clip 1, frames 0 and 1: rows six and seven."),
-        Case(mask, 0, 1, label="mask, 0, 1", because="The frame itself is the right answer, so it is left out."),
-    ]
-
-
-def loss_cases() -> list[Case]:
-    """Vectors of two numbers, so that cosines can be seen."""
-
-    def case(predicted, target, negatives, temperature, because):
-        tensors = (torch.tensor(values) for values in (predicted, target, negatives))
-        label = f"{predicted}, {target}, {negatives}, {temperature}"
-        return Case(*tensors, temperature, label=label, because=because)
-
-    return [
-        case([1.0, 0.0], [3.0, 0.0], [[0.0, 2.0], [-1.0, 0.0]], 0.5, "The cosines are 1 (positive), 0 and -1."),
-        case([2.0, 2.0], [1.0, 0.0], [[0.0, 1.0], [1.0, 1.0]], 0.5, "Length does not count, only direction."),
-        case(
+    ),
+    "8.3": _mask_cases,
+    "8.4": lambda: [
+        _loss_case([1.0, 0.0], [3.0, 0.0], [[0.0, 2.0], [-1.0, 0.0]], 0.5, "The cosines are 1 (positive), 0 and -1."),
+        _loss_case([2.0, 2.0], [1.0, 0.0], [[0.0, 1.0], [1.0, 1.0]], 0.5, "Length does not count, only direction."),
+        _loss_case(
             [1.0, 0.0],
             [1.0, 1.0],
             [[1.0, 1.0], [0.0, 1.0]],
             0.5,
             "The first negative equals the target: it is no wrong answer and takes no part.",
         ),
-        case([0.0, 1.0], [1.0, 0.0], [[0.0, 1.0]], 1.0, "With temperature 1 the cosines stay as they are."),
-    ]
-
-
-CASES = {
-    "8.2": span_cases,
-    "8.3": candidate_cases,
-    "8.4": loss_cases,
-}
-
-
-# ---------------------------------------------------------------- sentences with "exactly", "never" or "always"
-
-CLAIMS = {
-    "a padded frame is never hidden": lambda: padded_frames_hidden() == 0,
-    "never the frame itself": lambda: own_positives_drawn() == 0,
+        _loss_case([0.0, 1.0], [1.0, 0.0], [[0.0, 1.0]], 1.0, "With temperature 1 the cosines stay as they are."),
+    ],
 }

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+import soundfile
 import torch
 
+from course.common import *
 from course.contents import COURSE
 from course.exercise import Case
+from course.finetuning_demo import words_right
 from course.player import digits_clip
-from w2vlearn import FrameGeometry, Wav2Vec2Config, load, transcribe
+from w2vlearn import transcribe
 from w2vlearn.show import Picture, line_figure
 from w2vlearn.show.track_figure import Track, track_figure
 from w2vlearn.transcription.chunks import CONTEXT_S, chunk_outputs, frame_outputs, plan
@@ -23,32 +25,10 @@ LESSON = COURSE[9]
 
 # ---------------------------------------------------------------- what prose computes with
 
-config = Wav2Vec2Config.base()
-geometry = FrameGeometry.from_config(config)
-T = geometry.frame_count
-SECOND, HOP, FIELD = geometry.sample_rate, geometry.hop, geometry.receptive_field
-HOP_MS, FIELD_MS = HOP * 1000 // SECOND, FIELD * 1000 // SECOND
-HOUR = 3600 * SECOND  # samples
-C = config.conv_dim[-1]
-FLOAT = 4  # bytes of a float32
-KERNEL = config.num_conv_pos_embeddings
-CROP, CROP_LARGE = 250_000, 320_000  # samples: longest clips in pre-training, BASE and LARGE (fairseq, max_sample_size)
 PIECES = 10  # seconds, cut one by one
 CONTEXT = round(CONTEXT_S)
 PASS, CHUNK = 20, 5  # seconds of the clip that is compared, and of its chunks
 SPOKEN = ("telephone", "caribbean", "scotland", "italian")  # clips of which the long ones are made
-
-SETUP = """
-import torch
-from w2vlearn import FrameGeometry, Wav2Vec2Config
-config = Wav2Vec2Config.base()
-geometry = FrameGeometry.from_config(config)
-"""
-
-
-def conv_bytes(samples: int) -> int:
-    """Bytes of the first convolution's output, BASE, one clip, float32."""
-    return C * geometry.lengths(samples)[0] * FLOAT
 
 
 def long_clip(seconds: int) -> torch.Tensor:
@@ -59,44 +39,28 @@ def long_clip(seconds: int) -> torch.Tensor:
 
 def long_file(folder: str, minutes: int) -> Path:
     """Write such a clip as a sound file into a folder."""
-    import soundfile
-
     file = Path(folder) / f"{minutes}.wav"
     soundfile.write(file, long_clip(60 * minutes).numpy(), SECOND)
     return file
-
-
-def normalised(clip: torch.Tensor) -> torch.Tensor:
-    """Mean 0 and variance 1, as the digit models want it."""
-    return (clip - clip.mean()) / torch.sqrt(clip.var(correction=0) + 1e-7)
 
 
 def stages(model, waveform: torch.Tensor) -> dict[str, torch.Tensor]:
     """What leaves the feature encoder, the positional convolution and the head. Shapes: (T, …)."""
     seen: dict[str, torch.Tensor] = {}
     places = {
-        "features": model.wav2vec2.feature_projection,
+        "features": model.wav2vec2.feature_extractor,
         "positions": model.wav2vec2.encoder.pos_conv_embed,
         "logits": model.lm_head,
     }
     handles = [
-        module.register_forward_hook(lambda _, inputs, output, name=name: seen.update({name: (inputs, output)}))
+        module.register_forward_hook(lambda _, inputs, output, name=name: seen.update({name: output[0]}))
         for name, module in places.items()
     ]
     with torch.no_grad():
         model(waveform[None])
     for handle in handles:
         handle.remove()
-    return {
-        "features": seen["features"][0][0][0],
-        "positions": seen["positions"][1][0],
-        "logits": seen["logits"][1][0],
-    }
-
-
-def moved(states: torch.Tensor, reference: torch.Tensor) -> float:
-    """Relative distance, 0 for equal up to float error."""
-    return float((states - reference).norm() / reference.norm())
+    return seen | {"features": seen["features"].T}  # (C, T) -> (T, C)
 
 
 def distance_text(amount: float) -> str:
@@ -122,59 +86,39 @@ def largest_tensor(model) -> Iterator[dict[str, float]]:
 
 
 @cache
-def digit_model(norm: str):
-    """A trained digit model."""
-    return load(f"digits-{norm}")
-
-
-@cache
-def seam_texts() -> tuple[list[str], list[str]]:
-    """The words of ten seconds in one pass, and those of ten pieces of a second put in a row; layer norm model."""
+def seam_words() -> tuple[int, int, int]:
+    """Words that one pass over ten seconds writes, how many of these ten pieces of a second write, and all of theirs."""
     model, clip = digit_model("layer"), long_clip(PIECES)
     pieces = [transcribe(model, clip[start : start + SECOND]).text for start in range(0, len(clip), SECOND)]
-    return transcribe(model, clip).text.split(), " ".join(pieces).split()
-
-
-def seam_sentence() -> str:
-    """How the ten pieces differ from one pass, in words."""
-    whole, pieces = seam_texts()
-    same = sum(block.size for block in difflib.SequenceMatcher(None, whole, pieces, False).get_matching_blocks())
-    return f"One pass writes {len(whole)} words; of these {same} are the same in the pieces, which write {len(pieces)}."
+    whole, glued = transcribe(model, clip).text, " ".join(pieces)
+    return len(whole.split()), words_right(whole, glued), len(glued.split())
 
 
 # ---------------------------------------------------------------- what is drawn
 
 
-def chunks_figure(seconds: int, chunk_s: float) -> Callable[[float], Picture]:
+def chunks_figure(context_s: float) -> Picture:
     """The chunks of a clip on the frame grid: what each keeps, and what it computes and drops."""
-
-    def draw(context_s: float) -> Picture:
-        chunks = plan(seconds * SECOND, geometry, chunk_s, context_s)
-        tracks = [Track("one pass", [(0, T(seconds * SECOND), "valid")], f"{T(seconds * SECOND)} kept")]
-        for number, chunk in enumerate(chunks):
-            keep, read = chunk.keep, chunk.read
-            pieces = [
-                (read.start, keep.start, "pale"),
-                (keep.start, keep.stop, "valid"),
-                (keep.stop, read.stop, "pale"),
-            ]
-            note = f"{len(keep)} kept, {len(read) - len(keep)} dropped"
-            tracks.append(Track(f"chunk {number}", [piece for piece in pieces if piece[0] < piece[1]], note))
-        return track_figure(
-            tracks,
-            x_label="frame t",
-            title=f"{seconds} s in chunks of {chunk_s:g} s, context {context_s:g} s",
-            seams=[chunk.keep.start for chunk in chunks[1:]],
-            words={"valid": "solid: kept"},
-        )
-
-    return draw
+    chunks = plan(PASS * SECOND, geometry, CHUNK, context_s)
+    tracks = [Track("one pass", [(0, T(PASS * SECOND), "valid")], f"{T(PASS * SECOND)} kept")]
+    for number, chunk in enumerate(chunks):
+        keep, read = chunk.keep, chunk.read
+        pieces = [(read.start, keep.start, "pale"), (keep.start, keep.stop, "valid"), (keep.stop, read.stop, "pale")]
+        note = f"{len(keep)} kept, {len(read) - len(keep)} dropped"
+        tracks.append(Track(f"chunk {number}", [piece for piece in pieces if piece[0] < piece[1]], note))
+    return track_figure(
+        tracks,
+        x_label="frame t",
+        title=f"{PASS} s in chunks of {CHUNK} s, context {context_s:g} s",
+        seams=[chunk.keep.start for chunk in chunks[1:]],
+        words={"valid": "solid: kept"},
+    )
 
 
 @cache
-def _change(norm: str, context_s: float) -> tuple[torch.Tensor, float, float, int]:
+def _change(context_s: float) -> tuple[torch.Tensor, float, float, int]:
     """Chunks against one pass: change of each frame's logits, near seams, elsewhere, and best tokens that changed."""
-    waveform, model = normalised(long_clip(PASS)), digit_model(norm)
+    waveform, model = normalised(long_clip(PASS)), digit_model("layer")
     with torch.no_grad():
         whole = frame_outputs(model, waveform)  # (T, V)
     chunks = list(chunk_outputs(model, [waveform], geometry, CHUNK, context_s, progress=False))
@@ -187,30 +131,25 @@ def _change(norm: str, context_s: float) -> tuple[torch.Tensor, float, float, in
     return change, moved(parts[near], whole[near]), moved(parts[~near], whole[~near]), changed
 
 
-def change_figure(norm: str) -> Callable[[float], Picture]:
-    """How far chunks move the logits along the clip, seams marked."""
-
-    def draw(context_s: float) -> Picture:
-        change, near, far, changed = _change(norm, context_s)
-        seams = {f"{number * CHUNK} s": number * CHUNK for number in range(1, PASS // CHUNK)}
-        told = (
-            f"context {context_s:g} s: logits moved by {near:.2f} within half a second of a seam, by {far:.2f} "
-            f"elsewhere; {changed} of {len(change)} best tokens changed"
-        )
-        picture = line_figure(
-            [geometry.centre_ms(t) / 1000 for t in range(len(change))],
-            {"change": change.tolist()},
-            title=f"Logits, chunks of {CHUNK} s against one pass, {norm} norm",
-            x_label="seconds",
-            y_label="relative change",
-            limits=(0, math.ceil(float(_change(norm, 0.0)[0].max()))),
-            seams=seams,
-            measured=True,
-            alt=f"Chunks of {CHUNK} s against one pass, {told}.",
-        )
-        return Picture(picture.html + f"<p>{told}</p>", picture.alt)
-
-    return draw
+def change_figure(context_s: float) -> Picture:
+    """How far chunks move the logits of the layer norm model along the clip, seams marked."""
+    change, near, far, changed = _change(context_s)
+    told = (
+        f"context {context_s:g} s: logits moved by {near:.2f} within half a second of a seam, by {far:.2f} "
+        f"elsewhere; {changed} of {len(change)} best tokens changed"
+    )
+    picture = line_figure(
+        [geometry.centre_ms(t) / 1000 for t in range(len(change))],
+        {"change": change.tolist()},
+        title=f"Logits, chunks of {CHUNK} s against one pass, layer norm",
+        x_label="seconds",
+        y_label="relative change",
+        limits=(0, math.ceil(float(_change(0.0)[0].max()))),
+        seams={f"{second} s": second for second in range(CHUNK, PASS, CHUNK)},
+        measured=True,
+        alt=f"Chunks of {CHUNK} s against one pass, {told}.",
+    )
+    return Picture(picture.html + f"<p>{told}</p>", picture.alt)
 
 
 # ---------------------------------------------------------------- exercises
@@ -245,7 +184,3 @@ CASES = {
         Case(40_000, 50, 30, because="The second chunk has context on both sides."),
     ),
 }
-
-# ---------------------------------------------------------------- sentences with "exactly", "never" or "always"
-
-CLAIMS = {}

@@ -6,28 +6,17 @@ import functools
 
 import torch
 
+from course.common import *
 from course.contents import COURSE
 from course.traps import moved_by_traps
-from w2vlearn import FrameGeometry, Wav2Vec2Config
 
 LESSON = COURSE[11]
 
 # ---------------------------------------------------------------- what prose computes with
 
-config = Wav2Vec2Config.tiny()
-geometry = FrameGeometry.from_config(config)
-T, FIELD, HOP, SECOND = geometry.frame_count, geometry.receptive_field, geometry.hop, geometry.sample_rate
-TOO_SHORT = FIELD - 1  # samples
-SPAN = config.mask_time_length  # frames of one time mask
-SPAN_SAMPLES = geometry.samples_for(SPAN).start  # the shortest clip that holds one
-HALF_RANGE = 65_504  # largest finite number of float16
-BASE = Wav2Vec2Config.base()
-BILLION, PHONE = "-1e9", 8_000  # a tutorial's minus infinity; samples per second of a telephone
 LOUDEST = 32_768  # of 16-bit samples
 XVECTOR = 1 + sum((kernel - 1) * dilation for kernel, dilation in ((5, 1), (3, 2), (3, 3)))  # frames the TDNN needs
 XVECTOR_RUNS, XVECTOR_WORKS = (geometry.samples_for(frames)[0] for frames in (XVECTOR, XVECTOR + 1))  # samples
-MINUS_ONE = FIELD - HOP  # samples; shorter clips are counted as -1 frames by an unclamped formula
-
 # The text that torch and transformers print: a search for the message must find this page.
 MESSAGES = {
     "short": (
@@ -84,8 +73,3 @@ def batch_leaks(samples: int) -> dict[str, float]:
     """How far each silent trap moves the short clip's frames, relative to the clip alone; TINY, random weights."""
     with torch.random.fork_rng():
         return moved_by_traps(samples)
-
-
-# ---------------------------------------------------------------- sentences with "exactly", "never" or "always"
-
-CLAIMS = {}

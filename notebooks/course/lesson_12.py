@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from course.common import *
 from course.contents import COURSE
 from course.exercise import Case
-from w2vlearn import FrameGeometry, Wav2Vec2Config
-from w2vlearn.show import line_figure
-from w2vlearn.show.canvas import Picture
+from w2vlearn import FrameGeometry
+from w2vlearn.show import Picture, line_figure
 from w2vlearn.show.palette import FEATURE_ENCODER, WAVEFORM
 from w2vlearn.show.track_figure import Track, track_figure
 
@@ -22,16 +21,6 @@ LESSON = COURSE[12]
 
 # ---------------------------------------------------------------- what prose computes with
 
-config = Wav2Vec2Config.base()
-geometry = FrameGeometry.from_config(config)
-T, SECOND, HOP, FIELD, D = (
-    geometry.frame_count, geometry.sample_rate, geometry.hop, geometry.receptive_field, config.hidden_size
-)  # fmt: skip
-RATE = SECOND // HOP  # frames per second
-HOP_MS, FIELD_MS = 1000 * HOP // SECOND, 1000 * FIELD // SECOND
-CENTRE = geometry.centre_ms(0)  # ms, of frame 0
-HALF_SAMPLE = 500 / SECOND  # ms
-OVERLAP = FIELD - HOP
 FPS, FILM, TV = 25, 24, 30  # pictures per second
 NTSC_PICTURES, NTSC_SECONDS = 30_000, 1001  # what "29.97" stands for
 NTSC = NTSC_PICTURES / NTSC_SECONDS
@@ -51,12 +40,6 @@ MINUTES = 10  # of the long clip
 LIPS_LATE, LIPS_EARLY = 125, 45  # ms of sound behind and before the picture that viewers notice (ITU-R BT.1359-1)
 REPEATED = CENTRE - KILO / PITCH / 2  # ms: a frame that stands for two pitch values, against its centre
 SLAM = 9  # the second of the click that travels through glued pieces
-
-SETUP = """
-import torch
-from w2vlearn import FrameGeometry, Wav2Vec2Config
-geometry = FrameGeometry.from_config(Wav2Vec2Config.base())
-"""
 
 
 def grid(samples: int, window: int, hop: int, pad: int) -> tuple[int, float]:
@@ -116,9 +99,9 @@ def arrival_ms(activity: Tensor, times_ms: Tensor) -> float:
     return float((activity * times_ms).sum() / activity.sum())
 
 
-# What interpolate(size=n) does to the last picture of ten seconds: how many ms too early its row is read.
-LAST_EARLY = float((picture_times(PICTURES) - stretched(centres(TEN)[:, None], PICTURES)[:, 0])[-1])
-FIRST_LATE = float((stretched(centres(TEN)[:, None], PICTURES)[:, 0] - picture_times(PICTURES))[0])
+# What interpolate(size=n) does to ten seconds: by how many ms the first row is read too late, the last too early.
+_OFF = (stretched(centres(TEN)[:, None], PICTURES)[:, 0] - picture_times(PICTURES)).tolist()
+FIRST_LATE, LAST_EARLY = _OFF[0], -_OFF[-1]
 PAIRS_LATE = float((paired(centres(TEN)[:, None])[:, 0] - picture_times(PICTURES - 1))[0])
 NTSC_DRIFT = 1000 * 60 * MINUTES * (1 - NTSC / TV)  # ms in ten minutes
 
@@ -132,14 +115,9 @@ def short_by(samples: int) -> float:
 
 
 def grid_figure(grids: Sequence[tuple[str, float, float, float]], until_ms: float = 120) -> Picture:
-    """Some grids on one time axis; dashed lines lead from the centres of the first through all of them.
+    """Grids (name, first centre, step, width), all in ms, on one time axis; a width of 0 draws the centres only.
 
-    Parameters
-    ----------
-    grids : sequence of (name, first centre, step, width), all in ms
-        A width of 0 draws the centres only.
-    until_ms : float
-        Where the axis ends.
+    Dashed lines lead from the centres of the first grid through all of them.
     """
     tracks = []
     for place, (name, first, step, width) in enumerate(grids):
@@ -189,17 +167,17 @@ def _shortcut_alt(pictures: int, times: Tensor, rows: dict[str, Tensor]) -> str:
 # ---------------------------------------------------------------- exercises
 
 
-@cache
-def feature_cases() -> tuple[Case, ...]:
+def _feature_cases() -> list[Case]:
     """Frames that can be read with the eye, and ten seconds of random ones."""
     few = torch.tensor([[0.0, 10.0], [2.0, 30.0], [4.0, 20.0]])
     noise = torch.randn(T(TEN), 3, generator=torch.Generator().manual_seed(0))
 
     def case(features: Tensor, times: Sequence[float], because: str, name: str = "") -> Case:
         told = name or "torch.tensor([" + ", ".join(f"{time:g}" for time in times) + "])"
-        return Case(features, torch.tensor(times), because=because, label=f"{_named(features)}, {told}")
+        label = f"features {tuple(features.shape)}, {told}"
+        return Case(features, torch.tensor(times), because=because, label=label)
 
-    return (
+    return [
         case(few, [12.5, 32.5, 52.5], "At the centres of the frames the frames themselves come out."),
         case(few, [22.5, 42.5], "Midway between two centres: half of each."),
         case(few, [17.5, 47.5], "A quarter of the way, and three quarters."),
@@ -208,11 +186,7 @@ def feature_cases() -> tuple[Case, ...]:
         case(few[:1], [0.0, 12.5, 40.0], "One frame is all there is, at any time."),
         case(noise, picture_times(PICTURES).tolist(), "Ten seconds, and the pictures of a video.", "25 a second"),
         case(noise, picture_times(10 * TV, NTSC).tolist(), "Pictures at another rate.", "29.97 a second"),
-    )
-
-
-def _named(features: Tensor) -> str:
-    return f"features {tuple(features.shape)}"
+    ]
 
 
 CASES = {
@@ -236,7 +210,7 @@ CASES = {
             100, MEL_WINDOW, MEL_HOP, 0, because="Far too short, and there is no such thing as fewer than no windows."
         ),
     ),
-    "12.2": feature_cases,
+    "12.2": _feature_cases,
     "12.3": (
         Case(0.0125, SECOND, because="The centre of frame 0."),
         Case(0.0219, SECOND, because="Frame 1 has its centre at {{CENTRE + HOP_MS}} ms; frame 0 is nearer."),
@@ -254,8 +228,3 @@ CASES = {
         Case([], because="No piece, no row."),
     ),
 }
-
-
-# ---------------------------------------------------------------- sentences with "exactly", "never" or "always"
-
-CLAIMS: dict[str, Callable[[], bool]] = {}

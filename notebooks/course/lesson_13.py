@@ -7,41 +7,28 @@ from functools import cache
 
 import torch
 
+from course.common import *
 from course.contents import COURSE
 from course.exercise import Case
 from course.finetuning_demo import BUILT_IN, multiplications, of_ten_epochs, read_folder
-from w2vlearn import FrameGeometry, Wav2Vec2Config
+from w2vlearn import Wav2Vec2Model
 
 LESSON = COURSE[13]
 
 # ---------------------------------------------------------------- what prose computes with
 
-base = Wav2Vec2Config.base()
-geometry = FrameGeometry.from_config(base)
-T, SECOND, HOP, FIELD = geometry.frame_count, geometry.sample_rate, geometry.hop, geometry.receptive_field
-MS = SECOND // 1000  # samples per millisecond
 TWO_FRAMES = geometry.samples_for(2)[0]
-
-SPAN, PROB, LEAST = base.mask_time_length, base.mask_time_prob, base.mask_time_min_masks
-SPAN_SAMPLES = geometry.samples_for(SPAN)[0]  # the shortest clip that a span of hidden frames fits in
+PROB, LEAST = base.mask_time_prob, base.mask_time_min_masks
 WORD, WORD_FRAMES = "THREE", 6  # five letters, and a blank between its two Es
 WORD_SAMPLES = geometry.samples_for(WORD_FRAMES)[0]
 
 SHORTEST, LONGEST, USUAL = 0.5, 16, 3  # seconds of the corpus: from, to, most frequent
 CLIPS, SIZE = 1000, 8
-BATCHES = CLIPS // SIZE
 POOL = 16  # batches, with which less than a tenth is padding
 HF_POOL = 50  # transformers' LengthGroupedSampler, for a large corpus
 SIX, TWO = 6, 2  # clips in the two parts of a batch
-IGNORED = 100  # -100 fills rows of labels up
 RECORDINGS = read_folder(BUILT_IN)
 FEWEST = min(T(len(recording.clip)) for recording in RECORDINGS)  # frames
-
-SETUP = """
-import torch
-from w2vlearn import FrameGeometry, Wav2Vec2Config
-geometry = FrameGeometry.from_config(Wav2Vec2Config.base())
-"""
 
 
 @cache
@@ -57,7 +44,6 @@ def corpus_waste(pool: int) -> float:
     return of_ten_epochs(corpus(), SIZE, pool)[0]
 
 
-MEDIAN = sorted(corpus())[CLIPS // 2] / SECOND  # seconds
 ENCODER, BEHIND = multiplications(base, SECOND)
 SAVED = 2 * ENCODER / (3 * (ENCODER + BEHIND))  # forward once, backward twice
 
@@ -65,26 +51,13 @@ SAVED = 2 * ENCODER / (3 * (ENCODER + BEHIND))  # forward once, backward twice
 @cache
 def parameter_share() -> float:
     """Share of BASE's parameters that belong to its feature encoder."""
-    from w2vlearn import Wav2Vec2Model
-
     with torch.device("meta"):
         model = Wav2Vec2Model(base)
     count = lambda module: sum(p.numel() for p in module.parameters())  # noqa: E731
     return count(model.feature_extractor) / count(model)
 
 
-@cache
-def hidden_share(frames: int) -> float:
-    """Share of frames that the default settings of a time mask hide, as the lesson draws it."""
-    from w2vlearn.model import sample_time_mask
-
-    lengths = torch.full((400,), frames)
-    mask = sample_time_mask(lengths, frames, PROB, SPAN, LEAST, generator=torch.Generator().manual_seed(0))
-    return round(mask.float().mean().item(), 2)
-
-
 # ---------------------------------------------------------------- exercises
-
 
 CASES = {
     "13.1": (
@@ -115,8 +88,3 @@ CASES = {
         Case([3, 1, 2, 2, 8], because="The factors of all batches sum to 1."),
     ),
 }  # fmt: skip
-
-
-# ---------------------------------------------------------------- sentences with "exactly", "never" or "always"
-
-CLAIMS = {}

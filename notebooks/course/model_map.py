@@ -5,21 +5,20 @@ The lesson's own stages carry a sign (▶), a double border, bold type and a gro
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from html import escape
+from typing import NamedTuple
 
-from course.contents import COURSE
-from course.logbook import asked_again
+from course import contents, logbook
 from w2vlearn.show import palette
 
 __all__ = ["STAGES", "LessonMap", "lesson_map"]
 
 SIGN = "▶"
+ASK = 'Asked again, because you missed it. Answer in a cell of your own: again("{}", …)'
 
 
-@dataclass(frozen=True)
-class MapStage:
-    """A box of the map: name, shape of what comes out, colour."""
+class MapStage(NamedTuple):
+    """A box of the map; ``shape`` is that of what comes out."""
 
     name: str
     shape: str
@@ -42,37 +41,25 @@ DATA_PATH = ("samples", "feature_encoder", "projection", "positions", "transform
 MASKS = ("sample_mask", "frame_mask", "attention_mask")
 
 
+def lesson_map(lesson: int) -> LessonMap:
+    """The map at the head of a lesson, which is given by its number; the lesson's own stages are marked."""
+    return LessonMap(contents.lesson(lesson))
+
+
 class LessonMap:
-    """The map with some stages marked; HTML in Jupyter, text elsewhere."""
+    """The map with some stages marked, and the predictions to answer again; HTML in Jupyter, text elsewhere."""
 
-    def __init__(self, lesson: int):
-        if lesson not in range(len(COURSE)):
-            raise KeyError(f"there is no lesson {lesson}; lessons are numbered 0 to {len(COURSE) - 1}")
-        self.lesson = COURSE[lesson]
-        self.marked = self.lesson.stages
-        self.asked_again = asked_again(lesson)
-
-    @property
-    def position(self) -> str:
-        """Where the lesson stands, in words."""
-        if not self.marked:
-            return f"lesson {self.lesson.number}, {self.lesson.title}: the whole way"
-        return f"lesson {self.lesson.number}, {self.lesson.title}: " + ", ".join(
-            STAGES[key].name for key in self.marked
-        )
+    def __init__(self, lesson: contents.Lesson):
+        self.marked = lesson.stages
+        stages = ", ".join(STAGES[key].name for key in self.marked) or "the whole way"
+        self.position = f"lesson {lesson.number}, {lesson.title}: {stages}"
+        self.asked_again = logbook.asked_again(lesson.number)
 
     def __repr__(self) -> str:
         """Three lines: where we are, the path of the data from samples to the head, the path of the masks."""
-        paths = [" -> ".join(self._word(key) for key in stages) for stages in (DATA_PATH, MASKS)]
-        asked = "".join(f"\n\n{text}\n\n{question}" for text, question in self._questions())
-        return f"{SIGN} {self.position}\n  data  {paths[0]}\n  masks {paths[1]}{asked}"
-
-    def _questions(self) -> list[tuple[str, str]]:
-        """The predictions that were missed earlier: how to answer, and the question as plain text."""
-        return [
-            (f'Asked again, because you missed it. Answer in a cell of your own: again("{name}", …)', question)
-            for name, question in self.asked_again
-        ]
+        data, masks = (" -> ".join(self._word(key) for key in stages) for stages in (DATA_PATH, MASKS))
+        asked = "".join(f"\n\n{ASK.format(name)}\n\n{question}" for name, question in self.asked_again)
+        return f"{SIGN} {self.position}\n  data  {data}\n  masks {masks}{asked}"
 
     def _word(self, key: str) -> str:
         stage = STAGES[key]
@@ -80,55 +67,32 @@ class LessonMap:
 
     def _repr_html_(self) -> str:
         """A table, not a drawing: it shows in a notebook that is not trusted yet, where drawings are taken out."""
-        data = [part for key in DATA_PATH for part in (self._box(key), _arrow(1))][:-1]
-        masks = [*[part for key in MASKS for part in (self._box(key), _arrow(3))][:-1], _cell("", 2)]
-        rows = "".join(
-            f'<tr style="background:none">{"".join(row)}</tr>' for row in (data, [_cell("&nbsp;", 11)], masks)
+        data = _cell("→").join(map(self._box, DATA_PATH))
+        masks = _cell("─────────→", 3).join(map(self._box, MASKS)) + _cell("", 2)
+        rows = "".join(f'<tr style="background:none">{row}</tr>' for row in (data, _cell("&nbsp;", 11), masks))
+        asked = "".join(
+            f'<p><b>{escape(ASK.format(name))}</b></p><pre style="white-space:pre-wrap">{escape(question)}</pre>'
+            for name, question in self.asked_again
         )
         return (
             f'<div role="figure" aria-label="{escape(f"Map of the model. You are at {self.position}.")}">'
             f'<div style="font-weight:bold;margin:2px 0 6px">{SIGN} {escape(self.position)}</div>'
             '<table role="presentation" style="border-collapse:separate;border-spacing:0;margin:0;width:100%;'
-            'table-layout:auto">'
-            f"{rows}</table></div>"
-            + "".join(
-                f'<p><b>{escape(text)}</b></p><pre style="white-space:pre-wrap">{escape(question)}</pre>'
-                for text, question in self._questions()
-            )
+            f'table-layout:auto">{rows}</table></div>{asked}'
         )
 
     def _box(self, key: str) -> str:
         stage, marked = STAGES[key], key in self.marked
         style = "text-align:center;padding:6px 4px;white-space:nowrap;border-radius:6px;width:14%"
         if marked:
-            style += f";border:4px double {stage.colour};font-weight:bold;background-color:{_tint(stage.colour)}"
+            red, green, blue = bytes.fromhex(stage.colour[1:])  # pale, for light and dark pages
+            ground = f"rgba({red}, {green}, {blue}, 0.22)"
+            style += f";border:4px double {stage.colour};font-weight:bold;background-color:{ground}"
         else:
             style += f";border:1px solid {stage.colour}" + (";opacity:0.65" if self.marked else "")
-        name = f"{SIGN} {stage.name}" if marked else stage.name
-        return f'<td style="{style}">{name}<br>{stage.shape}</td>'
+        return f'<td style="{style}">{f"{SIGN} " * marked}{stage.name}<br>{stage.shape}</td>'
 
 
-def _tint(colour: str) -> str:
-    """A pale ground of a colour, for light and dark pages."""
-    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
-    return f"rgba({red}, {green}, {blue}, 0.22)"
-
-
-def _arrow(columns: int) -> str:
-    return _cell("→" if columns == 1 else "─────────→", columns)
-
-
-def _cell(text: str, columns: int) -> str:
+def _cell(text: str, columns: int = 1) -> str:
     """A cell without a border."""
     return f'<td colspan="{columns}" style="text-align:center;padding:0 3px;border:none">{text}</td>'
-
-
-def lesson_map(lesson: int) -> LessonMap:
-    """The map at the head of a lesson.
-
-    Parameters
-    ----------
-    lesson : int
-        Number of the lesson; its own stages are marked.
-    """
-    return LessonMap(lesson)

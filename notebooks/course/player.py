@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
-import wave
+from dataclasses import dataclass
 from html import escape
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from w2vlearn.audio import SAMPLE_RATE, example_clips, read_audio
+from w2vlearn.audio import SAMPLE_RATE, example, example_clips, read_audio
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,11 +32,13 @@ def digits_clip(name: str) -> Tensor:
         return read_audio(path)
 
 
+@dataclass(frozen=True, repr=False)
 class Player:
     """Sound in the page: HTML in Jupyter, one line of text elsewhere."""
 
-    def __init__(self, data: bytes, kind: str, caption: str):
-        self.data, self.kind, self.caption = data, kind, caption
+    data: bytes  # of a sound file
+    kind: str  # its format, as a MIME type has it: "wav", "flac"
+    caption: str
 
     def __repr__(self) -> str:
         return f"♪ {self.caption}"
@@ -69,25 +71,17 @@ def listen(clip: str | Tensor, caption: str = "") -> Player:
         clips = example_clips()
         if clip not in clips:
             raise ValueError(f"there is no built-in clip {clip!r}; there are {', '.join(clips)}")
-        from w2vlearn.audio import example
-
-        samples = len(example(clip))
-        return Player(clips[clip].read_bytes(), "flac", caption or _caption(f"“{SPOKEN.get(clip, clip)}”", samples))
-    if getattr(clip, "ndim", None) != 1:
+        data, kind, what, samples = clips[clip].read_bytes(), "flac", f"“{SPOKEN.get(clip, clip)}”", len(example(clip))
+    elif getattr(clip, "ndim", None) != 1:
         raise ValueError(f"listen takes one clip of shape (L,), found shape {tuple(getattr(clip, 'shape', ()))}")
-    return Player(_wav(clip), "wav", caption or _caption("waveform", len(clip)))
-
-
-def _caption(what: str, samples: int) -> str:
-    return f"{what} · {samples} samples · {samples / SAMPLE_RATE:.2f} s"
+    else:
+        data, kind, what, samples = _wav(clip), "wav", "waveform", len(clip)
+    return Player(data, kind, caption or f"{what} · {samples} samples · {samples / SAMPLE_RATE:.2f} s")
 
 
 def _wav(clip: Tensor) -> bytes:
-    samples = (clip.detach().float().clamp(-1, 1) * 32767).round().short().cpu()
-    file = io.BytesIO()
-    with wave.open(file, "wb") as out:
-        out.setnchannels(1)
-        out.setsampwidth(2)
-        out.setframerate(SAMPLE_RATE)
-        out.writeframes(samples.numpy().astype("<i2").tobytes())
+    import soundfile
+
+    samples, file = (clip.detach().float().clamp(-1, 1) * 32767).round().short().cpu(), io.BytesIO()
+    soundfile.write(file, samples.numpy(), SAMPLE_RATE, format="WAV", subtype="PCM_16")
     return file.getvalue()

@@ -14,7 +14,7 @@ from course.exercise import Prediction, Rule
 from course.prose import fill, wrapped
 from course.sandbox import attempt, describe_error
 
-__all__ = ["compare", "explain", "told"]
+__all__ = ["again", "compare", "explain"]
 
 
 def compare(identifier: str, prediction: Any, actual: Any) -> None:
@@ -29,27 +29,38 @@ def compare(identifier: str, prediction: Any, actual: Any) -> None:
     actual : object
         What happened.
     """
-    met, text = told(identifier, prediction, actual)
+    met, text = _told(identifier, prediction, actual)
     print(wrapped(text))
     if met is not None:
         with contextlib.suppress(Exception):  # whatever was predicted: the notebook runs on
             logbook.note_prediction(identifier, prediction, actual, met)
 
 
-def told(identifier: str, prediction: Any, actual: Any) -> tuple[bool | None, str]:
+def again(identifier: str, prediction: Any) -> None:
+    """Answer a prediction that is asked again: ``again("2.1", 49)``. Prints what happened then; never raises."""
+    entries = logbook.kept()
+    entry = entries["predictions"].get(str(identifier))
+    if entry is None:
+        print(wrapped(f"{identifier} was not predicted yet: its cell stands in its lesson."))
+        return
+    met, text = _told(str(identifier), prediction, entry["was"])
+    print(wrapped(text))
+    if met:
+        entry["met_again"] = True
+        logbook.keep(entries)
+
+
+def _told(identifier: str, prediction: Any, actual: Any) -> tuple[bool | None, str]:
     """Whether the prediction was met (None: there was none), and what `compare` prints."""
     try:
-        question = contents.prediction(identifier)
-        text = explain(question, prediction, actual)
-        none = prediction is None or prediction is Ellipsis
-        met = None if none else _met(_normalised(prediction, isinstance(actual, str)), actual, question.tolerance)
+        met, text = explain(contents.prediction(identifier), prediction, actual)
     except Exception as error:
         met, text = None, f"this could not be compared ({describe_error(error)})."
     return met, f"{identifier} {text}"
 
 
-def explain(question: Prediction, prediction: Any, actual: Any) -> str:
-    """What `compare` says, without the number in front."""
+def explain(question: Prediction, prediction: Any, actual: Any) -> tuple[bool | None, str]:
+    """As `_told`, without the number in front."""
     names = contents.names_for(question.id)
 
     def filled(text: str) -> str:
@@ -57,14 +68,14 @@ def explain(question: Prediction, prediction: Any, actual: Any) -> str:
 
     because = filled(question.because)
     if prediction is None or prediction is Ellipsis:
-        return f"no prediction, fine. It is {show(actual)}: {because}"
+        return None, f"no prediction, fine. It is {show(actual)}: {because}"
     value = _normalised(prediction, isinstance(actual, str))
     if _met(value, actual, question.tolerance):
-        return f"as you said: {show(actual)}. {because[:1].upper()}{because[1:]}"
+        return True, f"as you said: {show(actual)}. {because[:1].upper()}{because[1:]}"
     for rule in question.rules:
         if _applies(rule, value, actual, question.tolerance, names):
-            return f"you said {show(prediction)}, it is {show(actual)}. {filled(rule.says)}"
-    return f"you said {show(prediction)}, it is {show(actual)}: {because}"
+            return False, f"you said {show(prediction)}, it is {show(actual)}. {filled(rule.says)}"
+    return False, f"you said {show(prediction)}, it is {show(actual)}: {because}"
 
 
 def _normalised(prediction: Any, text: bool) -> Any:

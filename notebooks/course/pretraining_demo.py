@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from w2vlearn.audio import example, example_clips
 from w2vlearn.batch import pad
 from w2vlearn.config import Wav2Vec2Config
 from w2vlearn.model import Wav2Vec2ForPreTraining, sample_task
@@ -27,34 +28,16 @@ COOLEST = 0.5  # Gumbel temperature at the last step; the paper goes from 2 to 0
 
 @dataclass(frozen=True)
 class PretrainingRecord:
-    """What happened, step by step.
+    """What happened, step by step."""
 
-    Attributes
-    ----------
-    contrastive_loss : tuple of float
-        Per hidden frame, in nats; :attr:`guess` is what a guess costs.
-    diversity_loss : tuple of float
-        Per hidden frame: the share of the codebook that is not in use, 0 … 1.
-    accuracy : tuple of float
-        Share of hidden frames whose own target is more similar than all K negatives.
-    perplexity : tuple of float
-        Codebook entries in use, 2 … :attr:`entries`.
-    hidden : tuple of int
-        Hidden frames, of all clips together.
-    negatives, entries : int
-        K, and G * E.
-    model : Wav2Vec2ForPreTraining
-        As it was after the last step.
-    """
-
-    contrastive_loss: tuple[float, ...]
-    diversity_loss: tuple[float, ...]
-    accuracy: tuple[float, ...]
-    perplexity: tuple[float, ...]
-    hidden: tuple[int, ...]
-    negatives: int
-    entries: int
-    model: Wav2Vec2ForPreTraining = field(repr=False, compare=False)
+    contrastive_loss: tuple[float, ...]  # per hidden frame, in nats; `guess` is what a guess costs
+    diversity_loss: tuple[float, ...]  # per hidden frame: the share of the codebook that is not in use, 0 … 1
+    accuracy: tuple[float, ...]  # share of hidden frames whose own target is more similar than all K negatives
+    perplexity: tuple[float, ...]  # codebook entries in use, 2 … `entries`
+    hidden: tuple[int, ...]  # hidden frames, of all clips together
+    negatives: int  # K
+    entries: int  # G * E
+    model: Wav2Vec2ForPreTraining = field(repr=False, compare=False)  # as it was after the last step
 
     @property
     def guess(self) -> float:
@@ -112,12 +95,11 @@ def pretrain_tiny(
 
     if steps < 1:
         raise ValueError(f"pre-training needs at least one step, found steps = {steps}")
-    if clips is None:
-        from w2vlearn.audio import example, example_clips
-
-        clips = [example(name) for name in example_clips()]
+    clips = [example(name) for name in example_clips()] if clips is None else clips
     batch = pad(clips, normalize=True)
-    config = lesson_config(diversity_loss_weight)
+    # So short a run needs neither dropout nor LayerDrop.
+    none = dict.fromkeys(("hidden_dropout", "activation_dropout", "attention_dropout", "layerdrop"), 0.0)
+    config = dataclasses.replace(Wav2Vec2Config.tiny(), diversity_loss_weight=diversity_loss_weight, **none)
     rows = []
     with torch.random.fork_rng(devices=[]), _one_thread():
         torch.manual_seed(seed)
@@ -154,9 +136,3 @@ def _one_thread():
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-def lesson_config(diversity_loss_weight: float = 0.1) -> Wav2Vec2Config:
-    """TINY without dropout and LayerDrop, which so short a run does not need."""
-    none = dict.fromkeys(("hidden_dropout", "activation_dropout", "attention_dropout", "layerdrop"), 0.0)
-    return dataclasses.replace(Wav2Vec2Config.tiny(), diversity_loss_weight=diversity_loss_weight, **none)

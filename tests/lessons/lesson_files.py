@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import nbformat
 
 from course import contents
-from tools.lesson_cells import KEY
+from tools.lesson_cells import KEY, template
 from tools.lessons import LESSONS
 
 WORDS_A_MINUTE, MINUTES_A_CELL, MINUTES_A_QUESTION = 150, 0.5, 1.0  # of a text with code, read to be understood
@@ -28,11 +29,11 @@ def notebook_of(number: int) -> nbformat.NotebookNode:
     return nbformat.read(path_of(number), as_version=4)
 
 
-def own_prose(notebook: nbformat.NotebookNode) -> Iterator[tuple[int, nbformat.NotebookNode]]:
-    """(position, cell) of the Markdown that the author wrote into the notebook."""
-    for position, cell in enumerate(notebook.cells):
+def own_prose(number: int) -> Iterator[tuple[str, str]]:
+    """(where, text) of the Markdown that the author wrote into the notebook, numbers as ``{{expressions}}``."""
+    for position, cell in enumerate(notebook_of(number).cells):
         if cell.cell_type == "markdown" and "part" not in cell.metadata.get(KEY, {}):
-            yield position, cell
+            yield f"cell {position}", template(cell, contents.content(number))
 
 
 def minutes_of(number: int) -> float:
@@ -56,18 +57,13 @@ def minutes_of(number: int) -> float:
 
 def texts(number: int) -> Iterator[tuple[str, str]]:
     """(where, text) of everything in the lesson's files that a learner may read, ``{{expressions}}`` unfilled."""
-    predictions, exercises, recalls, _ = contents.texts(number)
-    for recall in recalls:
-        yield from ((f"recall {recall.id}, question", recall.question), (f"recall {recall.id}, answer", recall.answer))
-    for prediction in predictions:
-        where = f"prediction {prediction.id}"
-        yield from ((f"{where}, question", prediction.question), (f"{where}, because", prediction.because))
-        yield from ((f"{where}, rule {rule.when}", rule.says) for rule in prediction.rules)
-    for exercise in exercises:
-        where = f"exercise {exercise.id}"
-        for part in ("title", "task", "says", "why"):
-            yield f"{where}, {part}", getattr(exercise, part)
-        yield from ((f"{where}, hint {place}", hint) for place, hint in enumerate(exercise.hints, 1))
-        yield from ((f"{where}, {wrong.name}", wrong.says) for wrong in exercise.wrongs)
-        for case in exercise.cases() if callable(exercise.cases) else exercise.cases:
+    for item in itertools.chain(*contents.texts(number)[:3]):
+        where = f"{type(item).__name__.lower()} {item.id}"
+        for part in ("title", "task", "question", "answer", "because", "says", "why"):
+            yield f"{where}, {part}", getattr(item, part, "")
+        for part in ("hints", "rules", "wrongs"):
+            for place, entry in enumerate(getattr(item, part, ()), 1):
+                yield f"{where}, {part} {place}", getattr(entry, "says", entry)
+        cases = getattr(item, "cases", ())
+        for case in cases() if callable(cases) else cases:
             yield f"{where}, case {case.label or case.arguments}"[:80], case.because

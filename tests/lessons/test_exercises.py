@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import ast
-import contextlib
 import copy
 import itertools
-import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 import torch
-from lesson_files import EXERCISES, NUMBERS, PREDICTIONS
+from lesson_files import EXERCISES, PREDICTIONS
 
-from course import checker, contents, sandbox
+from course import contents, sandbox
 from course.checker import answer_of, judge_answer
 from course.differences import describe
 from course.predictions import explain
@@ -34,6 +32,7 @@ def test_solution_is_correct_and_stub_is_not_yet(exercise):
     verdict = judge_answer(exercise, solution_of(exercise))
     assert verdict.correct and verdict.reason == "solution", str(verdict)
     assert str(verdict).startswith(f"{exercise.id} correct: ") and "changes its argument" not in verdict.says
+    assert "{{" not in verdict.says
     verdict = judge_answer(exercise, answer_of(exercise, exercise.stub))
     assert verdict.reason == "stub" and str(verdict).startswith(f"{exercise.id} not yet: "), str(verdict)
 
@@ -145,77 +144,23 @@ VALUES = [
 ]  # fmt: skip
 
 
-def raises(*arguments):
-    raise ValueError("no idea")
-
-
-def prints(*arguments):
-    print("the answer")
-
-
-def endless(*arguments):
-    while True:
-        pass
-
-
-def swallows(*arguments):
-    while True:
-        with contextlib.suppress(BaseException):
-            time.sleep(0.001)
-
-
-def leaves(*arguments):
-    raise SystemExit(3)
-
-
-def recursive(*arguments):
-    return recursive(*arguments)
-
-
-def asks(*arguments):
-    return input("how many?")
-
-
-def forgets_return(*arguments):
-    answer = len(arguments)  # noqa: F841
-
-
-def yields(*arguments):
-    yield 1
-
-
-def edits(*arguments):
-    for argument in arguments:
-        if isinstance(argument, torch.Tensor):
-            argument.zero_()
-        elif isinstance(argument, list):
-            argument.clear()
-
-
+EDITS = (
+    "[x.zero_() if hasattr(x, 'zero_') else x.clear() for x in arguments if hasattr(x, 'zero_') or isinstance(x, list)]"
+)
 MISBEHAVIOUR = {
-    raises: "breaks off: ValueError: no idea",
-    prints: "write return instead of print",
-    endless: "did not finish in time",
-    swallows: "did not finish in time",
-    leaves: "breaks off: SystemExit: 3",
-    recursive: "calls itself without end",
-    asks: "asks for input()",
-    forgets_return: "returns nothing (None)",
-    yields: "returns a generator",
-    edits: "returns nothing (None)",
+    "raise ValueError('no idea')": "breaks off: ValueError: no idea",
+    "print('the answer')": "write return instead of print",
+    "raise SystemExit(3)": "breaks off: SystemExit: 3",
+    "return answer(*arguments)": "calls itself without end",
+    "return input('how many?')": "asks for input()",
+    "result = len(arguments)": "returns nothing (None)",
+    "yield 1": "returns a generator",
+    EDITS: "returns nothing (None)",
 }
 
 
-@pytest.fixture
-def impatient(monkeypatch):
-    """Endless loops are stopped soon."""
-    monkeypatch.setattr(
-        checker,
-        "attempt",
-        lambda function, arguments, seconds: sandbox.attempt(
-            function, arguments, 0.05 if function in (endless, swallows) else seconds
-        ),
-    )
+def function_of(body: str) -> Callable:
+    return sandbox.run_source(f"def answer(*arguments):\n    {body}")["answer"]
 
 
 @each_exercise
@@ -233,13 +178,12 @@ def test_a_value_and_a_function_that_returns_it_are_told_what_it_is(exercise, ca
 
 
 @each_function
-def test_a_function_that_misbehaves_is_told_so(exercise, impatient, capsys):
+def test_a_function_that_misbehaves_is_told_so(exercise, capsys):
     judge_answer(exercise, None)
+    torch.manual_seed(1)
     before = torch.random.get_rng_state()
-    for function, words in MISBEHAVIOUR.items():
-        if function is (endless, swallows)[FUNCTIONS.index(exercise) % 2]:
-            continue  # one of the two: each waits
-        verdict = judge_answer(exercise, function)
+    for body, words in MISBEHAVIOUR.items():
+        verdict = judge_answer(exercise, function_of(body))
         assert not verdict.correct and words in verdict.says, verdict
     assert capsys.readouterr().out == "" and torch.equal(before, torch.random.get_rng_state())
 
@@ -251,42 +195,16 @@ def test_a_right_function_that_edits_its_arguments_is_right_and_told(exercise):
     def answer(*arguments):
         result = solution(*copy.deepcopy(arguments))
         mutable.append(any(isinstance(argument, torch.Tensor | list) and len(argument) for argument in arguments))
-        edits(*arguments)
+        function_of(EDITS)(*arguments)
         return result
 
     verdict = judge_answer(exercise, answer)
     assert verdict.correct and ("changes its argument" in verdict.says) == any(mutable)
 
 
-# ---------------------------------------------------------------- what was once told wrongly
-
-TOLD = [
-    ("1.1", "rate = 22_050.0", "solution", "librosa reads at"),
-    ("1.1", "rate = 22_051.5", "wrong: an estimate", "very near"),
-    ("1.2", "def to_clip(recording):\n    recording.float().mean(dim=1) / 32768", "case", "returns nothing (None)"),
-    ("1.4", "def normalise(waveforms, mask):\n    mask.sum()", "case", "begin with return"),
-    ("1.2", "def to_clip(recording):\n    return input('?')", "error", "input()"),
-    ("8.2", "def hide(starts, lengths, frames, span):\n    int(input())", "error", "input()"),
-    ("8.1", "mask_time_prob, hidden = 0.04, 0.48", "value", "`mask_time_prob`, 0.04, is not right yet"),
-    ("8.1", "mask_time_prob, hidden = 0.48, ...", "value", "`hidden` still has `...` in it"),
-    ("1.2", "def to_clip(recording):\n    raise RuntimeError('of my own')", "error", "of my own"),
-    ("0.1", "shape, valid = (3, 124, 768), [49, 74, 124]", "value", "`valid`, [49, 74, 124], is not right yet"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("identifier", "code", "reason", "words"), TOLD)
-def test_told_rightly(identifier, code, reason, words):
-    exercise = contents.exercise(identifier)
-    verdict = judge_answer(exercise, answer_of(exercise, code))
-    assert verdict.reason == reason and words in verdict.says, verdict
-
-
 # ---------------------------------------------------------------- predictions
 
-GUESSES = [
-    None, ..., 3, -1, 0.5, 10**30, float("nan"), "banana", "error", "", [], [1], (1, 2, 3), (1, 2, 3, 4), {}, print,
-    object, Hostile(), np.zeros((2, 3)), torch.zeros((1,) * 7), torch.tensor(float("nan")),
-]  # fmt: skip
+GUESSES = [None, ..., 0.5, 10**30, "", "error", [1], (1, 2, 3), (1, 2, 3, 4), print, *VALUES]
 
 
 @pytest.mark.parametrize("prediction", PREDICTIONS, ids=lambda prediction: prediction.id)
@@ -297,17 +215,7 @@ def test_prediction_explains(prediction):
         says = fill(rule.says, names)
         assert len(says) > 40
         if "prediction" not in rule.when:  # a value that many predict, against something else that happened
-            assert says.split("{")[0] in explain(prediction, eval(rule.when, dict(names)), "what happened")
+            assert says.split("{")[0] in explain(prediction, eval(rule.when, dict(names)), "what happened")[1]
     actuals = itertools.cycle((49, "nothing", (2, 49, 48)))
     for guess in GUESSES:
-        assert len(explain(prediction, guess, next(actuals))) > 20
-
-
-@pytest.mark.parametrize("number", NUMBERS)
-def test_lesson_has_what_a_lesson_needs(number):
-    tables = contents.texts(number)
-    for table in tables[:3]:
-        assert [item.id for item in table] == [f"{number}.{place}" for place in range(1, len(table) + 1)]
-    if number not in (0, 11):  # the question, and the page for looking things up
-        assert {exercise.level for exercise in tables[1]} == {"warm-up", "core", "stretch"}
-        assert 2 <= len(tables[0]) <= 4
+        assert len(explain(prediction, guess, next(actuals))[1]) > 20

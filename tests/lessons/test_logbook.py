@@ -13,7 +13,7 @@ from course.checker import answer_of
 def file(tmp_path, monkeypatch):
     """An empty logbook in a file of its own, as in a notebook of JupyterLab."""
     monkeypatch.setattr(logbook, "FILE", tmp_path / "progress.json")
-    monkeypatch.setattr(logbook, "_kernel", {})
+    monkeypatch.setattr(logbook, "_kernel", {table: {} for table in logbook.FIELDS})
     monkeypatch.setenv("JPY_SESSION_NAME", "notebooks/02.ipynb")
     return logbook.FILE
 
@@ -26,7 +26,7 @@ def test_progress_tells_what_was_predicted_and_tried(file, capsys):
     for source in (exercise.stub, exercise.wrongs[0].codes[0], exercise.solution, exercise.solution):
         check("2.1", answer_of(exercise, source))
     assert "to compare yours with:\n\n    " in capsys.readouterr().out
-    logbook._kernel.clear()  # another kernel, the same file
+    logbook._forget()  # another kernel, the same file
     progress()
     told = capsys.readouterr().out
     for line in ("2 · ", "predicted 2.1: 50, but it was 49\n", "predicted 2.2: [1, 2], and so it was\n",
@@ -53,7 +53,10 @@ def test_a_missed_prediction_is_asked_again_two_lessons_later(file, capsys):
     assert "was not predicted yet" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("content", ["no JSON", "[]", '{"predictions": {"2.1": {}, "x": 3}}', None])
+BROKEN = '{"predictions": {"2.1": {}, "2.3": 4, "x": 3, "1.1": {"said": 1, "was": 1, "met": true}}}'
+
+
+@pytest.mark.parametrize("content", ["no JSON", "[]", BROKEN, None])
 def test_lessons_run_the_same_without_a_file(file, content, capsys, monkeypatch):
     if content is None:
         file.mkdir()  # can be neither read nor written
@@ -61,9 +64,11 @@ def test_lessons_run_the_same_without_a_file(file, content, capsys, monkeypatch)
         file.write_text(content, encoding="utf-8")
     compare("2.1", 50, 49)
     progress()
-    assert "predicted 2.1: 50, but it was 49" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "predicted 2.1: 50, but it was 49" in told
+    assert ("predicted 1.1: 1, and so it was" in told) == (content == BROKEN)  # one broken entry costs no other
     monkeypatch.delenv("JPY_SESSION_NAME")  # run by a program: the file is neither read nor written
-    logbook._kernel.clear()
+    logbook._forget()
     assert "again(" not in repr(lesson_map(4))
     compare("2.2", 1, 2)
     assert file.is_dir() or "2.2" not in file.read_text(encoding="utf-8")

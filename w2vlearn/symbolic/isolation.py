@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from w2vlearn.tracing.hooks import RawCall, observing
-from w2vlearn.tracing.run_state import eager, random_state_kept
+from w2vlearn.tracing.observe import eager, random_state_kept
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 _NO_HOOKS = ("_backward_hooks", "_backward_pre_hooks", "_state_dict_hooks", "_load_state_dict_pre_hooks")
