@@ -69,6 +69,7 @@ def test_what_is_equal_is_proved_and_what_differs_at_few_lengths_is_told(source,
     assert same(source, equal) and value(source, L=length) == value(equal, L=length)
     assert not same(source, f"{source} + (L % {period} + 1) // {period}")  # one more at one length of a period
     assert not same(source, f"{source} + L // {10**9}") and not same(source, f"max({source}, {source} + L % {period})")
+    assert not same("L", f"L % {period}")  # equal over a period, but they grow otherwise
     assert same(f"min({source}, {equal})", f"max({equal}, {source} - L % {period})")
 
 
