@@ -19,8 +19,7 @@ from ratio import compare
 from torch.export import Dim
 
 from w2vlearn import Wav2Vec2Config, Wav2Vec2ForCTC
-from w2vlearn.symbolic import symbolic_trace
-from w2vlearn.symbolic.formulas import _stored
+from w2vlearn.symbolic import SymbolicTrace, symbolic_trace
 from w2vlearn.symbolic.isolation import FakeRuns
 
 
@@ -55,7 +54,7 @@ def main() -> None:
     print(f"the same without the runs at B = 1 and T = 1:          {alone}")
 
     def load():
-        _stored.cache_clear()
+        SymbolicTrace.preset.cache_clear()
         return symbolic_trace("base")
 
     print(f"stored formulas of BASE (at most 200 ms): {milliseconds(load, 10):.1f} ms")

@@ -29,22 +29,15 @@ def tone(seconds: float = 1.0, rate: int = RATE, hertz: float = 440.0) -> np.nda
 
 @pytest.fixture
 def write(tmp_path):
-    def write(samples, rate=RATE, name="clip.wav", **kwargs):
-        soundfile.write(tmp_path / name, samples, rate, **kwargs)
+    def write(content, rate=RATE, name="clip.wav", **kwargs):
+        """Samples as a sound file, or bytes as they are."""
+        if isinstance(content, (bytes, bytearray)):
+            (tmp_path / name).write_bytes(content)
+        else:
+            soundfile.write(tmp_path / name, content, rate, **kwargs)
         return tmp_path / name
 
     return write
-
-
-@pytest.fixture
-def content(tmp_path):
-    """Write bytes as a file."""
-
-    def content(data: bytes, name: str):
-        (tmp_path / name).write_bytes(data)
-        return tmp_path / name
-
-    return content
 
 
 def refused(error, path, *words):
@@ -132,7 +125,7 @@ def read_with_notes(path):
 
 @pytest.mark.parametrize("seconds", [3.0, 35.0])
 @pytest.mark.parametrize("format", FORMATS)
-def test_a_file_that_was_cut_says_so_and_a_whole_one_says_nothing(write, content, format, seconds):
+def test_a_file_that_was_cut_says_so_and_a_whole_one_says_nothing(write, format, seconds):
     noise = 0.1 * np.random.default_rng(0).standard_normal(round(seconds * RATE)).astype("float32")
     whole = write(noise, name="whole", format=format)
     clip, notes = read_with_notes(whole)
@@ -140,8 +133,8 @@ def test_a_file_that_was_cut_says_so_and_a_whole_one_says_nothing(write, content
     data = whole.read_bytes()
     if format == "MP3":  # with the picture of a cover before it: 20,000 bytes, 7 bits to a byte
         cover = b"ID3\x03\0\0\0\x01\x1c\x20" + bytes(20_000)
-        assert read_with_notes(content(cover + data, "with_cover"))[1] == []
-    cut = content(data[: len(data) * 4 // 5], "cut")
+        assert read_with_notes(write(cover + data, name="with_cover"))[1] == []
+    cut = write(data[: len(data) * 4 // 5], name="cut")
     if format == "FLAC":  # its last frame cannot be decoded
         message = refused(ValueError, cut, "damaged", "decoder lost sync")
         assert ("after 20.00 s" in message) == (seconds > 30)
@@ -153,26 +146,26 @@ def test_a_file_that_was_cut_says_so_and_a_whole_one_says_nothing(write, content
 
 
 @pytest.mark.parametrize("size", [0, 0xFFFF_FFFF])
-def test_a_wav_or_flac_whose_length_was_never_filled_in_is_read_to_its_end(write, content, size):
+def test_a_wav_or_flac_whose_length_was_never_filled_in_is_read_to_its_end(write, size):
     data = bytearray(write(tone(2.1)).read_bytes())
     at = data.index(b"data") + 4
     data[at : at + 4] = size.to_bytes(4, "little")
     data[at - 4 : at - 4] = b"LIST" + (5).to_bytes(4, "little") + b"data?\0"  # a chunk of odd size has a byte more
-    clip, notes = read_with_notes(content(bytes(data), "streamed.wav"))
+    clip, notes = read_with_notes(write(data, name="streamed.wav"))
     assert (clip - torch.from_numpy(tone(2.1))).abs().max() <= 2.0**-15
     assert notes == ([] if size else ["its header says 0 samples, 2.10 s were read"])  # all ones mean "unknown"
     for seconds in (2.1, 35.0):
         data = bytearray(write(tone(seconds), name="clip.flac").read_bytes())
         data[21] &= 0xF0  # 36 bits: how many samples
         data[22:26] = bytes(4)
-        clip, notes = read_with_notes(content(bytes(data), "streamed.flac"))
+        clip, notes = read_with_notes(write(data, name="streamed.flac"))
         assert (clip - torch.from_numpy(tone(seconds))).abs().max() <= 2.0**-15 and notes == []
 
 
 @pytest.mark.parametrize("before", [bytes(1000), b"GET / HTTP/1.1 200 OK\r\n\r\n" * 9], ids=["zeros", "text"])
-def test_something_before_the_first_frame_of_an_mp3(write, content, before):
+def test_something_before_the_first_frame_of_an_mp3(write, before):
     data = write(tone(2.0), name="clip.mp3").read_bytes()
-    path = content(before + data, "later.mp3")
+    path = write(before + data, name="later.mp3")
     clip, notes = read_with_notes(path)
     theirs, _ = soundfile.read(path, dtype="float32")
     torch.testing.assert_close(clip, torch.from_numpy(theirs), rtol=0, atol=1e-6)
@@ -181,12 +174,12 @@ def test_something_before_the_first_frame_of_an_mp3(write, content, before):
 
 @pytest.mark.parametrize("id3", [b"", b"ID3\x03\0\0\0\0\x04\x00" + bytes(512)], ids=["", "ID3"])
 @pytest.mark.parametrize("bitrate_mode, loud_first", [("CONSTANT", True), ("VARIABLE", False), ("VARIABLE", True)])
-def test_an_mp3_that_does_not_tell_its_length(write, content, bitrate_mode, loud_first, id3):
+def test_an_mp3_that_does_not_tell_its_length(write, bitrate_mode, loud_first, id3):
     """As a radio sends it: the decoder guesses from the first frame's bit rate, and stops where it guesses the end."""
     loud = 0.2 * np.random.default_rng(0).standard_normal(RATE * 4).astype("float32")
     samples = np.concatenate([loud, 0 * loud] if loud_first else [0 * loud, loud])
     data = write(samples, name="a.mp3", bitrate_mode=bitrate_mode, compression_level=0.5).read_bytes()
-    clip, notes = read_with_notes(content(id3 + data[data.index(data[:2], 100) :], "radio.mp3"))
+    clip, notes = read_with_notes(write(id3 + data[data.index(data[:2], 100) :], name="radio.mp3"))
     complete = abs(len(clip) - len(samples)) < 3 * 1152
     assert complete == (bitrate_mode == "CONSTANT" or not loud_first)
     assert f"the decoder guessed it, and {len(clip) / RATE:.2f} s were read" in notes[0] and "ffmpeg" in notes[0]
@@ -214,12 +207,12 @@ def test_what_is_no_file(tmp_path, write):
 
 
 @pytest.mark.parametrize("name", ["notes.wav", "notes.mp3", "notes.raw"])
-def test_not_audio(write, content, name):
+def test_not_audio(write, name):
     for data in (b"hello, I am a text\n" * 100, bytes(5_000), b"RIFF", b"fLaC" + bytes(50), b"\xff" * 999):
-        refused(ValueError, content(data, name), name, "not audio", "wanted", "WAV, FLAC, OGG or MP3")
-    refused(ValueError, content(b"", name), "empty, 0 bytes", "WAV, FLAC, OGG or MP3")
+        refused(ValueError, write(data, name=name), name, "not audio", "wanted", "WAV, FLAC, OGG or MP3")
+    refused(ValueError, write(b"", name=name), "empty, 0 bytes", "WAV, FLAC, OGG or MP3")
     whole = write(tone(2.0), name="whole.flac").read_bytes()
-    refused(ValueError, content(whole[:200] + bytes(len(whole) - 200), name), name, "damaged")
+    refused(ValueError, write(whole[:200] + bytes(len(whole) - 200), name=name), name, "damaged")
     refused(ValueError, write(np.zeros((0, 1), dtype="float32")), "zero length", "at least one sample")
     refused(ValueError, write(np.zeros((1, 1), dtype="float32"), rate=96_000), "less than one sample")
 
@@ -235,10 +228,10 @@ def test_nan_and_infinity(write, bad, rate, seconds, first):
 
 
 @pytest.mark.parametrize("rate", [1, 999, 768_001, 2**31 - 1])
-def test_absurd_rates(write, content, rate):
+def test_absurd_rates(write, rate):
     data = bytearray(write(tone(0.1)).read_bytes())
     data[24:28] = rate.to_bytes(4, "little")  # the sample rate field of a WAV header
-    refused(ValueError, content(bytes(data), "absurd.wav"), f"{rate} samples per second", "1000 to 768000")
+    refused(ValueError, write(data, name="absurd.wav"), f"{rate} samples per second", "1000 to 768000")
 
 
 # ---------------------------------------------------------------- the built-in clips

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pickle
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -106,24 +107,33 @@ def test_half_precision_is_loaded_as_float32_and_may_be_stored_again(tmp_path, d
     same(model, transformers.Wav2Vec2ForCTC.from_pretrained(tmp_path / "ours").eval())
 
 
-@pytest.fixture
-def old_folder(tmp_path):
-    """Write a folder as of 2021: pytorch_model.bin, whole or in shards, keys as given."""
+# ---------------------------------------------------------------------------------------------- as people have them
 
-    def write_old(weights, shards=0, architectures=("Wav2Vec2ForCTC",), config=TINY, zipped=True):
-        values = {**config.to_dict(), "architectures": architectures and list(architectures)}
-        (tmp_path / "config.json").write_text(json.dumps(values))
-        if not shards:
-            torch.save(weights, tmp_path / "pytorch_model.bin", _use_new_zipfile_serialization=zipped)
-            return tmp_path
-        names = [f"pytorch_model-{number + 1:05}-of-{shards:05}.bin" for number in range(shards)]
-        table = {key: names[index % shards] for index, key in enumerate(weights)}
-        for name in names:
-            torch.save({key: weights[key] for key in weights if table[key] == name}, tmp_path / name)
-        (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": table}))
-        return tmp_path
 
-    return write_old
+def store(folder, model, rename=dict, shards=1, zipped=True, **config):
+    """Write a model as of 2021: pytorch_model.bin, whole or in shards, keys as ``rename`` makes them."""
+    values = json.loads(model.config.to_json_string()) | {"architectures": [type(model).__name__]} | config
+    (folder / "config.json").write_text(json.dumps(values))
+    weights = rename(model.state_dict())
+    names = [f"pytorch_model-{n}.bin" for n in range(shards)] if shards > 1 else ["pytorch_model.bin"]
+    table = {key: names[index % shards] for index, key in enumerate(weights)}
+    for name in names:
+        part = {key: weights[key] for key in weights if table[key] == name}
+        torch.save(part, folder / name, _use_new_zipfile_serialization=zipped)
+    if shards > 1:
+        (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": table}))
+    return folder
+
+
+class OwnHead(transformers.Wav2Vec2PreTrainedModel):
+    """Somebody's fine-tune: a head with names of its own, one of which is also a name inside the encoder."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.wav2vec2 = transformers.Wav2Vec2Model(config)
+        self.speech_head = torch.nn.Linear(config.hidden_size, 5)
+        self.adapter = torch.nn.Linear(5, 5)
+        self.post_init()
 
 
 def renamed(*pairs):
@@ -142,23 +152,42 @@ def prefixed(prefix):
 
 
 BEFORE_TORCH_2_1 = renamed(*((f"parametrizations.weight.original{n}", f"weight_{name}") for n, name in enumerate("gv")))
-OLD = {
+ELSEWHERE = renamed(("wav2vec2.", "net.backbone."))
+NAMELESS = {"architectures": None}
+FOLDERS = {
     "names as before torch 2.1, in shards": ("ctc", BEFORE_TORCH_2_1, {"shards": 3}),
-    "the first name of the CTC class": ("ctc", dict, {"architectures": ("Wav2Vec2ForMaskedLM",)}),
-    "told by its keys": ("plain", dict, {"architectures": None}),
-    "a plain model with a prefix": ("plain", prefixed("wav2vec2."), {"architectures": ("Wav2Vec2Model",)}),
-    "a CTC model without": ("ctc", renamed(("wav2vec2.", "")), {}),
+    "the first name of the CTC class": ("ctc", dict, {"architectures": ["Wav2Vec2ForMaskedLM"]}),
+    "a CTC model without a prefix": ("ctc", renamed(("wav2vec2.", "")), {}),
+    "a CTC model with another prefix": ("ctc", ELSEWHERE, {}),
     "saved from DataParallel": ("ctc", prefixed("module."), {}),
     "a file without zip, as before torch 1.6": ("ctc", dict, {"zipped": False}),
+    "a plain model, told by its keys": ("plain", dict, NAMELESS),
+    "a plain model with a prefix": ("plain", prefixed("wav2vec2."), {}),
+    "pre-training, told by its keys": ("pretraining", dict, NAMELESS),
+    "pre-training with another prefix": ("pretraining", ELSEWHERE, {}),
+    "classification, told by its keys": ("classification", dict, NAMELESS),
+    "x-vectors, told by nothing": ("Wav2Vec2ForXVector", dict, NAMELESS),
+    "a class per frame": ("Wav2Vec2ForAudioFrameClassification", dict, {}),
+    "a head of one's own": (OwnHead, dict, {}),
+    "a head of one's own, told by nothing": (OwnHead, dict, NAMELESS),
+    "a head of one's own, with another prefix": (OwnHead, ELSEWHERE, {}),
 }
 
 
-@pytest.mark.parametrize("head, rename, options", OLD.values(), ids=OLD)
-def test_folders_as_people_have_them(old_folder, head, rename, options):
-    reference = theirs(head=head)
-    model = load(old_folder(rename(reference.state_dict()), **options))
-    assert type(model).__name__ == HEADS[head]
-    same(model, reference)
+@pytest.mark.parametrize("head, rename, options", FOLDERS.values(), ids=FOLDERS)
+def test_folders_as_people_have_them_and_the_encoder_of_each(tmp_path, head, rename, options):
+    reference = OwnHead(theirs().config).eval() if head is OwnHead else theirs(head=head)
+    store(tmp_path, reference, rename, **options)
+    if head in HEADS:
+        model = load(tmp_path)
+        assert type(model).__name__ == HEADS[head]
+        same(model, reference)
+    else:
+        refused(tmp_path, r"load\(…, head='plain'\)")
+    encoder = load(tmp_path, head="plain")
+    same(encoder, getattr(reference, "wav2vec2", reference))
+    left_out = [key for key in reference.state_dict() if head != "plain" and not key.startswith("wav2vec2.")]
+    assert all(key in str(encoder.loaded) for key in left_out)
 
 
 def test_two_names_for_one_tensor(tmp_path):
@@ -172,62 +201,6 @@ def test_two_names_for_one_tensor(tmp_path):
     same(load(tmp_path), reference)
 
 
-# ------------------------------------------------------------------------------------------------- heads and allowances
-
-
-class OwnHead(transformers.Wav2Vec2PreTrainedModel):
-    """Somebody's fine-tune: a head with names of its own, one of which is also a name inside the encoder."""
-
-    def __init__(self, config):
-        super().__init__(config)
-        self.wav2vec2 = transformers.Wav2Vec2Model(config)
-        self.speech_head = torch.nn.Linear(config.hidden_size, 5)
-        self.adapter = torch.nn.Linear(5, 5)
-        self.post_init()
-
-
-def as_it_is(folder):
-    pass
-
-
-def without_architectures(folder):
-    values = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**values, "architectures": None}))
-
-
-def edit_weights(change):
-    def edit(folder):
-        weights = change(load_file(folder / "model.safetensors"))
-        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-
-    return edit
-
-
-under_another_name = edit_weights(renamed(("wav2vec2.", "net.backbone.")))
-
-
-@pytest.mark.parametrize(
-    "head, change",
-    [
-        *(("ctc", under_another_name), ("pretraining", without_architectures), ("classification", as_it_is)),
-        *(("pretraining", under_another_name), ("classification", without_architectures)),
-        *(("Wav2Vec2ForXVector", without_architectures), ("Wav2Vec2ForAudioFrameClassification", as_it_is)),
-        *((OwnHead, change) for change in (as_it_is, without_architectures, under_another_name)),
-    ],
-)
-def test_of_any_head_the_encoder_loads(tmp_path, head, change):
-    reference = theirs(head=head) if isinstance(head, str) else OwnHead(theirs().config).eval()
-    change(write(tmp_path, reference))
-    if head in HEADS:
-        same(load(tmp_path), reference)
-    else:
-        refused(tmp_path, r"load\(…, head='plain'\)")
-    model = load(tmp_path, head="plain")
-    same(model, reference.wav2vec2)
-    left_out = {key for key in reference.state_dict() if not key.startswith("wav2vec2.")}
-    assert left_out and all(key in str(model.loaded) for key in left_out)
-
-
 @pytest.mark.parametrize("asked, stored", [("ctc", "plain"), ("ctc", "classification"), ("pretraining", "ctc")])
 def test_a_head_that_is_not_stored_is_not_invented(tmp_path, asked, stored):
     write(tmp_path, theirs(head=stored))
@@ -237,37 +210,36 @@ def test_a_head_that_is_not_stored_is_not_invented(tmp_path, asked, stored):
         load(tmp_path, head=asked.upper())
 
 
-def test_the_vector_of_time_masks_may_be_missing_as_in_base_960h_or_left_over(old_folder):
+def without(*keys):
+    return lambda weights: {key: value for key, value in weights.items() if key not in keys}
+
+
+def test_the_vector_of_time_masks_may_be_missing_as_in_base_960h_or_left_over(tmp_path):
     reference = theirs()
-    weights = reference.state_dict()
-    model = load(old_folder(weights, config=dataclasses.replace(TINY, mask_time_prob=0.0)))
+    model = load(store(tmp_path, reference, mask_time_prob=0.0))
     same(model, reference)
     assert "masked_spec_embed was left out" in str(model.loaded)
-    del weights["wav2vec2.masked_spec_embed"]
-    model = load(old_folder(weights))
+    model = load(store(tmp_path, reference, without("wav2vec2.masked_spec_embed")))
     same(model, reference)
     assert "masked_spec_embed is not stored" in str(model.loaded)
 
 
-def test_every_key_that_does_not_fit_is_listed_or_told_to_be_there_twice(old_folder):
+def test_every_key_that_does_not_fit_is_listed_or_told_to_be_there_twice(tmp_path):
     wrong = {
         "wrong shape": ("lm_head.weight", "wav2vec2.encoder.layers.0.attention.k_proj.bias"),
         "missing": ("wav2vec2.encoder.layer_norm.bias", "wav2vec2.feature_projection.projection.weight"),
         "unexpected": ("something.else", "wav2vec2.encoder.layers.7.layer_norm.weight"),
     }
     for kinds in (["wrong shape"], ["missing"], ["unexpected"], list(wrong)):
-        weights = theirs().state_dict()
-        expected = [(kind, key) for kind in kinds for key in wrong[kind]]
-        for kind, key in expected:
-            weights[key] = torch.zeros(3, 5)
-            if kind == "missing":
-                del weights[key]
-        text = refused(old_folder(weights), "does not fit Wav2Vec2ForCTC")
+        expected = {key: kind for kind in kinds for key in wrong[kind]}
+        zeros = {key: torch.zeros(3, 5) for key, kind in expected.items() if kind != "missing"}
+        store(tmp_path, theirs(), lambda weights, zeros=zeros, gone=expected: without(*gone)(weights) | zeros)
+        text = refused(tmp_path, "does not fit Wav2Vec2ForCTC")
         lines = [line.strip().split(": ") for line in text.splitlines()[1:]]
-        assert sorted((kind, key.split(" ")[0]) for kind, key in lines) == sorted(expected)
+        assert {key.split(" ")[0]: kind for kind, key in lines} == expected and len(lines) == len(expected)
         assert ("lm_head.weight is (3, 5), wanted (32, 48)" in text) == ("wrong shape" in kinds)
-    weights = {**theirs().state_dict(), "wav2vec2.encoder.pos_conv_embed.conv.weight_g": torch.zeros(1, 1, 128)}
-    refused(old_folder(weights), "twice")
+    twice = {"wav2vec2.encoder.pos_conv_embed.conv.weight_g": torch.zeros(1, 1, 128)}
+    refused(store(tmp_path, theirs(), lambda weights: weights | twice), "twice")
 
 
 FIELDS = {
@@ -302,13 +274,6 @@ class Evil:
         return (setattr, (Evil, "ran", True))
 
 
-def test_code_in_a_bin_is_not_run(old_folder, tmp_path):
-    refused(old_folder({"weight": Evil()}), "not unpickled")
-    (tmp_path / "pytorch_model.bin").write_bytes(pickle.dumps({"weight": Evil()}, protocol=2))
-    refused(tmp_path, "not unpickled")
-    assert not Evil.ran
-
-
 def replace(name, content):
     return lambda folder: (folder / name).write_text(json.dumps(content) if isinstance(content, dict) else content)
 
@@ -326,6 +291,21 @@ def instead(name, content=b"x"):
     return exchange
 
 
+def test_code_in_a_bin_is_not_run(tmp_path):
+    for content in ({"weight": Evil()}, pickle.dumps({"weight": Evil()}, protocol=2)):
+        instead("pytorch_model.bin", content)(write(tmp_path, theirs()))
+        refused(tmp_path, "not unpickled")
+    assert not Evil.ran
+
+
+def altered(change):
+    def alter(folder):
+        (folder / "model.safetensors").unlink()
+        store(folder, theirs(), change)
+
+    return alter
+
+
 def cut(folder):
     file = folder / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-1000])
@@ -335,6 +315,13 @@ def lose_a_shard(folder):
     (folder / "model.safetensors").unlink()
     theirs().save_pretrained(folder, max_shard_size="20KB")
     next(folder.glob("model-00003*")).unlink()
+
+
+def repeat_a_shard(folder):
+    (folder / "model.safetensors").unlink()
+    theirs().save_pretrained(folder, max_shard_size="20KB")
+    shards = sorted(folder.glob("model-*"))
+    shutil.copy(shards[0], shards[1])
 
 
 def own_tokenizer(folder):
@@ -347,7 +334,7 @@ LAYER_9 = {"wav2vec2.encoder.layers.9.layer_norm.weight": torch.zeros(2)}
 DAMAGES = [
     (replace("config.json", {"model_type": "whisper"}), "'whisper' model.*trace"),
     (replace("config.json", {"num_attention_heads": 7}), "must divide"),
-    (lambda folder: (folder / "config.json").unlink(), "no config at .*config.json"),
+    (lambda folder: (folder / "config.json").unlink(), "holds no config.json, found .*model.safetensors"),
     (replace("config.json", "{"), "not JSON"),
     (replace("config.json", "[]"), "holds a list"),
     (replace("preprocessor_config.json", {"feature_extractor_type": "Whisper"}), r"another model .Whisper"),
@@ -358,8 +345,10 @@ DAMAGES = [
     (replace("model.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:1\n"), "git lfs pull"),
     (cut, "damaged"),
     (lose_a_shard, "model-00003"),
-    (edit_weights(lambda weights: {**weights, "x": torch.zeros(2, dtype=torch.int8)}), "quantised"),
-    (edit_weights(lambda weights: weights | LAYER_9), "layers.9"),
+    (repeat_a_shard, "repeats .* of an earlier shard"),
+    (altered(lambda weights: {**weights, "x": torch.zeros(2, dtype=torch.int8)}), "quantised"),
+    (altered(lambda weights: weights | LAYER_9), "layers.9"),
+    (altered(lambda weights: weights | {"post_extract_proj.weight": torch.zeros(2)}), "a name of fairseq's"),
     (instead("tf_model.h5"), "holds no weights.*found .*tf_model.h5.*TensorFlow"),
     (instead("pytorch_model.bin"), "not unpickled|no torch file"),
     (instead("pytorch_model.bin", {"args": None, "model": {}}), "fairseq"),
@@ -380,7 +369,7 @@ def test_damaged_folders_and_other_models(tmp_path, damage, message):
     "name, message",
     [
         *((name, r"no checkpoint.*hub id") for name in ("no-such-model", "no/such/folder", "digits group")),
-        ("", "no config at"),  # the empty path is the current folder
+        ("", "holds no config"),  # the empty path is the current folder
         ("some.json", "the folder that holds it"),
         ("https://huggingface.co/facebook/wav2vec2-base-960h", r"a URL.*load\('facebook/wav2vec2-base-960h'\)"),
         ("https://example.org/model", "a URL.*Download it"),
@@ -399,11 +388,12 @@ def test_save_keeps_vocabulary_and_processing_and_refuses_what_is_not_ours(tmp_p
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     model = w2vlearn.model.Wav2Vec2ForCTC(dataclasses.replace(TINY, vocab_size=3))
-    model.vocabulary = Vocabulary(("<pad>", "|", "a"), lower=True)
+    model.vocabulary = Vocabulary(("|", "a", "<pad>"), lower=True)
     model.processing = Processing(16_000, True, True, unsure_below=0.6)
     assert save(model, "~/saved") == tmp_path / "saved"
     again = load("~/saved")
     assert again.vocabulary == model.vocabulary and again.processing == model.processing
+    assert "config.json calls id 0 the blank, the vocabulary id 2" in str(again.loaded)
     for other, message in ((torch.nn.Linear(2, 2), "found a Linear"), (theirs(), "w2vlearn's own")):
         with pytest.raises(TypeError, match=message):
             save(other, tmp_path)

@@ -79,6 +79,8 @@ def test_sizes_lie_on_the_grid_and_one_chunk_is_the_whole_clip_with_its_tail():
             on_grid(seconds, GEOMETRY)
     with pytest.raises(ValueError, match=r"at least one frame, 0.02 s"):
         plan(16_000, GEOMETRY, 0.0, 1.0)
+    with pytest.raises(ValueError, match="0 or more, found -1"):
+        plan(-1, GEOMETRY)
 
 
 def test_an_hour_in_memory_is_cut_without_copying_it():

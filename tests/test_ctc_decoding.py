@@ -23,6 +23,7 @@ GEOMETRY = FrameGeometry.from_config(Wav2Vec2Config.base())
 ENGLISH = ("<pad>", "<s>", "</s>", "<unk>", "|", *"ETAONIHSRDLUMWCFGYPBVK'XJQZ")
 FINE_TUNED = ("|", "a", "b", "ä", "ch", "[UNK]", "[PAD]")  # blank last, a token of two letters
 CONFIG = dataclasses.replace(Wav2Vec2Config.tiny(), vocab_size=7, pad_token_id=6)
+TWO_TOKENS = dataclasses.replace(CONFIG, vocab_size=2, pad_token_id=0)
 
 
 # ------------------------------------------------------------------------------------- the same as transformers
@@ -127,7 +128,7 @@ def test_every_tokenizer_that_transformers_saves_reads_writes_and_is_stored_alik
 def test_labels_that_another_program_must_make_are_refused(tmp_path):
     (tmp_path / "vocab.json").write_text('{"<pad>": 0, "h": 1}')
     (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "Wav2Vec2PhonemeCTCTokenizer"}')
-    vocabulary = Vocabulary.from_folder(tmp_path)
+    vocabulary = Vocabulary.from_folder(tmp_path, TWO_TOKENS)
     with pytest.raises(ValueError, match="phonemizer") as caught:
         vocabulary.ids("hello")
     assert "replace(vocabulary, phonemize=False)" in str(caught.value)
@@ -195,11 +196,9 @@ def test_which_tokens_count_and_which_is_the_blank(tmp_path):
     assert Vocabulary.from_folder(tmp_path, CONFIG).tokens == FINE_TUNED  # what lies beyond the head is left out
     vocabulary = Vocabulary.from_folder(tmp_path, dataclasses.replace(CONFIG, vocab_size=9))
     assert vocabulary.tokens == (*FINE_TUNED, "<s>", "</s>") and vocabulary.blank == "[PAD]"
-    vocabulary = Vocabulary.from_folder(folder_of(tmp_path, added_tokens={"<s>": 0, "x": 7}))
+    vocabulary = Vocabulary.from_folder(folder_of(tmp_path, added_tokens={"<s>": 0, "x": 7}), CONFIG)
     assert vocabulary.tokens == FINE_TUNED and not vocabulary.added  # vocab.json counts first
-    notes = []
-    vocabulary = Vocabulary.from_folder(tmp_path, dataclasses.replace(CONFIG, pad_token_id=0), notes)
-    assert vocabulary.blank_id == 6 and "id 0 the blank, the vocabulary id 6" in notes[0]
+    assert Vocabulary.from_folder(tmp_path, dataclasses.replace(CONFIG, pad_token_id=0)).blank_id == 6
     config = dataclasses.replace(CONFIG, vocab_size=3, pad_token_id=0)
     folder_of(tmp_path, ("<blank>", "|", "a"), added_tokens={})
     assert Vocabulary.from_folder(tmp_path, config).blank == "<blank>"
@@ -208,11 +207,11 @@ def test_which_tokens_count_and_which_is_the_blank(tmp_path):
 def test_the_class_may_stand_in_the_models_config_and_the_language_in_the_tokenizers(tmp_path):
     assert Vocabulary.from_folder(tmp_path, CONFIG) is None
     folder_of(tmp_path, config={"tokenizer_class": "Wav2Vec2PhonemeCTCTokenizer"})
-    assert Vocabulary.from_folder(tmp_path).phonemes
+    assert Vocabulary.from_folder(tmp_path, CONFIG).phonemes
     folder_of(
         tmp_path, {"de": {"<pad>": 0, "ß": 1}, "fr": {"<pad>": 0}}, tokenizer_config={"target_lang": "de"}, config={}
     )
-    assert Vocabulary.from_folder(tmp_path).tokens == ("<pad>", "ß")
+    assert Vocabulary.from_folder(tmp_path, TWO_TOKENS).tokens == ("<pad>", "ß")
 
 
 @pytest.mark.parametrize(

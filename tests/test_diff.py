@@ -10,12 +10,6 @@ from w2vlearn.tracing.observe import TraceError, trace
 TINY = Wav2Vec2Config.tiny()
 
 
-@pytest.fixture(scope="module")
-def model():
-    torch.manual_seed(0)
-    return Wav2Vec2ForCTC(TINY).eval()
-
-
 def traced(model, *lengths):
     return trace(model, pad([torch.zeros(length) for length in lengths]))
 
@@ -32,12 +26,12 @@ def letters(diff):
         (16_080, {"L", "T1", "T2", "T3", "T4", "T5", "T6", "T7", "T"}, ""),
     ],
 )
-def test_more_samples_change_the_lengths_that_they_change_and_nothing_else(model, samples, changed, note):
-    diff = traced(model, 16_000).diff(traced(model, samples))
+def test_more_samples_change_the_lengths_that_they_change_and_nothing_else(tiny, samples, changed, note):
+    diff = traced(tiny, 16_000).diff(traced(tiny, samples))
     geometry = FrameGeometry.from_config(TINY)
-    before, after = ([n, *geometry.lengths(n), geometry.frame_count(n)] for n in (16_000, samples))
+    pairs = zip(*([n, *geometry.lengths(n), geometry.frame_count(n)] for n in (16_000, samples)), strict=True)
     names = ["L", "T1", "T2", "T3", "T4", "T5", "T6", "T7", "T"]
-    expected = {name: (one, other) for name, one, other in zip(names, before, after, strict=True) if one != other}
+    expected = {name: pair for name, pair in zip(names, pairs, strict=True) if pair[0] != pair[1]}
     assert letters(diff) == expected and set(expected) == changed
     assert not diff.layers and diff.same > 60 and note in str(diff)
 
@@ -52,41 +46,36 @@ def test_base_and_large_differ_in_widths_heads_and_depth_only():
     assert shapes == {(("B", "T", "3072"), ("B", "T", "4096")), (("768", "48", "128"), ("1024", "64", "128"))}
 
 
-def test_ours_and_transformers_are_matched_by_role(model):
+def test_ours_and_transformers_are_matched_by_role(tiny):
     values = {key: value for key, value in TINY.to_dict().items() if key != "model_type"}
     hubert = transformers.HubertModel(transformers.HubertConfig(**values)).eval()
     wav2vec2 = transformers.Wav2Vec2ForCTC(transformers.Wav2Vec2Config(**values)).eval()
-    ours = traced(model, 5000, 900)
+    ours, theirs = traced(tiny, 5000, 900), traced(hubert, 5000, 900)
     assert not ours.diff(traced(wav2vec2, 5000, 900))
-    diff = ours.diff(traced(hubert, 5000, 900))
-    only = [change for change in diff.layers if change.field == "only in the first"]
-    assert {name for change in only for name in change.names} == {"dropout", "lm_head", ""}
+    for diff, field in ((ours.diff(theirs), "only in the first"), (theirs.diff(ours), "only in the second")):
+        only = [change for change in diff.layers if change.field == field]
+        assert {name for change in only for name in change.names} == {"dropout", "lm_head", ""}
 
 
-def test_a_mask_that_is_given_or_not_is_a_difference(model):
-    waves = torch.zeros(2, 4000)
-    diff = trace(model, waves, torch.ones(2, 4000, dtype=torch.bool)).diff(trace(model, waves))
+def test_a_mask_that_is_given_or_not_is_a_difference_and_without_values_is_read_by_form_and_name():
+    with torch.device("meta"):
+        model, waves = Wav2Vec2ForCTC(TINY).eval(), torch.empty(2, 4000)
+        masked = trace(model, waves, torch.ones(2, 4000, dtype=torch.bool))
+        diff = masked.diff(trace(model, waves))
     changed = {name: change for change in diff.layers for name in change.names}
     assert changed["wav2vec2.encoder.layers.0.attention"].after is None
     assert changed["sample mask -> frame mask"].field == "only in the first"
+    mask = masked["wav2vec2.encoder.layers.0"].mask
+    assert (mask.kind, mask.form, mask.true_means, mask.valid) == ("attention", "bool", "valid", None)
 
 
-def test_traces_that_cannot_be_compared_say_why(model):
-    good = traced(model, 900)
+def test_traces_that_cannot_be_compared_say_why(tiny):
+    good = traced(tiny, 900)
     with pytest.raises(TypeError, match="compares two traces, found a int"):
         good.diff(3)
     with pytest.raises(ValueError, match="no layer of Wav2Vec2ForCTC has the role of a layer of Linear"):
         good.diff(trace(torch.nn.Linear(3, 4).eval(), torch.zeros(2, 3)))
     with pytest.raises(TraceError) as broken:
-        trace(model, torch.zeros(2, 3, 4))
+        trace(tiny, torch.zeros(2, 3, 4))
     with pytest.raises(ValueError, match="a partial trace cannot be compared"):
         good.diff(broken.value.trace)
-
-
-def test_a_masked_run_on_the_meta_device_is_traced_too():
-    """No values there, so masks are read by form and name alone."""
-    with torch.device("meta"):
-        model = Wav2Vec2ForCTC(TINY).eval()
-        observed = trace(model, torch.empty(2, 4000), torch.ones(2, 4000, dtype=torch.bool))
-    mask = observed["wav2vec2.encoder.layers.0"].mask
-    assert (mask.kind, mask.form, mask.true_means, mask.valid) == ("attention", "bool", "valid", None)

@@ -14,7 +14,7 @@ from training import compose as compose_module
 from training import measure, sources
 from training.compose import change_rate, compose
 from training.layout import fast_layout
-from training.measure import nearest_digit, normalised, score, strings_of
+from training.measure import nearest_digit, score, strings_of
 from training.sources import Bank, read_people
 from training.train_digits import draw_batch, has_bfloat16, learning_rate, letter_loss, train
 from training.voices import (
@@ -189,15 +189,6 @@ def test_noise_comes_at_the_asked_ratio():
     assert (np.abs(ratio - 10) < 2).all()
 
 
-def test_augmented_clips_are_normalised():
-    bank, rng = tone_bank(), generator(3)
-    clips = np.stack([compose(bank, 16_000, rng)[1] for _ in range(40)])
-    waves = channel.augment(clips, rng)
-    assert waves.shape == (40, 16_000) and torch.isfinite(waves).all()
-    torch.testing.assert_close(waves.var(1, correction=0), torch.ones(40), rtol=0, atol=1e-3)
-    torch.testing.assert_close(normalised(clips[0]).var(correction=0), torch.tensor(1.0), rtol=0, atol=1e-3)
-
-
 # ---------------------------------------------------------------- training
 
 
@@ -207,13 +198,15 @@ def test_learning_rate_rises_and_falls():
     assert rates[3:] == sorted(rates[3:], reverse=True) and 0.009 < rates[-1] < 0.02
 
 
-def test_a_batch_has_clips_of_one_length():
-    rng = generator()
-    lengths = set()
+def test_a_batch_has_clips_of_one_length_normalised_after_their_channels():
+    rng, lengths = generator(), set()
     for _ in range(6):
         waves, texts = draw_batch(tone_bank(), rng, audio=80_000)
-        assert waves.shape == (len(texts), waves.shape[1]) and len(texts) == 80_000 // waves.shape[1]
-        lengths.add(waves.shape[1])
+        clips, samples = waves.shape
+        assert clips == len(texts) == 80_000 // samples
+        torch.testing.assert_close(waves.mean(1), torch.zeros(clips), rtol=0, atol=1e-3)
+        torch.testing.assert_close(waves.var(1, correction=0), torch.ones(clips), rtol=0, atol=1e-3)
+        lengths.add(samples)
     assert len(lengths) > 2
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
+import graphlib
+import itertools
 import json
 import re
 import subprocess
@@ -27,27 +28,24 @@ HEAVY = {
     "huggingface_hub", "safetensors", "pandas", "scipy", "tqdm", "requests", "httpx", "wcwidth",
     "torch._dynamo", "torch._inductor", "torch._export", "torch.export", "torch.onnx", "torchvision", "torchaudio",
 }  # fmt: skip
-EVERYDAY = "Wav2Vec2Config FrameGeometry read_audio pad Wav2Vec2Model Wav2Vec2ForCTC trace Trace"
+EVERYDAY = "Wav2Vec2Config, FrameGeometry, read_audio, pad, Wav2Vec2Model, Wav2Vec2ForCTC, trace, Trace"
 
 
-def loaded_by(statement: str) -> set[str]:
-    """The modules that ``statement`` loads in a fresh Python, those that ``import torch`` loads anyway left out."""
-    script = f"import sys, json, torch\nbefore = set(sys.modules)\n{statement}\n"
-    script += "print(json.dumps(sorted(set(sys.modules) - before)))"
+def loaded_by(*statements: str) -> list[set[str]]:
+    """What a fresh Python has loaded after each of these statements, without what ``import torch`` loads anyway."""
+    script = "import sys, json, torch\nbefore = set(sys.modules)\n"
+    script += "".join(f"{one}\nprint(json.dumps(sorted(set(sys.modules) - before)))\n" for one in statements)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    return set(json.loads(done.stdout.splitlines()[-1]))
-
-
-def heavy(modules: set[str]) -> set[str]:
-    return {module for module in modules if any(module == name or module.startswith(f"{name}.") for name in HEAVY)}
+    return [set(json.loads(line)) for line in done.stdout.splitlines()]
 
 
 def test_importing_is_cheap():
     """A module costs about a millisecond; the limit is 0.15 s beside ``import torch``."""
-    loaded = loaded_by("import w2vlearn")
-    assert "w2vlearn" in loaded and not heavy(loaded) and len(loaded) < 60, sorted(loaded)
-    loaded = loaded_by(f"import w2vlearn.show\nfrom w2vlearn import {', '.join(EVERYDAY.split())}")
-    assert {"w2vlearn.model", "w2vlearn.tracing", "w2vlearn.batch", "w2vlearn.show"} <= loaded and not heavy(loaded)
+    package, everyday = loaded_by("import w2vlearn", f"import w2vlearn.show\nfrom w2vlearn import {EVERYDAY}")
+    assert "w2vlearn" in package and len(package) < 60, sorted(package)
+    assert {"w2vlearn.model", "w2vlearn.tracing", "w2vlearn.batch", "w2vlearn.show"} <= everyday
+    heavy = {module for module in everyday if any(module == name or module.startswith(f"{name}.") for name in HEAVY)}
+    assert not heavy
 
 
 def test_about_a_dozen_public_names_each_explained():
@@ -61,24 +59,13 @@ def test_about_a_dozen_public_names_each_explained():
 # ---------------------------------------------------------------- imports go downward, also those inside functions
 
 # From the ground up; what lies in a layer may import from lower ones. A new file or folder gets its place here.
-LAYERS = [
-    {"config", "geometry", "paths", "shown"},
-    {"audio", "padding_masks"},
-    {"batch"},
-    {"model"},
-    {"checkpoints"},
-    {"transcription"},
-    {"tracing"},
-    {"symbolic"},
-    {"show"},
-    {"widgets"},
-    {"cli"},
-    {"__main__"},
-]
-LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts}
+LAYERS = (
+    "config geometry paths shown", "audio padding_masks", "batch", "model", "checkpoints", "transcription", "tracing",
+    "symbolic", "show", "widgets", "cli", "__main__",
+)  # fmt: skip
+LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts.split()}
 # Not even though they lie below: these work for any model, so they never know ours.
-STRANGERS = {(upper, "model") for upper in ("tracing", "symbolic", "show")}
-STRANGERS |= {(upper, lower) for upper in ("tracing", "symbolic", "show") for lower in ("checkpoints", "transcription")}
+STRANGERS = {*itertools.product(("tracing", "symbolic", "show"), ("model", "checkpoints", "transcription"))}
 WITHOUT_TORCH = {"config", "geometry", "show"}
 
 
@@ -96,51 +83,37 @@ def modules() -> dict[str, Path]:
     return files
 
 
-def imports(name: str, file: Path, known: set[str]) -> Iterator[str]:
+def imports(file: Path, known: set[str]) -> Iterator[str]:
     """Every module that a file imports, when it loads, inside a function, or for type checkers alone."""
-
-    def visit(node: ast.AST) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                package = name if file.name == "__init__.py" else name.rpartition(".")[0]
-                base = importlib.util.resolve_name("." * node.level + base, package)
+            base = "." * node.level + (node.module or "")
             yield from (f"{base}.{alias.name}" if f"{base}.{alias.name}" in known else base for alias in node.names)
         elif isinstance(node, ast.Call) and "import_module" in ast.dump(node.func):
             yield from (argument.value for argument in node.args if isinstance(argument, ast.Constant))
-        for child in ast.iter_child_nodes(node):
-            yield from visit(child)
-
-    yield from visit(ast.parse(file.read_text(encoding="utf-8")))
 
 
 def complaints_about(name: str, imported: str, files: dict[str, Path]) -> Iterator[str]:
     """What is wrong with one import: it goes up, sideways, to a stranger or nowhere."""
-    part = part_of(name)
-    if imported.split(".")[0] == "torch" and (part in WITHOUT_TORCH or name == "w2vlearn.tracing.records"):
+    part, other, top = part_of(name), part_of(imported), imported.split(".")[0]
+    if top == "torch" and (part in WITHOUT_TORCH or name == "w2vlearn.tracing.records"):
         yield f"{name} imports torch"
-    if imported == "w2vlearn" or imported.split(".")[0] in ("course", "notebooks", "tests", "tools", "training"):
+    if imported == "w2vlearn" or top in ("", "course", "notebooks", "tests", "tools", "training"):
         yield f"{name} imports {imported}: name the module, and none beside the package"
-    if imported.startswith("w2vlearn."):
-        other = part_of(imported)
-        if imported not in files:
-            yield f"{name} imports {imported}, which does not exist"
-        elif other != part and (LAYER[other] >= LAYER[part] or (part, other) in STRANGERS):
-            yield f"{name} imports {imported}"
+    elif top == "w2vlearn" and imported not in files:
+        yield f"{name} imports {imported}, which does not exist"
+    elif top == "w2vlearn" and other != part and (LAYER[other] >= LAYER[part] or (part, other) in STRANGERS):
+        yield f"{name} imports {imported}"
 
 
 def test_imports_go_downward_and_in_no_circle():
     files = modules()
-    graph = {name: [*imports(name, file, set(files))] for name, file in files.items() if part_of(name)}
-    assert [
-        complaint for name in graph for other in graph[name] for complaint in complaints_about(name, other, files)
-    ] == []
-    while graph:  # take away what imports nothing that is left; a circle stays
-        ground = {name for name in graph if not (set(graph[name]) & graph.keys()) - {name}}
-        assert ground, f"modules that import each other: {sorted(graph)}"
-        graph = {name: others for name, others in graph.items() if name not in ground}
+    graph = {name: {*imports(file, set(files))} - {name} for name, file in files.items() if part_of(name)}
+    pairs = [(name, other) for name, others in graph.items() for other in others]
+    assert [complaint for name, other in pairs for complaint in complaints_about(name, other, files)] == []
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
 def test_no_two_files_have_one_name():

@@ -6,6 +6,7 @@ import copy
 import functools
 import logging
 import pickle
+import random
 import subprocess
 import sys
 import threading
@@ -99,7 +100,7 @@ class Keeps(nn.Module):
     def forward(self, input_values):
         global GLOBAL_LAST
         print("forward of", tuple(input_values.shape))
-        x = self.conv(input_values[:, None]) + torch.rand(1) * float(np.random.rand())
+        x = self.conv(input_values[:, None]) + torch.rand(1) * float(np.random.rand()) * random.random()
         keep(self.own, x), keep(self.on_class, x)
         helper(x)
         GLOBAL_COUNT["calls"] += 1
@@ -138,9 +139,7 @@ def read_in_every_way(traced: Trace, path) -> None:
 
 def test_exactly_one_run_whatever_is_done_with_the_trace(keeps, short, capsys, tmp_path):
     with torch.no_grad(), untouched(keeps):
-        random = torch.get_rng_state(), np.random.get_state()
         traced = trace(keeps, short.waveforms)
-        torch.set_rng_state(random[0]), np.random.set_state(random[1])  # the model's own draws
         read_in_every_way(traced, tmp_path / "trace.json")
     assert capsys.readouterr().out == "forward of (3, 1000)\n" and GLOBAL_COUNT["calls"] == 2 and len(HOOKED) == 1
     for name, tensors in kept(keeps).items():
@@ -280,15 +279,19 @@ class Stubborn(nn.Module):
 
     def forward(self, input_values):
         warnings.warn("the model's own remark", stacklevel=1)
+        warnings.warn_explicit("torch's own remark", UserWarning, torch.__file__, 1, module="torch.export")
         with self.lock:
             return self.gate(self.conv(input_values[:, None]))
 
 
-def test_what_cannot_be_copied_or_exported_is_told_and_state_and_hooks_stay_as_they_were():
-    model, stubborn, called, filters = Stubborn(looks=False), Stubborn(looks=True), [], [*warnings.filters]
+def test_what_cannot_be_copied_or_exported_is_told_and_state_and_hooks_stay_as_they_were(capsys):
+    model, stubborn, filters = Stubborn(looks=False), Stubborn(looks=True), [*warnings.filters]
     loggers = [logging.getLogger(name) for name in ("torch.export", "torch.fx", "torch._dynamo")]
     levels = [logger.level for logger in loggers]
-    model.conv.register_forward_hook(lambda *a: called.append(1))
+    own, users = (functools.partial(print, whose) for whose in ("own hook", "user's hook"))
+    own.__module__, users.__module__ = __name__, "__main__"
+    model.gate.register_forward_hook(users)
+    model.conv.register_forward_hook(own)  # of the model's own library, as weight_norm's
     gate = pytest.raises(ExportError, match=r"layer 'gate' \(Gate\)")
     with untouched(model), untouched(stubborn), pytest.warns(UserWarning, match="own remark") as remarks:
         warnings.filterwarnings("error", module=r"torch|w2vlearn")
@@ -297,7 +300,9 @@ def test_what_cannot_be_copied_or_exported_is_told_and_state_and_hooks_stay_as_t
             symbolic_trace(stubborn)
     assert s[""].output.shape == ("B", 4, "T") and {warning.filename for warning in remarks} == {__file__}
     assert any(note.startswith("lock cannot be copied (TypeError") for note in s.notes), s.notes
-    assert called == [] and [*warnings.filters] == filters and model.training
+    printed = capsys.readouterr().out
+    assert "own hook" in printed and "user's hook" not in printed
+    assert [*warnings.filters] == filters and model.training
     assert levels == [logger.level for logger in loggers]
     assert caught.value.layer == "gate" and "if x.sum() > 0" in caught.value.operation
     assert "test_isolation.py" in caught.value.operation and "What still works" in str(caught.value)

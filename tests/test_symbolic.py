@@ -86,6 +86,8 @@ def test_a_run_agrees_with_the_formulas(tiny, s):
     assert report.ok and report.layers == len(t.records) and report.tensors > 150 and report.counts > 60, str(report)
     shapes = s.at(*batch.waveforms.shape, lengths=(16_000, 23_456, 9_000))
     assert shapes.letters == t.letters and [r.valid for r in shapes] == [r.valid for r in t]
+    short = s.at(2, 16_000, (16_000, 10))  # the second clip has no frame: 0, not 0 + 1 or fewer than none
+    assert short["lm_head"].valid == (49, 0) and short["wav2vec2.encoder.pos_conv_embed.conv"].valid == (50, 0)
     assert s.check(trace(tiny, batch.waveforms, attention_mask=batch.mask.long())).ok  # the mask has another form
     short = trace(tiny, noise(719, 400))  # with T = 1 axes stay unknown, none is called by a wrong name
     assert s.check(short).ok and any("an axis is unknown" in note for note in short.notes)
@@ -211,10 +213,6 @@ def test_what_is_no_stored_trace_is_refused(s, tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             SymbolicTrace.from_dict({**data, **change})
-    s.save(tmp_path / "s.json")
-    (tmp_path / "s.json").write_text((tmp_path / "s.json").read_text()[:500])
-    with pytest.raises(ValueError, match="cut off"):
-        SymbolicTrace.load(tmp_path / "s.json")
     with pytest.raises(FileNotFoundError, match="symbolic trace"):
         SymbolicTrace.load(tmp_path / "none.json")
 

@@ -8,11 +8,12 @@ import threading
 import warnings
 import weakref
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 from torch import nn
-from trace_helpers import TorchaudioLike, untouched
+from trace_helpers import TorchaudioLike, module, untouched
 
 from w2vlearn.tracing import TraceError, trace
 from w2vlearn.tracing.records import CALLED, SKIPPED, WEIGHTS_USED
@@ -26,16 +27,14 @@ class Both:
     many: dict
 
 
-class Nested(nn.Module):
+def nested(self, pair, *rest, table, flag=None):
     """Takes and gives tensors in every kind of container."""
-
-    def forward(self, pair, *rest, table, flag=None):
-        return {"first": Both(pair.left + 1, {"deep": [pair.right, (table["x"],)], 7: rest[0]}), "none": None}
+    return {"first": Both(pair.left + 1, {"deep": [pair.right, (table["x"],)], 7: rest[0]}), "none": None}
 
 
 def test_tensors_nested_in_containers_are_found_with_their_paths():
     x = torch.zeros(2, 5)
-    traced = trace(Nested().eval(), Pair(x, x[:, :4]), x[:, :3], table={"x": x[:1], "skip": "text"})
+    traced = trace(module(nested), Pair(x, x[:, :4]), x[:, :3], table={"x": x[:1], "skip": "text"})
     assert [(t.path, t.shape) for t in traced[""].inputs] == [
         ("pair.left", (2, 5)),
         ("pair.right", (2, 4)),
@@ -50,20 +49,12 @@ def test_tensors_nested_in_containers_are_found_with_their_paths():
     ]
 
 
-class Twice(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.shared = nn.Linear(4, 4)
-        self.again = self.shared
-        self.unused = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
-        self.last = nn.ReLU()
-
-    def forward(self, x):
-        return self.last(self.shared(x) + self.again(x[:, :1]))
-
-
 def test_repeated_calls_shared_modules_and_modules_never_called():
-    model = Twice().eval()
+    shared = nn.Linear(4, 4)
+    model = module(
+        lambda self, x: self.last(self.shared(x) + self.again(x[:, :1])),
+        shared=shared, again=shared, unused=nn.Sequential(nn.Linear(4, 4), nn.ReLU()), last=nn.ReLU(),
+    )  # fmt: skip
     with untouched(model):
         traced = trace(model, torch.zeros(2, 3, 4))
         records = traced.records
@@ -79,27 +70,33 @@ def test_repeated_calls_shared_modules_and_modules_never_called():
         traced["shard"]
 
 
-class Breaks(nn.Module):
-    def __init__(self, where: str):
-        super().__init__()
-        self.first, self.second, self.third = nn.Conv1d(1, 4, 3), nn.Linear(5, 5), nn.ReLU()
-        self.where = where
-        if where == "pre-hook":
-            self.third.register_forward_pre_hook(self.fail)
+def breaks(where: str) -> nn.Module:
+    """A model that raises in a child, in its own code or in a hook; or catches what a child raises."""
 
-    def fail(self, *arguments):
-        raise KeyboardInterrupt if self.where == "interrupt" else ValueError("own code broke")
+    def fail(*arguments):
+        raise KeyboardInterrupt if where == "interrupt" else ValueError("own code broke")
 
     def forward(self, x):
         x = self.first(x[:, None])
-        if self.where in ("own code", "interrupt"):
-            self.fail()
+        try:
+            if where in ("own code", "interrupt"):
+                fail()
+        except ValueError:
+            self.silent(x)  # none of its doing
+            raise
         try:
             self.second(x)
         except RuntimeError:
-            if self.where == "child":
+            if where == "child":
                 raise
         return self.third(x)
+
+    model = module(forward, first=nn.Conv1d(1, 4, 3), second=nn.Linear(5, 5), third=nn.ReLU())
+    if where == "own code":
+        model.silent = module(lambda self, x: None)
+    if where == "pre-hook":
+        model.third.register_forward_pre_hook(fail)
+    return model
 
 
 @pytest.mark.parametrize(
@@ -107,7 +104,7 @@ class Breaks(nn.Module):
     [("child", "second", RuntimeError), ("own code", "", ValueError), ("pre-hook", "third", ValueError)],
 )
 def test_a_model_that_breaks_names_the_layer_and_leaves_the_partial_trace(where, layer, cause):
-    model, x = Breaks(where).eval(), torch.zeros(2, 50)
+    model, x = breaks(where), torch.zeros(2, 50)
     with untouched(model), pytest.raises(TraceError) as caught:
         trace(model, x)
     error = caught.value
@@ -119,11 +116,11 @@ def test_a_model_that_breaks_names_the_layer_and_leaves_the_partial_trace(where,
 
 
 def test_what_is_no_failure_and_what_is_none_of_the_models_layers():
-    model, x = Breaks("an exception that the model catches").eval(), torch.zeros(2, 50)
+    model, x = breaks("caught"), torch.zeros(2, 50)
     with untouched(model):
         traced = trace(model, x)
     assert [(r.name, r.depth) for r in traced] == [("", 0), ("first", 1), ("second", 1), ("third", 1)]
-    model = Breaks("interrupt").eval()
+    model = breaks("interrupt")
     with untouched(model), pytest.raises(KeyboardInterrupt):
         trace(model, x)
     with pytest.raises(TraceError, match=r"the model itself \(Linear\) raised TypeError"):
@@ -143,48 +140,42 @@ def test_hooks_of_the_user_stay_and_what_they_change_is_seen():
         plain = model(x)
         traced = trace(model, x)
         assert len(traced) == 3
-    assert (
-        torch.equal(traced.output, plain)
-        and traced["0"].input.shape == (2, 1, 19)
-        and traced["0"].output.shape == (2, 2, 15)
-    )
+    assert torch.equal(traced.output, plain)
+    assert traced["0"].input.shape == (2, 1, 19) and traced["0"].output.shape == (2, 2, 15)
     assert seen == [(2, 2, 15)] * 2, "the user's hooks ran once in each run"
 
 
 def test_a_trace_inside_a_trace_is_its_own():
-    inner = nn.Sequential(nn.Linear(3, 3))
+    def outer(self, x):
+        self.traces.append(trace(self.inner, x))
+        return self.inner(x)
 
-    class Outer(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.inner, self.found = inner, []
-
-        def forward(self, x):
-            self.found.append(trace(self.inner, x))
-            return self.inner(x)
-
-    model = Outer().eval()
+    model = module(outer, inner=nn.Sequential(nn.Linear(3, 3)), traces=[])
     with untouched(model):
         traced = trace(model, torch.zeros(2, 3))
     assert [r.name for r in traced if r.status == CALLED] == ["", "inner", "inner.0"]
-    assert [r.name for r in model.found[0]] == ["", "0"]
+    assert [r.name for r in model.traces[0]] == ["", "0"]
 
 
-def test_two_threads_trace_the_same_model_without_mixing():
-    model = nn.Sequential(*(nn.Linear(4, 4) for _ in range(20))).eval()
-    results, barrier = {}, threading.Barrier(2)
+@pytest.mark.parametrize(
+    "model",
+    [
+        nn.Sequential(*(nn.Linear(4, 4) for _ in range(20))),
+        nn.TransformerEncoderLayer(4, 2, 8, batch_first=True),  # listened to without hooks
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_two_threads_trace_the_same_model_without_mixing(model):
+    barrier = threading.Barrier(2)
 
     def work(rows):
         barrier.wait()
-        results[rows] = [trace(model, torch.zeros(rows, 4)) for _ in range(10)]
+        return [trace(model, torch.zeros(rows, 3, 4)) for _ in range(10)]
 
-    with untouched(model):
-        threads = [threading.Thread(target=work, args=(rows,)) for rows in (2, 3)]
-        [thread.start() for thread in threads]
-        [thread.join() for thread in threads]
-        for rows, traces in results.items():
-            for traced in traces:
-                assert len(traced) == 21 and {r.output.shape for r in traced} == {(rows, 4)}
+    with untouched(model.eval()), ThreadPoolExecutor(2) as pool:
+        for rows, traces in zip((2, 3), pool.map(work, (2, 3)), strict=True):
+            assert len({traced.names for traced in traces}) == 1
+            assert {r.output.shape[:2] for traced in traces for r in traced if r.output} == {(rows, 3)}
 
 
 def test_train_mode_warns_once_and_runs_as_without_a_trace():
@@ -242,16 +233,8 @@ def test_torch_s_fused_encoder_layer_stays_bit_identical():
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_torchscript_is_one_layer_whose_inside_cannot_be_seen():
-    class Holder(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.scripted = torch.jit.script(nn.Sequential(nn.Linear(8, 8), nn.ReLU()).eval())
-            self.last = nn.Linear(8, 2)
-
-        def forward(self, x):
-            return self.last(self.scripted(x))
-
-    model = Holder().eval()
+    scripted = torch.jit.script(nn.Sequential(nn.Linear(8, 8), nn.ReLU()).eval())
+    model = module(lambda self, x: self.last(self.scripted(x)), scripted=scripted, last=nn.Linear(8, 2))
     traced = trace(model, torch.zeros(2, 5, 8))
     assert [r.name for r in traced] == ["", "scripted", "last"] and all(r.status == CALLED for r in traced)
     assert any("TorchScript" in note for note in traced.notes)

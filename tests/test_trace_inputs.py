@@ -4,7 +4,7 @@ that take part without being called."""
 from __future__ import annotations
 
 import re
-from collections import OrderedDict, namedtuple
+from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -16,7 +16,7 @@ import transformers
 from families import family
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
-from trace_helpers import Convolutions, TorchaudioLike, untouched
+from trace_helpers import Convolutions, Takes, TorchaudioLike, module, untouched
 
 from w2vlearn import Wav2Vec2Config, Wav2Vec2ForCTC
 from w2vlearn.batch import pad
@@ -45,35 +45,20 @@ class Data:
 Named = namedtuple("Named", "input_values attention_mask")
 
 
-class TakesOne(nn.Module):
-    """Takes everything in one argument; ``find`` gets the waveforms out of it."""
-
-    def __init__(self, find) -> None:
-        super().__init__()
-        self.body, self.find = Convolutions(), find
-
-    def forward(self, batch):
-        return self.body(self.find(batch))
-
-
 def clips_of(waveforms, mask):
     return [row[valid] for row, valid in zip(waveforms, mask, strict=True)]
 
 
-CONTAINERS = {
+CONTAINERS = {  # how waveforms and mask are packed, and how the model gets the waveforms out
     "dict": (lambda w, m: {"input_values": w, "attention_mask": m}, lambda b: b["input_values"]),
-    "OrderedDict": (lambda w, m: OrderedDict(input_values=w, attention_mask=m), lambda b: b["input_values"]),
     "BatchFeature": (
         lambda w, m: transformers.BatchFeature({"input_values": w, "attention_mask": m}), lambda b: b["input_values"],
     ),
     "dataclass": (Data, lambda b: b.input_values),
     "namedtuple": (Named, lambda b: b.input_values),
-    "list of dicts": (
-        lambda w, m: [{"input_values": w}, {"attention_mask": m}], lambda b: b[0]["input_values"],
-    ),
+    "list of dicts": (lambda w, m: [{"input_values": w}, {"attention_mask": m}], lambda b: b[0]["input_values"]),
     "tuple of waveforms and mask": (lambda w, m: (w, m), lambda b: b[0]),
-    "list of clips": (lambda w, m: clips_of(w, m), lambda b: pad_sequence(b, batch_first=True)),
-    "tuple of clips": (lambda w, m: tuple(clips_of(w, m)), lambda b: pad_sequence(list(b), batch_first=True)),
+    "list of clips": (clips_of, lambda b: pad_sequence(b, batch_first=True)),
     "list of dicts of a clip": (
         lambda w, m: [{"input_values": clip} for clip in clips_of(w, m)],
         lambda b: pad_sequence([one["input_values"] for one in b], batch_first=True),
@@ -84,99 +69,73 @@ CONTAINERS = {
 @pytest.mark.parametrize("kind", CONTAINERS)
 def test_clips_and_mask_inside_one_argument(short, kind):
     pack, find = CONTAINERS[kind]
-    traced = trace(TakesOne(find).eval(), pack(short.waveforms, short.mask))
+    model = module(lambda self, batch: self.body(find(batch)), body=Convolutions())
+    traced = trace(model, pack(short.waveforms, short.mask))
     assert traced["body"].valid == FRAMES and traced["body"].output.letters[:2] == ("B", "T")
-    assert traced.batch.lengths == LENGTHS and (
-        "of clips" in kind or "of a clip" in kind or traced[""].mask.valid == LENGTHS
-    )
+    assert traced.batch.lengths == LENGTHS
+    assert "clip" in kind or traced[""].mask.valid == LENGTHS
 
 
 # ---------------------------------------------------------------- masks that were given and do not fit
 
 
-class Ignores(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.body = Convolutions()
-
-    def forward(self, x, attention_mask=None, lengths=None):
-        return self.body(x)
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (
-            {"attention_mask": torch.ones(3, 99, dtype=torch.bool)},
-            r"attention_mask \(3, 99\).*does not fit.*\(3, 1000\)",
-        ),
-        ({"attention_mask": torch.ones(3, 990, dtype=torch.bool)}, r"attention_mask \(3, 990\).*does not fit"),
+        ({"attention_mask": torch.ones(3, 99) > 0}, r"attention_mask \(3, 99\).*does not fit.*\(3, 1000\)"),
+        ({"attention_mask": torch.ones(3, 990) > 0}, r"attention_mask \(3, 990\).*does not fit"),
         ({"lengths": torch.tensor([5, 7, 2000])}, "lengths.*does not fit.*2000 samples, the clips have 1000"),
     ],
 )
 def test_a_mask_that_does_not_fit_is_never_called_not_given(short, arguments, message):
-    traced = trace(Ignores().eval(), short.waveforms, **arguments)
-    assert any(re.search(message, note) for note in traced.notes), traced.notes
-    assert traced["body"].valid is None and not any(
-        "no lengths and no mask were given" in note for note in traced.notes
-    )
-    assert traced["body"].output.letters[:2] == ("B", "T")
+    traced = trace(Takes(Convolutions()).eval(), short.waveforms, **arguments)
+    assert re.search(message, "\n".join(traced.notes)) and "no mask were given" not in str(traced.notes)
+    assert traced["inner"].valid is None and traced["inner"].output.letters[:2] == ("B", "T")
 
 
-def test_numbers_by_position_that_are_not_understood_are_not_called_not_given(short):
-    class ByPosition(Ignores):
-        def forward(self, x, counts):
-            return self.body(x)
+@pytest.mark.parametrize("by_name", [False, True])
+def test_a_number_per_clip_that_is_not_understood_is_never_called_not_given(short, by_name):
+    model = module(lambda self, x, counts=None, speaker_ids=None: self.body(x), body=Convolutions())
 
-    notes = trace(ByPosition().eval(), short.waveforms, torch.tensor([400, 300, 200])).notes
-    assert any("counts" in note and "not understood" in note for note in notes), notes
-    assert not any("no lengths and no mask were given" in note for note in notes)
+    def traced(counts, **others):
+        given = {"counts": torch.tensor(counts)}
+        arguments = () if by_name else given.values()
+        return trace(model, short.waveforms, *arguments, **(given if by_name else {}), **others)
+
+    strange = traced([400, 300, 200])
+    assert any("counts (3,) was given and not understood" in note for note in strange.notes), strange.notes
+    assert strange["body"].valid is None and "no mask were given" not in str(strange.notes)
+    assert traced(LENGTHS, speaker_ids=torch.tensor([1, 2, 3]))["body"].valid == FRAMES
+    speakers = trace(model, short.waveforms, speaker_ids=torch.tensor([1, 2, 3]))
+    assert speakers["body"].valid == (99, 99, 99)
 
 
 # ---------------------------------------------------------------- wrappers
 
 
-class Wrapper(nn.Module):
+def wrapper(base_model: nn.Module) -> nn.Module:
     """As PEFT does it."""
-
-    def __init__(self, base_model: nn.Module) -> None:
-        super().__init__()
-        self.base_model = base_model
-
-    def forward(self, *args, **kwargs):
-        return self.base_model(*args, **kwargs)
+    return module(lambda self, *args, **kwargs: self.base_model(*args, **kwargs), base_model=base_model)
 
 
-class Opaque(nn.Module):
-    """Hands everything on, to a part whose name says nothing."""
-
-    def __init__(self, inside: nn.Module) -> None:
-        super().__init__()
-        self.inside, self.other = inside, nn.Identity()
-
-    def forward(self, *args, **kwargs):
-        return self.other(self.inside(*args, **kwargs)[0])
-
-
-@pytest.mark.parametrize("wrap", [Wrapper, nn.DataParallel, lambda m: Wrapper(nn.DataParallel(m))])
+@pytest.mark.parametrize("wrap", [wrapper, nn.DataParallel, lambda m: wrapper(nn.DataParallel(m))])
 def test_a_wrapper_hands_the_mask_through(wrap):
-    torch.manual_seed(0)
     inner = Wav2Vec2ForCTC(LAYER_NORM).eval()
-    model = wrap(inner).eval()
-    clips = [torch.randn(n) for n in (3000, 1500)]
+    model, clips = wrap(inner).eval(), [torch.randn(n) for n in (3000, 1500)]
     with torch.no_grad():
         traced, plain = trace(model, pad(clips)), trace(inner, pad(clips))
-    assert traced[""].mask is not None and traced[""].mask.valid == (3000, 1500)
+    assert traced[""].mask.valid == (3000, 1500)
     assert traced[-1].valid == plain[-1].valid and traced[-1].mask == plain[-1].mask
-    report = padding_leak(model, clips)
-    assert report.with_mask is not None and report.with_mask.entry is None
+    assert padding_leak(model, clips).with_mask.entry is None
 
 
 def test_a_wrapper_that_says_nothing_is_answered_with_the_keyword_to_pass(short):
-    model = Opaque(TorchaudioLike()).eval()
+    def opaque(self, *args, **kwargs):
+        return self.other(self.inside(*args, **kwargs)[0])
+
+    model = module(opaque, inside=TorchaudioLike(), other=nn.Identity())
     with torch.no_grad():
-        traced = trace(model, short)
-        named = trace(model, short, lengths=short.lengths)
+        traced, named = trace(model, short), trace(model, short, lengths=short.lengths)
     assert any("attention_mask=batch.mask" in note for note in traced.notes)
     assert traced[""].mask is None and named["inside"].mask.valid == LENGTHS and named["other"].valid == FRAMES
     report = padding_leak(model, short)
@@ -191,25 +150,16 @@ def statuses(traced):
     return {record.name: record.status for record in traced if record.status != "called"}
 
 
-class Uses(nn.Module):
-    """Uses each part in another way."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tied, self.head, self.direct, self.unused = (nn.Linear(4, 4) for _ in range(4))
-        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
-        self.embedding, self.drop = nn.Embedding(4, 4), nn.Dropout()
-        self.head.weight = self.tied.weight
-
-    def forward(self, x):
+def test_one_word_for_each_way_of_not_being_called():
+    def uses(self, x):
         x = self.tied(x)
         x = self.attention(x, x, x)[0]
-        x = F.linear(x, self.embedding.weight)
-        return self.direct.forward(x)
+        return self.direct.forward(F.linear(x, self.embedding.weight))
 
-
-def test_one_word_for_each_way_of_not_being_called():
-    model = Uses().eval()
+    layers = {name: nn.Linear(4, 4) for name in ("tied", "head", "direct", "unused")}
+    layers |= {"attention": nn.MultiheadAttention(4, 2, batch_first=True), "embedding": nn.Embedding(4, 4)}
+    layers["head"].weight = layers["tied"].weight
+    model = module(uses, **layers, drop=nn.Dropout())
     with untouched(model):
         traced = trace(model, torch.zeros(2, 5, 4))
     assert statuses(traced) == {
@@ -223,18 +173,11 @@ def test_one_word_for_each_way_of_not_being_called():
 
 
 def test_layers_called_in_other_threads_are_said():
-    class Pool(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.parts = nn.ModuleList(nn.Linear(4, 4) for _ in range(3))
-            self.last = nn.Linear(4, 4)
+    def pool(self, x):
+        with ThreadPoolExecutor(2) as threads:
+            return self.last(sum(threads.map(lambda part: part(x), self.parts)))
 
-        def forward(self, x):
-            with ThreadPoolExecutor(2) as pool:
-                done = list(pool.map(lambda part: part(x), self.parts))
-            return self.last(sum(done))
-
-    model = Pool().eval()
+    model = module(pool, parts=nn.ModuleList(nn.Linear(4, 4) for _ in range(3)), last=nn.Linear(4, 4))
     with untouched(model):
         traced = trace(model, torch.zeros(2, 5, 4))
     assert statuses(traced) == {f"parts.{i}": "called in another thread" for i in range(3)}
@@ -247,20 +190,12 @@ def test_layers_called_in_other_threads_are_said():
 def test_a_block_mask_is_seen_and_named():
     from torch.nn.attention.flex_attention import create_block_mask
 
-    class Attends(nn.Module):
-        def forward(self, x, attention_mask=None):
-            return x
+    def forward(self, x):
+        mask = create_block_mask(lambda b, h, i, j: j <= i, None, None, x.shape[1], x.shape[1], device="cpu")
+        return self.attention(x, attention_mask=mask)
 
-    class Model(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.attention = Attends()
-
-        def forward(self, x):
-            mask = create_block_mask(lambda b, h, i, j: j <= i, None, None, x.shape[1], x.shape[1], device="cpu")
-            return self.attention(x, attention_mask=mask)
-
-    seen = trace(Model().eval(), torch.zeros(2, 128, 4))["attention"].mask
+    model = module(forward, attention=module(lambda self, x, attention_mask=None: x))
+    seen = trace(model, torch.zeros(2, 128, 4))["attention"].mask
     assert (seen.kind, seen.form, seen.dtype, seen.valid) == ("attention", "object", "BlockMask", None)
 
 

@@ -41,18 +41,18 @@ def base():
     return derived(LENGTHS)
 
 
-@pytest.fixture(params=["tiny", "base"])
-def either(request):
-    return request.getfixturevalue(request.param)
-
-
 def changed(old, name, **fields):
     """The trace with other fields in the record of one name."""
-    records = [replace(record, **fields) if record.name == name else record for record in old.records]
-    return Trace(TraceData(tuple(records), old.batch, old.letters, old.notes), model_name=old.model_name)
+    return retold(old, [replace(record, **fields) if record.name == name else record for record in old.records])
 
 
-# ------------------------------------------------------------------------------------------------ golden files
+def retold(old, records, **more):
+    """The trace with other records."""
+    return Trace(TraceData(tuple(records), old.batch, old.letters, old.notes), model_name="Other", **more)
+
+
+def row_of(shown, name):
+    return next(row for row in rows(shown) if row.name == name)
 
 
 @pytest.mark.parametrize(
@@ -66,16 +66,11 @@ def changed(old, name, **fields):
 )
 def test_golden(request, name, options):
     """Compare with tests/golden/NAME; W2VLEARN_GOLDEN=1 writes it anew (then look at the difference in git)."""
-    shown = request.getfixturevalue(name[:4])
+    shown, path = request.getfixturevalue(name[:4]), GOLDEN / name
     text = trace_table.markdown(shown) if name.endswith(".md") else trace_table.text(shown, **options) + "\n"
-    path = GOLDEN / name
     if os.environ.get("W2VLEARN_GOLDEN"):
         path.write_text(text, encoding="utf-8")
-        pytest.skip(f"{name} written anew")
     assert text == path.read_text(encoding="utf-8"), f"{name} differs; W2VLEARN_GOLDEN=1 pytest writes it anew"
-
-
-# -------------------------------------------------------------------------------------------------- invariants
 
 
 def test_parameters_of_every_row_are_the_modules_own_and_add_up(model, tiny, base):
@@ -86,31 +81,27 @@ def test_parameters_of_every_row_are_the_modules_own_and_add_up(model, tiny, bas
                 expected = sum(p.numel() for record in row.records for p in modules[record.name].parameters())
                 assert row.parameters == expected, row.label
     total = sum(p.numel() for p in model.parameters())
-    lines = rows(tiny)
     direct = sum(p.numel() for p in model.parameters(recurse=False))
-    assert sum(row.parameters for row in lines if row.depth == 1) + direct == lines[0].parameters == total
+    assert sum(row.parameters for row in rows(tiny) if row.depth == 1) + direct == total
     assert f"{total:,} parameters" in str(tiny).split("\n")[0]
-    # other than TINY's, BASE's number is known from outside
-    assert rows(base)[0].parameters == 94_396_320
+    assert rows(base)[0].parameters == 94_396_320  # other than TINY's, this number is known from outside
 
 
-def test_every_form_shows_the_same_cells(either):
-    lines = rows(either)
-    page, text = trace_table.html(either), trace_table.text(either, width=400)
-    wording = PageReader(page).text()
-    table = trace_table.layer_table(lines)
-    markdown = trace_table.markdown(either)
-    for row in table.rows:
+@pytest.mark.parametrize("kind", ["tiny", "base"])
+def test_every_form_shows_the_same_cells(request, kind):
+    shown = request.getfixturevalue(kind)
+    forms = (
+        PageReader(trace_table.html(shown)).text(),
+        trace_table.text(shown, width=400),
+        trace_table.markdown(shown),
+    )
+    for row in trace_table.layer_table(rows(shown)).rows:
         for line in "\n".join(map(str, row)).replace("\u200b", "").replace("\u00a0", " ").split("\n"):
-            assert line.strip() in wording and line.strip() in text and line.strip() in markdown
-    frame = render(either, "pandas")
-    assert list(frame["name"]) == [record.name for record in either.records]
+            assert all(line.strip() in form for form in forms), line
+    frame = render(shown, "pandas")
+    assert list(frame["name"]) == [record.name for record in shown.records]
     assert frame.set_index("name").loc["lm_head", "output"][:2] == (3, 124)
-    table = [line for line in render(either, "markdown").split("\n") if line.startswith("|")]
-    assert len(table) == len(either.records) + 2
-
-
-# ----------------------------------------------------------------------------------------------------- folding
+    assert len(re.findall(r"^\|", render(shown, "markdown"), re.MULTILINE)) == len(shown.records) + 2
 
 
 def test_equal_layers_are_one_line_and_unfold(base):
@@ -136,24 +127,16 @@ def test_equal_layers_are_one_line_and_unfold(base):
     ],
     ids=lambda fields: next(iter(fields)),
 )
-def test_a_layer_that_differs_is_never_folded_away(tiny, fields):
+def test_a_layer_that_differs_is_never_folded_away_nor_joined_with_its_container(tiny, fields):
     other = changed(tiny, "wav2vec2.encoder.layers.1", **fields)
     assert not any(len(row.records) > 1 and "encoder.layers" in row.name for row in rows(other))
-
-
-def test_a_container_with_one_layer_is_one_line_unless_they_differ(tiny):
-    name = "wav2vec2.feature_extractor.conv_layers.1.conv"
-
-    def labels(trace):
-        return [row.label for row in rows(trace) if row.name.startswith(name.removesuffix(".conv"))]
-
-    assert labels(tiny) == ["conv_layers.1.conv"]
-    for fields in (
-        {"parameters": 1},
-        {"status": SKIPPED},
-        {"mask": MaskSeen("mask", "frame", "bool", (3, 124), "bool")},
+    name = "wav2vec2.feature_extractor.conv_layers.1"
+    joined = not {"status", "outputs", "mask", "parameters"} & set(fields)
+    for shown, labels in (
+        (tiny, ["conv_layers.1.conv"]),
+        (changed(tiny, f"{name}.conv", **fields), ["conv_layers.1.conv"] if joined else ["conv_layers.1", "conv"]),
     ):
-        assert labels(changed(tiny, name, **fields)) == ["conv_layers.1", "conv"], fields
+        assert [row.label for row in rows(shown) if row.name.startswith(name)] == labels
 
 
 def test_mask_steps_are_rows_at_every_level_also_inside_folded_layers(tiny):
@@ -165,12 +148,9 @@ def test_mask_steps_are_rows_at_every_level_also_inside_folded_layers(tiny):
     for record in tiny.records:
         is_layer = re.fullmatch(r"wav2vec2\.encoder\.layers\.\d+", record.name)
         records += [record, *([replace(step, name="own -> mask", depth=record.depth + 1)] if is_layer else [])]
-    lines = rows(Trace(TraceData(tuple(records), tiny.batch, tiny.letters), model_name="Own masks"))
+    lines = rows(retold(tiny, records))
     assert [row.label for row in lines if row.name == "own -> mask"] == ["own → mask"]
     assert any(len(row.records) == 2 for row in lines)
-
-
-# ------------------------------------------------------------------------------------------- the mask column
 
 
 def test_the_warning_stands_only_where_time_is_mixed_unmasked(base):
@@ -196,7 +176,7 @@ def test_the_warning_stands_only_where_time_is_mixed_unmasked(base):
 )
 def test_a_mask_is_shown_as_what_it_is(tiny, mask, wording):
     other = changed(tiny, "wav2vec2.encoder", mask=MaskSeen("attention_mask", *mask))
-    row = next(row for row in rows(other) if row.name == "wav2vec2.encoder")
+    row = row_of(other, "wav2vec2.encoder")
     assert row.mask.replace("\n", " ").endswith(wording) and "mixes time" not in row.mask
     assert wording in re.sub(r"\s+", " ", PageReader(trace_table.html(other)).text())
 
@@ -204,35 +184,31 @@ def test_a_mask_is_shown_as_what_it_is(tiny, mask, wording):
 @pytest.mark.parametrize("status", [SKIPPED, WEIGHTS_USED])
 def test_a_module_that_was_not_called_says_so_in_every_form(tiny, status):
     other = changed(tiny, "lm_head", status=status, inputs=(), outputs=(), mixes_time=True, mask=None, valid=None)
-    row = next(row for row in rows(other) if row.name == "lm_head")
+    row = row_of(other, "lm_head")
     assert (row.letters, row.mask) == (status, "–")
     assert all(status in render(other, form) for form in ("text", "html", "markdown"))
     assert render(other, "pandas").set_index("name").loc["lm_head", "status"] == status
 
 
-# ----------------------------------------------------------------------------------------------- odd traces
-
-
 def test_a_second_call_is_not_counted_twice(tiny):
-    data = TraceData((*tiny.records, replace(tiny["lm_head"], call=1)), tiny.batch, tiny.letters)
-    lines = [row for row in rows(Trace(data, model_name="Twice")) if row.name == "lm_head"]
-    once = tiny["lm_head"].parameters
+    twice = retold(tiny, [*tiny.records, replace(tiny["lm_head"], call=1)])
+    lines, once = [row for row in rows(twice) if row.name == "lm_head"], tiny["lm_head"].parameters
     assert [(row.label, row.parameters) for row in lines] == [("lm_head", once), ("lm_head (call 2)", 0)]
-    assert "counted above" in str(Trace(data, model_name="Twice"))
+    assert "counted above" in str(twice)
 
 
 def test_a_partial_trace_says_where_it_broke(tiny):
-    records = (*tiny.records[:5], replace(tiny["lm_head"], outputs=()))
-    partial = Trace(TraceData(records, tiny.batch), model_name="<Broken>", error="layer 'x' raised <oops>")
+    partial = retold(tiny, [*tiny.records[:5], replace(tiny["lm_head"], outputs=())], error="layer 'x' raised <oops>")
     assert "(B, T, D) → ?" in str(partial) and "Here it broke: layer 'x' raised <oops>" in str(partial)
     page = trace_table.html(partial)
     PageReader(page)
-    assert 'role="alert"' in page and "&lt;oops&gt;" in page and "<Broken>" not in page
+    assert 'role="alert"' in page and "&lt;oops&gt;" in page and "<oops>" not in page
 
 
 def test_empty_symbolic_many_and_single(base):
-    empty = Trace(TraceData(()), model_name="Nothing")
-    assert "what it does" in str(empty) and "<svg" not in trace_table.html(empty)
+    empty = Trace(TraceData(()), model_name="<Nothing>")
+    assert "what it does" in str(empty)
+    assert "<svg" not in trace_table.html(empty) and "<Nothing>" not in trace_table.html(empty)
     symbolic = str(SymbolicTrace.preset("base"))
     assert "(B, C, T1) → (B, C, T2)" in symbolic and "valid per clip" not in symbolic and "7999" not in symbolic
     many = derived([16000 + 320 * index for index in range(20)], "tiny")
@@ -251,9 +227,6 @@ def test_what_cannot_be_shown_is_refused(tiny):
         render(tiny, "latex")
     with pytest.raises(TypeError, match="a str has no text"):
         render("a trace", "text")
-
-
-# -------------------------------------------------------------------------------------------------------- HTML
 
 
 def test_the_page_needs_no_script_and_follows_the_theme(base):

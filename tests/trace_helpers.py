@@ -3,50 +3,41 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-
-HOOK_DICTS = [
-    "_forward_hooks", "_forward_pre_hooks", "_forward_hooks_with_kwargs", "_forward_pre_hooks_with_kwargs",
-    "_forward_hooks_always_called", "_backward_hooks", "_backward_pre_hooks",
-]  # fmt: skip
-PATCHABLE = [
-    (nn.Module, "__call__"), (nn.Module, "_call_impl"), (nn.Module, "forward"), (torch, "Tensor"),
-    (torch.Tensor, "__getitem__"), (torch.nn.functional, "conv1d"), (torch.nn.functional, "linear"),
-    (torch.nn.functional, "scaled_dot_product_attention"), (torch, "matmul"), (torch, "arange"),
-]  # fmt: skip
 
 
 def state_of(model: nn.Module) -> dict:
     """Everything that a trace may not change, in a form that compares."""
+    places = {
+        (name, attribute): (type(value), dict(value)) if attribute[0] == "_" and isinstance(value, dict) else None
+        for name, part in model.named_modules()
+        for attribute, value in vars(part).items()
+    }
+    functions = {name: value for name, value in vars(F).items() if callable(value)}
+    hooks = {name: len(value) for name, value in vars(nn.modules.module).items() if "_global_f" in name}
     return {
-        "hooks": {
-            (name, kind): dict(getattr(module, kind)) for name, module in model.named_modules() for kind in HOOK_DICTS
-        },
-        "attributes": {name: sorted(vars(module)) for name, module in model.named_modules()},
-        "training": {name: module.training for name, module in model.named_modules()},
-        "weights": {name: value.clone() for name, value in model.state_dict().items()},
-        "types": {name: type(value) for name, value in [*model.named_parameters(), *model.named_buffers()]},
-        "grads": {name: value.grad is None for name, value in model.named_parameters()},
-        "torch": torch.get_rng_state(),
-        "numpy": np.random.get_state()[1].copy(),
-        "numpy position": np.random.get_state()[2],
-        "python": random.getstate(),
-        "functions": [getattr(owner, name) for owner, name in PATCHABLE],
-        "grad mode": torch.is_grad_enabled(),
-        "print options": str(torch._tensor_str.PRINT_OPTS),
-        "global hooks": [
-            len(getattr(nn.modules.module, name)) for name in vars(nn.modules.module) if "_global_f" in name
-        ],
+        "hooks, parameters, buffers, parts and names of attributes": places,
+        "training": {name: part.training for name, part in model.named_modules()},
+        "weights": {name: value.clone() for name, value in [*model.named_parameters(), *model.named_buffers()]},
+        "gradients": {name: value.grad is None for name, value in model.named_parameters()},
+        "random states": {"torch": torch.get_rng_state(), "numpy": np.random.get_state()[1:3], "": random.getstate()},
+        "torch itself": [functions, dict(vars(nn.Module)), hooks, str(torch._tensor_str.PRINT_OPTS)],
+        "gradients asked for": torch.is_grad_enabled(),
     }
 
 
 def same(one, other) -> bool:
     """Deep equality, tensors and arrays by value."""
+    if isinstance(one, tuple | list):
+        return type(one) is type(other) and len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, Tensor):
         return isinstance(other, Tensor) and torch.equal(one, other)
     if isinstance(one, np.ndarray):
@@ -79,6 +70,25 @@ def refuses(model: nn.Module, error: type[Exception], message: str, *args, **kwa
     assert not ran
 
 
+def module(forward: Callable, **parts: Any) -> nn.Module:
+    """A module in eval mode that holds these parts and whose forward is ``forward(self, …)``."""
+    new = type(forward.__name__, (nn.Module,), {"forward": forward})()
+    for name, part in parts.items():
+        setattr(new, name, part)
+    return new.eval()
+
+
+class Takes(nn.Module):
+    """A model around a part, with a mask or lengths that say how long the clips are."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x, attention_mask=None, lengths=None):
+        return self.inner(x)
+
+
 class Layer(nn.Module):
     """An attention stand-in: takes a mask under the name that a test wants."""
 
@@ -104,14 +114,17 @@ class Convolutions(nn.Module):
         return ((lengths - 10) // 5 + 1 - 3) // 2 + 1 - self.wrong
 
 
-class TorchaudioLike(nn.Module):
-    """``forward(waveforms, lengths)``; additive mask -10000, handed on by position; zeroes padding in place."""
+class Speech(nn.Module):
+    """What the models below share: convolutions, a projection, two layers."""
 
     def __init__(self, wrong: int = 0) -> None:
         super().__init__()
-        self.feature_extractor = Convolutions(wrong)
-        self.projection = nn.Linear(6, 8)
+        self.feature_extractor, self.projection = Convolutions(wrong), nn.Linear(6, 8)
         self.layers = nn.ModuleList(Layer() for _ in range(2))
+
+
+class TorchaudioLike(Speech):
+    """``forward(waveforms, lengths)``; additive mask -10000, handed on by position; zeroes padding in place."""
 
     def forward(self, waveforms, lengths=None):
         x = self.projection(self.feature_extractor(waveforms))
@@ -126,14 +139,8 @@ class TorchaudioLike(nn.Module):
         return x, lengths
 
 
-class FairseqLike(nn.Module):
+class FairseqLike(Speech):
     """``forward(source, padding_mask, mask, features_only)``; True = padding; looks at the mask's values."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.feature_extractor = Convolutions()
-        self.projection = nn.Linear(6, 8)
-        self.layers = nn.ModuleList(Layer() for _ in range(2))
 
     def forward(self, source, padding_mask=None, mask=True, features_only=False, layer=None):
         assert not mask, "time masks were asked for"

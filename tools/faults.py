@@ -63,17 +63,12 @@ def plant(name: str) -> None:
                 setattr(module, key, changed)
 
 
-def run_tests(name: str, test: str) -> int:
-    """Pytest's exit status for a test file, with the fault planted in this process."""
-    import pytest
-
-    plant(name)
-    return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(ROOT / test)]))
-
-
 def unit_sees(name: str, test: str) -> tuple[str, str]:
-    """Whether a unit test goes red; ``BROKEN`` if it does not even start."""
-    script = f"from tools import faults; raise SystemExit(faults.run_tests({name!r}, {test!r}))"
+    """Whether a test file goes red in a process with the fault planted; ``BROKEN`` if it does not even start."""
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(ROOT / test)]
+    script = (
+        f"import pytest\nfrom tools import faults\nfaults.plant({name!r})\nraise SystemExit(pytest.main({options}))"
+    )
     ran = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=SECONDS)
     return {0: UNSEEN, 1: SEEN}.get(ran.returncode, BROKEN), ran.stdout[-800:] + ran.stderr[-800:]
 

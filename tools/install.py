@@ -49,20 +49,6 @@ def wants_cpu_build() -> bool:
     )
 
 
-def downloads(arguments: list[str]) -> list[tuple[str, str]]:
-    """What pip would install: (name and version, address). Empty if pip cannot tell."""
-    line = [*PIP, "install", "--dry-run", "--quiet", "--report", "-", *arguments]
-    done = subprocess.run(line, capture_output=True, text=True)
-    if done.returncode:
-        return []
-    report = json.loads(done.stdout)
-    return [
-        (f"{item['metadata']['name']} {item['metadata']['version']}", item["download_info"]["url"])
-        for item in report["install"]
-        if "dir_info" not in item["download_info"]  # a folder, this project itself
-    ]
-
-
 def size(address: str) -> int | None:
     """Bytes of a file to download; None if the server does not say. A file on this machine counts nothing."""
     if urlsplit(address).scheme == "file":
@@ -73,6 +59,17 @@ def size(address: str) -> int | None:
             return int(answer.headers["Content-Length"])
     except (OSError, TypeError, ValueError):
         return None
+
+
+def downloads(arguments: list[str]) -> list[tuple[str, int | None]]:
+    """What pip would download: (name and version, bytes). Empty if pip cannot tell."""
+    line = [*PIP, "install", "--dry-run", "--quiet", "--report", "-", *arguments]
+    done = subprocess.run(line, capture_output=True, text=True)
+    items = [] if done.returncode else json.loads(done.stdout)["install"]
+    files = [item for item in items if "dir_info" not in item["download_info"]]  # a folder is this project itself
+    names = [f"{item['metadata']['name']} {item['metadata']['version']}" for item in files]
+    with ThreadPoolExecutor(16) as pool:
+        return list(zip(names, pool.map(size, [item["download_info"]["url"] for item in files]), strict=True))
 
 
 def announcement(files: list[tuple[str, int | None]]) -> str:
@@ -94,10 +91,7 @@ def announcement(files: list[tuple[str, int | None]]) -> str:
 def install(arguments: list[str]) -> None:
     """Announce, then install; pip's own words and bars are shown. Where nobody reads it (CI) nothing is announced."""
     if not os.environ.get("CI"):
-        files = downloads(arguments)
-        with ThreadPoolExecutor(16) as pool:
-            sizes = list(pool.map(size, [address for _, address in files]))
-        print(announcement([(name, bytes_) for (name, _), bytes_ in zip(files, sizes, strict=True)]), flush=True)
+        print(announcement(downloads(arguments)), flush=True)
     subprocess.run([*PIP, "install", *arguments], check=True)
 
 

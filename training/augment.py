@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-SAMPLE_RATE = 16_000
+from w2vlearn.audio import SAMPLE_RATE
+
 TAIL = 6400  # samples that a room may ring on: 0.4 s
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 import soxr
 
-from training.sources import SAMPLE_RATE, Bank, Phrase
+from training.sources import Bank, Phrase
 from training.voices import DIGITS
+from w2vlearn.audio import SAMPLE_RATE
 
 SHARES = {"people": 0.45, "festival": 0.15, "espeak-ng": 0.40}  # of the clips
 NO_DIGITS = 0.08  # share of clips without a digit: other words, music, or nothing

@@ -17,9 +17,9 @@ import torch
 
 from training.compose import transcript
 from training.measure import hear, normalised, through
-from training.sources import ROOT, SAMPLE_RATE, speak, speak_flite
+from training.sources import ROOT, speak, speak_flite
 from training.voices import Voice
-from w2vlearn.audio import read_audio
+from w2vlearn.audio import SAMPLE_RATE, read_audio
 from w2vlearn.checkpoints import load
 
 FOLDER = ROOT / "w2vlearn" / "data" / "digits_clips"

@@ -11,8 +11,9 @@ from __future__ import annotations
 import soundfile
 
 from training.compose import transcript
-from training.sources import ROOT, SAMPLE_RATE, speak
+from training.sources import ROOT, speak
 from training.voices import Voice
+from w2vlearn.audio import SAMPLE_RATE
 
 FOLDER = ROOT / "notebooks" / "course" / "esperanto"
 WORDS = ("nul", "unu", "du", "tri", "kvar", "kvin", "ses", "sep", "ok", "naŭ")

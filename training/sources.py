@@ -19,13 +19,12 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import soxr
 from tqdm import tqdm
 
 from training.voices import FESTIVAL, OTHER_WORDS, Voice, draw_voice
+from w2vlearn.audio import SAMPLE_RATE, read_audio
 
 ROOT = Path(__file__).resolve().parents[1]
-SAMPLE_RATE = 16_000
 DATASET = "Jakobovski/free-spoken-digit-dataset"
 COMMIT = "26eb9aaf76e81b692f806f9140c2d2777410d7a1"
 PROMPTS, MUSIC = Path("/usr/share/asterisk/sounds"), Path("/usr/share/asterisk/moh")
@@ -50,8 +49,8 @@ def check_programs() -> None:
         raise RuntimeError(f"training needs more speech. On Debian 12: apt-get install {' '.join(missing)}")
 
 
-def tidy(samples: np.ndarray, rate: int, source: str) -> np.ndarray:
-    """Any mono sound as int16 (samples,), 16 kHz, peak at half of full scale, silence at both ends cut off.
+def tidy(samples: np.ndarray, source: str) -> np.ndarray:
+    """Any mono sound at 16 kHz as int16 (samples,), peak at half of full scale, silence at both ends cut off.
 
     Raises
     ------
@@ -60,7 +59,6 @@ def tidy(samples: np.ndarray, rate: int, source: str) -> np.ndarray:
     """
     if samples.size == 0 or np.abs(samples).max() < 1e-3:
         raise RuntimeError(f"{source} is silent: remove that file, or choose another voice")
-    samples = soxr.resample(samples.astype(np.float32), rate, SAMPLE_RATE)
     return (trim(0.5 * samples / np.abs(samples).max()) * 32767).astype(np.int16)
 
 
@@ -72,8 +70,7 @@ def trim(samples: np.ndarray, threshold: float = 0.004, margin: int = 160) -> np
 
 def read_sound(path: Path) -> np.ndarray:
     """A sound file, as `tidy` makes it."""
-    samples, rate = soundfile.read(path, dtype="float32")
-    return tidy(samples, rate, str(path))
+    return tidy(read_audio(path).numpy(), str(path))
 
 
 def cached(folder: Path, name: str, key: object, make: Callable[[], list[np.ndarray]]) -> list[np.ndarray]:
@@ -93,25 +90,23 @@ def cached(folder: Path, name: str, key: object, make: Callable[[], list[np.ndar
 def speak(text: str, voice: Voice) -> np.ndarray:
     """Let espeak-ng say ``text``: int16 (samples,), see `tidy`."""
     name = f"{voice.accent}+{voice.variant}"
-    command = ["espeak-ng", "-v", name, "-s", str(voice.speed), "-p", str(voice.pitch), "--stdout", text]
-    return _from_pipe(command, f"espeak-ng as {name}")
+    command = ["espeak-ng", "-v", name, "-s", str(voice.speed), "-p", str(voice.pitch), text, "-w"]
+    return _written_by(command, f"espeak-ng as {name}")
 
 
 def speak_flite(text: str, voice: str) -> np.ndarray:
     """Let flite say ``text``. Training never does: flite is there to measure with."""
-    return _from_pipe(["flite", "-voice", voice, "-t", text, "-o", "/dev/stdout"], f"flite as {voice}")
+    return _written_by(["flite", "-voice", voice, "-t", text, "-o"], f"flite as {voice}")
 
 
-def _from_pipe(command: list[str], source: str) -> np.ndarray:
-    run = subprocess.run(command, capture_output=True)
-    if run.returncode:
-        raise RuntimeError(f"{source} cannot speak: {run.stderr.decode(errors='replace').strip()}")
-    # A program that writes WAV to a pipe cannot know the size in advance and writes a huge one: put the true size in.
-    data = bytearray(run.stdout)
-    at = data.find(b"data", 12)
-    data[4:8] = (len(data) - 8).to_bytes(4, "little")
-    data[at + 4 : at + 8] = (len(data) - at - 8).to_bytes(4, "little")
-    return tidy(*soundfile.read(io.BytesIO(bytes(data)), dtype="float32"), source)
+def _written_by(command: list[str], source: str) -> np.ndarray:
+    """What a program says into the file whose name ends its command."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "said.wav"
+        run = subprocess.run([*command, str(file)], capture_output=True)
+        if run.returncode or not file.exists():
+            raise RuntimeError(f"{source} cannot speak: {run.stderr.decode(errors='replace').strip()}")
+        return tidy(read_audio(file).numpy(), source)
 
 
 def speak_all(jobs: list[tuple[str, Voice]], name: str, cache: Path) -> list[np.ndarray]:
@@ -202,7 +197,7 @@ def convert(samples: np.ndarray, pitch: float, formants: float, tempo: float, me
     changed = parselmouth.praat.call(sound, "Change gender", 75, 500, formants, pitch, melody, 1 / tempo)
     if np.abs(changed.values).max() < 1e-3:  # Praat found no pitch at all, and says so with silence
         return samples
-    return tidy(changed.values[0], SAMPLE_RATE, "a converted voice")
+    return tidy(changed.values[0].astype(np.float32), "a converted voice")
 
 
 def altered_copies(name: str, speaker: Speaker, copies: int, takes: int, seed: int, cache: Path) -> list[Speaker]:

@@ -39,7 +39,6 @@ from training.layout import fast_layout
 from training.measure import judge, measure, measure_doubt, prompts_speaker
 from training.sources import (
     ROOT,
-    SAMPLE_RATE,
     Bank,
     check_programs,
     fetch_people,
@@ -47,6 +46,7 @@ from training.sources import (
     record_bank,
     with_people,
 )
+from w2vlearn.audio import SAMPLE_RATE
 from w2vlearn.checkpoints import load, save
 from w2vlearn.config import Wav2Vec2Config
 from w2vlearn.model import Wav2Vec2ForCTC

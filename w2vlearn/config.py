@@ -255,8 +255,6 @@ class Wav2Vec2Config:
 
     def to_dict(self) -> dict:
         """The fields as a dictionary that Hugging Face's ``Wav2Vec2Config(**…)`` takes too; tuples become lists."""
-        values = {
-            key: list(value) if isinstance(value, tuple) else value for key, value in dataclasses.asdict(self).items()
-        }
-        values.pop("attn_implementation")
+        values = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
+        del values["attn_implementation"]
         return {"model_type": "wav2vec2", **values}

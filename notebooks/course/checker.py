@@ -7,10 +7,11 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from types import FunctionType, GeneratorType
+from types import GeneratorType
 from typing import Any
 
 from course import contents, logbook
+from course.common import SETUP
 from course.differences import describe, difference, show
 from course.exercise import Case, Exercise, Wrong
 from course.prose import fill, wrapped
@@ -97,7 +98,7 @@ def _reference(exercise: Exercise) -> _Reference:
 
 def answer_of(exercise: Exercise, source: str) -> Any:
     """What the notebook would hand to ``check`` if the exercise's cell held ``source``."""
-    return eval(exercise.name, run_source(source, exercise.setup))
+    return eval(exercise.name, run_source(SETUP + source))
 
 
 def _filled(exercise: Exercise, text: str) -> str:
@@ -119,16 +120,6 @@ def _is_right(outcome: Outcome, expected: Outcome, tolerance: float) -> bool:
     if expected.error is not None:  # the solution refuses: any error of that kind will do
         return isinstance(outcome.error, type(expected.error))
     return outcome.error is None and difference(outcome.value, expected.value, tolerance) is None
-
-
-def _judged(exercise: Exercise, answer: Any) -> str | None:
-    """What the exercise's judge finds wrong, if it has one."""
-    if exercise.judge is None:
-        return None
-    outcome = attempt(exercise.judge, (answer,), exercise.seconds)
-    if outcome.error is not None:
-        return f"your answer broke off with {describe_error(outcome.error)}."
-    return outcome.value
 
 
 def _diagnosis(exercise: Exercise, reference: _Reference, outcomes: list[Outcome]) -> tuple[str, str] | None:
@@ -161,13 +152,10 @@ def _judge_value(exercise: Exercise, answer: Any, reference: _Reference) -> tupl
     if callable(answer) or isinstance(answer, GeneratorType):
         return "kind", f"this is {describe(answer)}; hand over the value that it gives."
     answer, expected = _whole_numbers(answer), reference.right[0].value
-    judged = _judged(exercise, answer)
-    if judged is None and (exercise.judge or difference(answer, expected, exercise.tolerance) is None):
+    if difference(answer, expected, exercise.tolerance) is None:
         return "solution", _filled(exercise, exercise.says)
-    known = _diagnosis(exercise, reference, [Outcome(answer)])
-    if known or judged:
-        return known or ("judge", judged)
-    return "value", f"{_first_entry(answer, expected, names, exercise.tolerance)} Hint 1 leads on."
+    told = f"{_first_entry(answer, expected, names, exercise.tolerance)} Hint 1 leads on."
+    return _diagnosis(exercise, reference, [Outcome(answer)]) or ("value", told)
 
 
 def _placeholders(answer: Any, names: list[str]) -> list[str]:
@@ -207,7 +195,7 @@ def _first_entry(answer: Any, expected: Any, names: list[str], tolerance: float)
 
 def _judge_function(exercise: Exercise, answer: Any, reference: _Reference) -> tuple[str, str]:
     """Reason and message."""
-    if answer is None or answer is ... or _is_stub(answer, reference.stub):
+    if answer is None or answer is ...:
         return "stub", UNTOUCHED
     if isinstance(answer, type) or not callable(answer):
         hand_over = f'hand over the function itself, without calling it: check("{exercise.id}", {exercise.name}).'
@@ -223,19 +211,22 @@ def _judge_function(exercise: Exercise, answer: Any, reference: _Reference) -> t
     return known or (judged and ("judge", judged)) or _first_case(exercise, outcomes, reference, right)
 
 
-def _is_stub(answer: Any, stub: Any) -> bool:
-    """Whether the function's code is the stub's."""
-    if not isinstance(answer, FunctionType) or not isinstance(stub, FunctionType):
-        return False
-    one, other = answer.__code__, stub.__code__
-    return (one.co_code, one.co_consts, one.co_names) == (other.co_code, other.co_consts, other.co_names)
+def _judged(exercise: Exercise, answer: Any) -> str | None:
+    """What the exercise's judge finds wrong, if it has one."""
+    if exercise.judge is None:
+        return None
+    outcome = attempt(exercise.judge, (answer,), exercise.seconds)
+    if outcome.error is not None:
+        return f"your answer broke off with {describe_error(outcome.error)}."
+    return outcome.value
 
 
 def _is_placeholder(outcome: Outcome) -> bool:
-    """Returns ``...``, or raises NotImplementedError without a word, as people mark what is still to be written."""
+    """Returns ``...`` as the stub does, or raises NotImplementedError without a word, as people mark what is left."""
     if outcome.error is not None:
         return type(outcome.error) is NotImplementedError and not outcome.error.args
-    return outcome.value is ...
+    values = outcome.value if isinstance(outcome.value, tuple) and outcome.value else (outcome.value,)
+    return all(value is ... for value in values)
 
 
 def _first_case(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Number, Real
@@ -40,13 +41,11 @@ def show(value: Any) -> str:
     if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
         inner = ", ".join(show(item) for item in itertools.islice(value, 40))
         text = f"[{inner}]" if isinstance(value, list) else f"({inner}{',' if len(value) == 1 else ''})"
-    elif type(value).__repr__ is object.__repr__:
-        text = f"a value of type {type(value).__name__}"
     else:
-        try:
-            text = repr(value)
-        except Exception:  # a learner's own class
-            text = f"a value of type {type(value).__name__}"
+        text = f"a value of type {type(value).__name__}"
+        if type(value).__repr__ is not object.__repr__:
+            with contextlib.suppress(Exception):  # a learner's own class
+                text = repr(value)
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 

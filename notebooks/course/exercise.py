@@ -54,9 +54,8 @@ class Exercise:
     wrongs: tuple[Wrong, ...]  # each with a message of its own
     cases: Sequence[Case] | Callable[[], Sequence[Case]] = ()  # a function is tried on them; none: a value
     why: str = ""  # below the solution's code
-    setup: str = ""  # source run before stub, solution and wrongs: as much of the notebook as they need
     tolerance: float = 1e-5  # relative (and absolute, times 0.1), for floating-point numbers
-    judge: Callable[[Any], str | None] | None = None  # says what is wrong with an answer that is right on every case
+    judge: Callable[[Any], str | None] | None = None  # what is wrong with a function that is right on every case
     seconds: float = 10.0  # after that much time the learner's function is stopped
 
     def __post_init__(self):

@@ -52,7 +52,7 @@ WRONG = rf"\*\*(?P<name>.+?)\*\*{SPEC}: (?P<says>[^\n]+)\s*"
 
 
 def read(path: Path, module: ModuleType) -> LessonTexts:
-    """What a lesson asks; cases, judges and set-up come from its module.
+    """What a lesson asks; cases and judges come from its module.
 
     Raises
     ------
@@ -65,16 +65,15 @@ def read(path: Path, module: ModuleType) -> LessonTexts:
         head, _, body = text.partition("\n")
         try:
             if kind == "Prediction":
-                items = [_prediction(head, body)]
+                sections[kind].append(_prediction(head, body))
             elif kind == "Exercise":
-                items = [_exercise(head, body, module)]
+                sections[kind].append(_exercise(head, body, module))
             elif kind == "Recall":
-                items = _recalls(head, body)
+                sections[kind] += _recalls(head, body)
             else:
-                items = _match(r"\d+\.\d+(?:, \d+\.\d+)*", head)[0].split(", ")
+                sections[kind] += _match(r"\d+\.\d+(?:, \d+\.\d+)*", head)[0].split(", ")
         except (ValueError, SyntaxError) as error:
             raise ValueError(f"{path.name}, {kind} {head}: {error}") from error
-        sections[kind] += items
     return LessonTexts(*map(tuple, sections.values()))
 
 
@@ -136,7 +135,6 @@ def _exercise(head: str, body: str, module: ModuleType) -> Exercise:
         wrongs=tuple(_wrong(item, stub, solution) for item in items),
         cases=getattr(module, "CASES", {}).get(known["id"], ()),
         why=why,
-        setup=getattr(module, "SETUP", ""),
         tolerance=float(known["tolerance"] or 1e-5),
         judge=getattr(module, "JUDGES", {}).get(known["id"]),
     )

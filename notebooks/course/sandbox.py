@@ -128,10 +128,9 @@ def _time_limit(seconds: float) -> Iterator[None]:
                 sys.settrace(tracer)
 
 
-def run_source(source: str, setup: str = "") -> dict[str, Any]:
-    """Names that a cell defines, its setup run before it. Errors are the author's and are raised."""
+def run_source(source: str) -> dict[str, Any]:
+    """Names that a cell defines. Errors are the author's and are raised."""
     namespace: dict[str, Any] = {"__name__": "exercise"}
-    exec(compile(setup, "<setup>", "exec"), namespace)
     exec(compile(source, "<cell>", "exec"), namespace)
     return namespace
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,18 +57,13 @@ def minutes_of(number: int) -> float:
 
 def texts(number: int) -> Iterator[tuple[str, str]]:
     """(where, text) of everything in the lesson's files that a learner may read, ``{{expressions}}`` unfilled."""
-    predictions, exercises, recalls, _ = contents.texts(number)
-    for recall in recalls:
-        yield from ((f"recall {recall.id}, question", recall.question), (f"recall {recall.id}, answer", recall.answer))
-    for prediction in predictions:
-        where = f"prediction {prediction.id}"
-        yield from ((f"{where}, question", prediction.question), (f"{where}, because", prediction.because))
-        yield from ((f"{where}, rule {rule.when}", rule.says) for rule in prediction.rules)
-    for exercise in exercises:
-        where = f"exercise {exercise.id}"
-        for part in ("title", "task", "says", "why"):
-            yield f"{where}, {part}", getattr(exercise, part)
-        yield from ((f"{where}, hint {place}", hint) for place, hint in enumerate(exercise.hints, 1))
-        yield from ((f"{where}, {wrong.name}", wrong.says) for wrong in exercise.wrongs)
-        for case in exercise.cases() if callable(exercise.cases) else exercise.cases:
+    for item in itertools.chain(*contents.texts(number)[:3]):
+        where = f"{type(item).__name__.lower()} {item.id}"
+        for part in ("title", "task", "question", "answer", "because", "says", "why"):
+            yield f"{where}, {part}", getattr(item, part, "")
+        for part in ("hints", "rules", "wrongs"):
+            for place, entry in enumerate(getattr(item, part, ()), 1):
+                yield f"{where}, {part} {place}", getattr(entry, "says", entry)
+        cases = getattr(item, "cases", ())
+        for case in cases() if callable(cases) else cases:
             yield f"{where}, case {case.label or case.arguments}"[:80], case.because

@@ -53,7 +53,10 @@ def test_a_missed_prediction_is_asked_again_two_lessons_later(file, capsys):
     assert "was not predicted yet" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("content", ["no JSON", "[]", '{"predictions": {"2.1": {}, "x": 3}}', None])
+BROKEN = '{"predictions": {"2.1": {}, "2.3": 4, "x": 3, "1.1": {"said": 1, "was": 1, "met": true}}}'
+
+
+@pytest.mark.parametrize("content", ["no JSON", "[]", BROKEN, None])
 def test_lessons_run_the_same_without_a_file(file, content, capsys, monkeypatch):
     if content is None:
         file.mkdir()  # can be neither read nor written
@@ -61,7 +64,9 @@ def test_lessons_run_the_same_without_a_file(file, content, capsys, monkeypatch)
         file.write_text(content, encoding="utf-8")
     compare("2.1", 50, 49)
     progress()
-    assert "predicted 2.1: 50, but it was 49" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "predicted 2.1: 50, but it was 49" in told
+    assert ("predicted 1.1: 1, and so it was" in told) == (content == BROKEN)  # one broken entry costs no other
     monkeypatch.delenv("JPY_SESSION_NAME")  # run by a program: the file is neither read nor written
     logbook._forget()
     assert "again(" not in repr(lesson_map(4))

@@ -15,10 +15,12 @@ from torch import nn
 from course import contents
 from course.checker import answer_of
 from course.differences import difference
+from course.finetuning_demo import bucketed
 from course.lesson_05 import evidence
 from course.lesson_07 import ways
 from course.lesson_12 import PAIRS_LATE, by_centres, centres, paired, picture_times, short_by, stretched
 from w2vlearn import FrameGeometry, Wav2Vec2Config, pad, padding_masks
+from w2vlearn.transcription.chunks import plan
 from w2vlearn.transcription.ctc_decoding import collapse
 
 BASE = Wav2Vec2Config.base()
@@ -72,18 +74,9 @@ def masked_group_norm(features, real):
 
 
 def my_plan(samples, keep, context):
-    frames, chunks = list(range(T(samples))), []
-    while frames:
-        kept, frames = frames[:keep], frames[keep:]
-        wide = [t for t in range(T(samples)) if kept[0] - context <= t <= kept[-1] + context]
-        chunks.append((kept[0], kept[-1] + 1, GEOMETRY.span(wide[0]).start, GEOMETRY.span(wide[-1]).stop))
-    return chunks
-
-
-def in_pools(order, lengths, size, pool):
-    pools = torch.tensor(order).split(size * pool)
-    ranked = [part[torch.tensor(lengths)[part].argsort()] for part in pools]
-    return [batch.tolist() for part in ranked for batch in part.split(size)]
+    chunks = plan(samples, GEOMETRY, keep / 50, context / 50)  # seconds
+    edges = [(GEOMETRY.span(chunk.read[0]).start, GEOMETRY.span(chunk.read[-1]).stop) for chunk in chunks]
+    return [(chunk.keep.start, chunk.keep.stop, *edge) for chunk, edge in zip(chunks, edges, strict=True)]
 
 
 def capped(order, lengths, most):
@@ -124,7 +117,7 @@ INDEPENDENT = {
     "6.1": lambda frames, kernel: nn.Conv1d(1, 1, kernel, padding=kernel // 2)(torch.zeros(1, 1, frames)).shape[2],
     "6.2": attention_weights,
     "6.3": lambda lengths: torch.empty(len(lengths), 12, *[T(max(lengths))] * 2, device="meta").nbytes,
-    "7.1": lambda ids, blank: [label for label, _ in itertools.groupby(ids) if label != blank],
+    "7.1": lambda ids, blank: [label for label, _ in collapse(ids, blank)],
     "7.2": lambda labels: next(frames for frames in itertools.count() if ways(labels, frames)),
     "7.3": lambda batch: nn.utils.rnn.pad_sequence([*map(torch.tensor, batch)], batch_first=True, padding_value=-100),
     "7.4": lambda first, last: (0.02 * first, 0.02 * last + 0.025),
@@ -152,7 +145,7 @@ INDEPENDENT = {
     "10.3": lambda g, v: torch._weight_norm(v, g, 2),
     "12.3": lambda seconds, samples: min(range(T(samples)), key=lambda t: abs(GEOMETRY.centre_ms(t) - 1000 * seconds)),
     "13.1": lambda labels, span: next(n for n in itertools.count(400) if T(n) >= span and ways(labels, T(n))),
-    "13.2": in_pools,
+    "13.2": bucketed,
     "13.3": capped,
     "13.4": shares,
 }  # fmt: skip

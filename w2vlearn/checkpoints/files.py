@@ -69,9 +69,12 @@ def read_json(path: Path) -> dict:
 
 def read_config(folder: Path) -> tuple[Wav2Vec2Config, dict]:
     """The config of a checkpoint, and all that its ``config.json`` holds; other architectures are refused by name."""
+    if not (folder / "config.json").is_file():
+        names = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
+        raise CheckpointError(f"{folder} holds no config.json, found {names}; wanted a Hugging Face model folder")
     try:
         return Wav2Vec2Config.from_json(folder), read_json(folder / "config.json")
-    except (FileNotFoundError, ValueError) as error:
+    except ValueError as error:
         raise CheckpointError(f"{folder}: {error}") from error
 
 
@@ -105,6 +108,8 @@ def read_weights(files: list[Path], dtype: torch.dtype = torch.float32) -> dict[
     weights: dict[str, Tensor] = {}
     for path in files:
         for key, tensor in _tensors(path).items():
+            if key in weights:
+                raise CheckpointError(f"{path} repeats {key} of an earlier shard; download the shards again")
             if not tensor.is_floating_point():
                 raise CheckpointError(
                     f"{path}: {key} is stored as {tensor.dtype}; wanted floating point "

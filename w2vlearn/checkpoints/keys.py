@@ -110,6 +110,8 @@ def _account(
         for key, shape in expected.items()
         if stored.get(key, shape) != shape
     ]
+    if any("post_extract_proj" in key for key in stored):
+        lines.append("  (post_extract_proj is a name of fairseq's: convert the checkpoint to Hugging Face's format)")
     encoder = {key: shape for key, shape in expected.items() if key.startswith(own_prefix)}
     if encoder == {key: shape for key, shape in stored.items() if key not in outside}:
         lines.append("  (the encoder fits: load(…, head='plain') loads it and leaves the head out)")

@@ -94,7 +94,12 @@ def load(name: str | Path, *, head: str | None = None, dtype: torch.dtype = torc
             + ("normalised clips and a mask" if model.processing.do_normalize else "clips as they are and no mask")
         )
     # Only letters scored by a CTC head need names; what lies beside other models may belong to another one.
-    model.vocabulary = Vocabulary.from_folder(folder, config, notes) if kind == "ctc" else None
+    model.vocabulary = vocabulary = Vocabulary.from_folder(folder, config) if kind == "ctc" else None
+    if vocabulary is not None and vocabulary.blank_id != config.pad_token_id:
+        notes.append(
+            f"config.json calls id {config.pad_token_id} the blank, the vocabulary id {vocabulary.blank_id} "
+            f"({vocabulary.blank!r}); decoding follows the vocabulary, the loss the config"
+        )
     model.loaded = Loaded(str(name), folder, tuple(file.name for file in files), kind, tuple(notes))
     return model.eval()
 

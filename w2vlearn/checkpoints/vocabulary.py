@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from w2vlearn.checkpoints.files import CheckpointError, read_json
+from w2vlearn.config import Wav2Vec2Config
 
 __all__ = ["Vocabulary"]
 
@@ -158,21 +159,14 @@ class Vocabulary:
         return pieces
 
     @classmethod
-    def from_folder(cls, folder: Path, config=None, notes: list[str] | None = None) -> Vocabulary | None:
+    def from_folder(cls, folder: Path, config: Wav2Vec2Config) -> Vocabulary | None:
         """Read ``vocab.json`` and what lies beside it; None if there is no ``vocab.json``.
-
-        Parameters
-        ----------
-        folder : Path
-        config : Wav2Vec2Config, optional
-            With it the vocabulary must fit the head: one token for each of ``vocab_size`` ids, no more and no less.
-        notes : list of str, optional
-            What was assumed is added here, in words.
 
         Raises
         ------
         CheckpointError
-            If the file is damaged, the vocabulary does not fit the head, or its tokenizer has rules of its own.
+            If the file is damaged, its tokenizer has rules of its own, or it does not fit the head: one token for each
+            of ``config.vocab_size`` ids, no more and no less.
         """
         folder = Path(folder)
         path = folder / "vocab.json"
@@ -181,18 +175,16 @@ class Vocabulary:
         settings = _tokenizer_settings(folder)
         phonemes = _TOKENIZERS[settings["tokenizer_class"]]
         table = _token_table(path, settings.get("target_lang"))
-        size = config.vocab_size if config is not None else max(table.values(), default=-1) + 1
         # Tokenizers add <s> and </s> behind the ids of the head, which never scores them.
         named, taken = settings["added"], set(table.values())
-        added = {token: i for token, i in named.items() if i < size and i not in taken and token not in table}
-        tokens = _by_id({**added, **table}, size, path)
-        blank = settings.get("pad_token") or next(
-            (token for token in ("<pad>", "[PAD]") if token in tokens),
-            tokens[config.pad_token_id] if config is not None else "<pad>",
-        )
-        vocabulary = cls(
+        added = {
+            token: i for token, i in named.items() if i < config.vocab_size and i not in taken and token not in table
+        }
+        tokens = _by_id({**added, **table}, config.vocab_size, path)
+        usual = (token for token in ("<pad>", "[PAD]") if token in tokens)
+        return cls(
             tokens,
-            blank=blank,
+            blank=settings.get("pad_token") or next(usual, None) or tokens[config.pad_token_id],
             separator=settings.get("word_delimiter_token", None if phonemes else "|"),
             unknown=settings.get("unk_token") or next((t for t in ("<unk>", "[UNK]") if t in tokens), "<unk>"),
             lower=bool(settings.get("do_lower_case", False)) and not phonemes,
@@ -203,12 +195,6 @@ class Vocabulary:
             whole=frozenset(settings["whole"]) & set(tokens) - set(added),
             added=frozenset(added),
         )
-        if config is not None and vocabulary.blank_id != config.pad_token_id and notes is not None:
-            notes.append(
-                f"config.json calls id {config.pad_token_id} the blank, the vocabulary id {vocabulary.blank_id} "
-                f"({vocabulary.blank!r}); decoding follows the vocabulary, the loss the config"
-            )
-        return vocabulary
 
     def to_files(self) -> dict[str, dict]:
         """Content of the files that `from_folder` and transformers' tokenizer read: file name -> JSON object."""

@@ -134,9 +134,9 @@ def check_spans(lengths: Tensor, size: int, prob: float, span: int, min_spans: i
 
 
 def check_time_mask(
-    time_mask: Tensor, frame_lengths: Tensor | None = None, frames: int | None = None, samples: int | None = None
+    time_mask: Tensor, frame_lengths: Tensor | None = None, geometry: FrameGeometry | None = None, samples: int = 0
 ) -> None:
-    """A bool tensor (B, T) and, given the valid frames per clip (B,), T and L, hiding nothing but valid frames."""
+    """A bool tensor (B, T) and, given the valid frames per clip (B,) and L, hiding nothing but valid frames."""
     _check_tensor(time_mask, "the time mask must be a bool tensor of shape (B, T)", "use sample_time_mask")
     if time_mask.dtype != torch.bool:
         raise TypeError(
@@ -147,6 +147,7 @@ def check_time_mask(
         raise ValueError(f"the time mask (mask_time_indices) must have shape (B, T), found {tuple(time_mask.shape)}")
     if frame_lengths is None or torch.compiler.is_exporting():  # sizes are letters there
         return
+    frames = geometry.frame_count(samples)
     if time_mask.shape != (len(frame_lengths), frames):
         raise ValueError(
             f"mask_time_indices must have shape (B, T) = ({len(frame_lengths)}, {frames}), because {samples} samples "

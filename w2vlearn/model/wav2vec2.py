@@ -17,7 +17,7 @@ from w2vlearn.model.encoder import Wav2Vec2Encoder, Wav2Vec2EncoderStableLayerNo
 from w2vlearn.model.feature_encoder import Wav2Vec2FeatureEncoder
 from w2vlearn.model.feature_projection import Wav2Vec2FeatureProjection
 from w2vlearn.model.initialise import initialise
-from w2vlearn.model.input_checks import check_input_values, check_sample_mask, check_spans, check_time_mask
+from w2vlearn.model.input_checks import check_input_values, check_sample_mask, check_time_mask
 from w2vlearn.model.outputs import Wav2Vec2Output
 from w2vlearn.model.time_masks import apply_feature_mask, apply_time_mask, sample_feature_mask, sample_time_mask
 
@@ -76,14 +76,16 @@ class Wav2Vec2Model(nn.Module):
         Raises
         ------
         TypeError, ValueError
-            See :mod:`w2vlearn.model.input_checks`; raised before anything is computed.
+            See :mod:`w2vlearn.model.input_checks`; raised before anything is computed, or when SpecAugment draws a mask
+            and a clip is too short for it.
         """
         check_input_values(input_values, self.geometry, self.feature_projection.projection.weight.dtype)
         sample_mask = torch.ones_like(input_values, dtype=torch.bool)  # (B, L): without a mask every sample is valid
         if attention_mask is not None:
             sample_mask = check_sample_mask(attention_mask, input_values, self.geometry)  # (B, L) bool
         frame_lengths = self.geometry.frame_counts(sample_mask.sum(dim=1))  # (B, L) -> (B,) samples -> (B,) frames
-        self._check_time_mask(mask_time_indices, frame_lengths, input_values)
+        if mask_time_indices is not None:
+            self._check_time_mask(mask_time_indices, frame_lengths, input_values)
 
         extract_features = self.feature_extractor(input_values)  # (B, L) -> (B, C, T)
         extract_features = extract_features.transpose(1, 2)  # (B, C, T) -> (B, T, C): one row per frame
@@ -108,40 +110,27 @@ class Wav2Vec2Model(nn.Module):
             hidden_states=collected if output_hidden_states else None,
         )
 
-    def _check_time_mask(self, time_mask: Tensor | None, frame_lengths: Tensor, input_values: Tensor) -> None:
-        """The boundary again: a time mask that is given fits the clips; one that will be drawn finds room in them."""
-        config = self.config
-        samples = input_values.shape[1]
-        frames = None if torch.compiler.is_exporting() else self.geometry.frame_count(samples)
-        if time_mask is not None:
-            check_time_mask(time_mask, frame_lengths, frames, samples)
-            if not hasattr(self, "masked_spec_embed"):
-                raise ValueError(
-                    "this model has no mask vector (masked_spec_embed) to put in place of hidden frames, because it "
-                    "was built with mask_time_prob = 0 and mask_feature_prob = 0; build it with mask_time_prob > 0"
-                )
-        elif self._augments and config.mask_time_prob > 0 and frames is not None:
-            check_spans(
-                frame_lengths, frames, config.mask_time_prob, config.mask_time_length, config.mask_time_min_masks
+    def _check_time_mask(self, time_mask: Tensor, frame_lengths: Tensor, input_values: Tensor) -> None:
+        check_time_mask(time_mask, frame_lengths, self.geometry, input_values.shape[1])
+        if not hasattr(self, "masked_spec_embed"):
+            raise ValueError(
+                "this model has no mask vector (masked_spec_embed) to put in place of hidden frames, because it "
+                "was built with mask_time_prob = 0 and mask_feature_prob = 0; build it with mask_time_prob > 0"
             )
-
-    @property
-    def _augments(self) -> bool:
-        """Whether this call draws the masks of SpecAugment."""
-        return self.training and self.config.apply_spec_augment
 
     def _hide(
         self, hidden_states: Tensor, time_mask: Tensor | None, frame_lengths: Tensor
     ) -> tuple[Tensor, Tensor | None]:
         """Apply the time mask, given or drawn, and SpecAugment's feature mask. Shapes: (B, T, D) -> same, (B, T)."""
         config, (clips, frames, features) = self.config, hidden_states.shape
-        if time_mask is None and self._augments and config.mask_time_prob > 0:
+        augments = self.training and config.apply_spec_augment
+        if time_mask is None and augments and config.mask_time_prob > 0:
             time_mask = sample_time_mask(
                 frame_lengths, frames, config.mask_time_prob, config.mask_time_length, config.mask_time_min_masks
             )  # (B,) -> (B, T)
         if time_mask is not None:
             hidden_states = apply_time_mask(hidden_states, time_mask, self.masked_spec_embed)
-        if self._augments and config.mask_feature_prob > 0:
+        if augments and config.mask_feature_prob > 0:
             feature_mask = sample_feature_mask(
                 clips,
                 features,

@@ -9,18 +9,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from w2vlearn.show import trace_table
-from w2vlearn.show.boundary_figure import boundary_figure
+from w2vlearn.show.attention_figure import matrix_figure
 from w2vlearn.show.canvas import Picture
 from w2vlearn.show.charts import bar_figure, heat_map, line_figure
-from w2vlearn.show.clips_figure import clips_figure
 from w2vlearn.show.comparison import check_document, diff_document, leak_document, leak_figure
 from w2vlearn.show.mask_figure import mask_figure
-from w2vlearn.show.matrix_figure import matrix_figure
 from w2vlearn.show.sentences import describe
-from w2vlearn.show.strips_figure import strips_figure
 from w2vlearn.show.table import Document, Table
+from w2vlearn.show.track_figure import boundary_figure, strips_figure
 from w2vlearn.show.transcript_figure import transcript_figure
-from w2vlearn.show.waveform_figure import waveform_figure
+from w2vlearn.show.waveform_figure import clips_figure, waveform_figure
 
 __all__ = [
     "Picture",
@@ -68,14 +66,13 @@ def render(value: Any, form: str, **options: Any) -> Any:
     """
     if form not in FORMS:
         raise ValueError(f"no form called {form!r}; there are {', '.join(FORMS)}")
-    makers: Mapping[str, Callable[..., Any]] = _FIGURES if form == "figure" else _DOCUMENTS
-    maker = next((makers[kind.__name__] for kind in type(value).__mro__ if kind.__name__ in makers), None)
-    if maker is not None:
-        return maker(value, **options) if form == "figure" else getattr(maker(value), form)()
+    makers = _FIGURES if form == "figure" else _DOCUMENTS
+    for kind in type(value).__mro__:
+        if kind.__name__ in makers:
+            shown = makers[kind.__name__](value, **options)
+            return shown if form == "figure" else getattr(shown, form)()
     if form == "figure" or not hasattr(value, "records"):
         raise TypeError(f"a {type(value).__name__} has no {form}; a trace, a diff or a report has")
     if form == "pandas":
         return trace_table.record_table(value).pandas()
-    if form == "markdown":
-        return trace_table.markdown(value, "all")
-    return getattr(trace_table, form)(value)
+    return trace_table.markdown(value, "all") if form == "markdown" else getattr(trace_table, form)(value)

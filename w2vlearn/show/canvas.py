@@ -61,10 +61,7 @@ def number(value: float) -> str:
 class Canvas:
     """Collects SVG elements; `svg` wraps them with title, description and hatches, and gives ids unique to the content.
 
-    Parameters
-    ----------
-    width : float
-        Width of the drawing in its own units, one unit being one CSS pixel at normal size.
+    One unit of ``width`` is one CSS pixel at normal size.
     """
 
     def __init__(self, width: float = WIDTH) -> None:
@@ -98,8 +95,12 @@ class Canvas:
 
     def line(self, x1: float, y1: float, x2: float, y2: float, width: float = 1, opacity: float | None = None) -> None:
         """A straight line in the theme's colour."""
-        place = {"x1": x1, "y1": y1, "x2": x2, "y2": y2}
-        self.add("line", **place, stroke="currentColor", stroke_width=width, stroke_opacity=opacity)
+        self.add("line", x1=x1, y1=y1, x2=x2, y2=y2, stroke="currentColor", stroke_width=width, stroke_opacity=opacity)
+
+    def dashed(self, x: float, top: float, bottom: float, width: float | None = None) -> None:
+        """A dashed vertical line."""
+        d = f"M{number(x)},{top}V{bottom}"
+        self.add("path", d=d, stroke="currentColor", stroke_width=width, stroke_dasharray="5 4")
 
     def path(
         self, d: str, fill: str = "none", stroke: str | None = None, width: float = 1, opacity: float | None = None
@@ -115,6 +116,20 @@ class Canvas:
             d = f"M{number(x + cell - 0.25)},{number(y + height / 2)}H{number(x + width - 0.5)}"
             self.add("path", d=d, fill="none", stroke="currentColor", stroke_width=height, stroke_opacity=0.7,
                      stroke_dasharray=f"0.5 {cell - 0.5:.4f}")  # fmt: skip
+
+    def cells(
+        self, x: float, y: float, width: float, height: float, steps: list[list], fills: dict[Any, tuple[str, Any]]
+    ) -> None:
+        """A grid of cells, (rows, columns), each filled by its step: colour and opacity; one path per step."""
+        paths = dict.fromkeys(fills, "")
+        for row, line in enumerate(steps):
+            for start, stop, step in runs(line):
+                if step in fills:
+                    wide, top = (stop - start) * width, y + row * height
+                    paths[step] += f"M{x + start * width:.1f},{top:.1f}h{wide:.1f}v{height:.1f}h{-wide:.1f}z"
+        for step, (fill, opacity) in fills.items():
+            if paths[step]:
+                self.path(paths[step], fill, opacity=opacity)
 
     def text(self, x: float, y: float, words: str, size: float = 14, anchor: str | None = None, bold: bool = False,
              **more: Any) -> None:  # fmt: skip
@@ -148,18 +163,21 @@ class Canvas:
             self.hatches.append(kind)
         return f"url(#{kind}-@ID@)"
 
-    def legend_box(self, x: float, y: float, fill: str, opacity: float | None = None) -> None:
-        """A small outlined box of a legend, its lower left corner at (x, y)."""
-        self.rect(x, y - 12, 20, 13, fill, opacity, "currentColor")
+    def legend(self, x: float, y: float, entries: Iterable[tuple]) -> float:
+        """Boxes with words in a row, new rows below where it is full; returns the last row's y.
 
-    def legend(self, x: float, y: float, entries: Iterable[tuple[str, str, float | None]]) -> float:
-        """Boxes with words in a row, new rows below where it is full; ``(words, fill, opacity)`` each. Returns y."""
+        An entry is (words, fill, opacity), or (words, colour, None, marker) of a line.
+        """
         left = x
-        for words, fill, opacity in entries:
+        for words, fill, opacity, *marker in entries:
             wide = 27 + CHARACTER * len(words)
             if x > left and x + wide > self.width:
                 x, y = left, y + 22
-            self.legend_box(x, y, fill, opacity)
+            if marker:
+                self.path(f"M{number(x - 4)},{y - 5}h24", stroke=fill, width=2)
+                self.path(f"M{number(x + 8)},{y - 5}{marker[0]}", fill=fill)
+            else:
+                self.rect(x, y - 12, 20, 13, fill, opacity, "currentColor")
             self.text(x + 27, y, words)
             x += wide + 28
         return y
@@ -187,21 +205,7 @@ class Canvas:
         )
 
     def picture(self, height: float, alt: str, text: str = "") -> Picture:
-        """The drawing as a `Picture`.
-
-        Parameters
-        ----------
-        height : float
-        alt : str
-            What it shows, with its numbers.
-        text : str
-            The same in words; ``alt`` unless given.
-
-        Raises
-        ------
-        ValueError
-            If ``alt`` is empty.
-        """
+        """The drawing as a `Picture`: ``alt`` says what it shows, with its numbers (ValueError if it is empty)."""
         if not alt.strip():
             raise ValueError("a figure needs alt text: say what it shows, with its numbers")
         return Picture(self.svg(height, alt), alt, text)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from w2vlearn.show.canvas import CHARACTER, WIDTH, Canvas, Picture, as_list, number, runs
+from w2vlearn.show.canvas import CHARACTER, WIDTH, Canvas, Picture, as_list
 from w2vlearn.show.palette import FEATURE_ENCODER, STAGES
 from w2vlearn.show.table import Table
 
@@ -38,8 +38,13 @@ def short_number(value: float, smallest: float = 0.0) -> str:
     """A number as people write it: whole numbers whole, others with two digits; below ``smallest`` "< smallest"."""
     value = float(value)
     if 0 < abs(value) < smallest:
-        return f"< {_mark_words(smallest)}"
+        return f"< {_round_number(smallest)}"
     return f"{value:{_commas(value)}.0f}" if _is_whole(value) else f"{value:.2g}"
+
+
+def _round_number(value: float) -> str:
+    """A round number beside an axis or in a legend."""
+    return f"{value:.0e}" if 0 < value < 1e-4 or value >= 1e9 else f"{value:{_commas(value)}.10g}"
 
 
 def _commas(value: float) -> str:
@@ -47,7 +52,7 @@ def _commas(value: float) -> str:
 
 
 @dataclass(frozen=True)
-class _Scale:
+class Scale:
     """Values from ``low`` to ``high`` on pixels from ``start`` to ``stop``, with marks at round values."""
 
     low: float
@@ -67,8 +72,7 @@ class _Scale:
         """At most ``most`` round values: 1, 2 or 5 times a power of ten apart; powers of ten on a logarithmic scale."""
         if self.log:
             first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
-            step = max(1, -(-(last - first + 1) // most))
-            return [10.0**power for power in range(first, last + 1, step)]
+            return [10.0**power for power in range(first, last + 1, max(1, -(-(last - first + 1) // most)))]
         step = _round_step((self.high - self.low) / most)
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         return [index * step for index in range(first, last + 1)]
@@ -80,24 +84,40 @@ def _round_step(step: float) -> float:
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= step * (1 - 1e-9))
 
 
-def _scale(values: Sequence[float], start: float, stop: float, log: bool) -> _Scale:
+def linear(low: float, high: float, start: float, stop: float) -> Scale:
+    """A scale with these very ends: values ``low`` to ``high`` on pixels ``start`` to ``stop``."""
+    return Scale(low, high if high > low else low + 1, start, stop)
+
+
+def _scale(values: Sequence[float], start: float, stop: float, log: bool) -> Scale:
     """A scale for these values, its ends at round numbers, so that a last digit moves nothing."""
     if log:
         positive = [value for value in values if value > 0] or [1.0]
         high = 10.0 ** math.ceil(math.log10(max(positive)) - 1e-9)
         low = max(10.0 ** math.floor(math.log10(min(positive)) + 1e-9), high / 10**_DECADES)
-        return _Scale(min(low, high / 10), high, start, stop, True)
+        return Scale(min(low, high / 10), high, start, stop, True)
     low, high = min(values), max(values)
     step = _round_step(((high - low) or abs(high) or 1.0) / 5)
     low, high = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
-    return _Scale(low, high if high > low else low + step, start, stop)
+    return Scale(low, high if high > low else low + step, start, stop)
 
 
-def _mark_words(value: float) -> str:
-    """A round number beside an axis or in a legend."""
-    if 0 < value < 1e-4 or value >= 1e9:
-        return f"{value:.0e}"
-    return f"{value:{_commas(value)}.10g}"
+def with_axis(
+    canvas: Canvas, across: Scale, y: float, label: str, legend: Sequence, alt: str, text: str = "", mark: str = ""
+) -> Picture:
+    """The finished figure: its axis at height ``y``, its legend below, and what a triangle means (``mark``)."""
+    canvas.line(across.start, y, across.stop, y)
+    for value in across.marks(8 if across.stop - across.start > 560 else 6):  # numbers of nine signs need room
+        x = round(across(value))
+        canvas.line(x, y, x, y + 5)
+        canvas.text(x, y + 19, _round_number(value), 13, "middle")
+    canvas.text((across.start + across.stop) / 2, y + 38, label, 13, "middle")
+    y = canvas.legend(24, y + 66, legend) if legend else y + 30
+    if mark:
+        canvas.path(f"M24,{y + 10}h12l-6,9z", fill="currentColor")
+        canvas.text(51, y + 20, mark)
+        y += 20
+    return canvas.picture(y + 14, alt, text)
 
 
 def line_figure(
@@ -122,7 +142,8 @@ def line_figure(
     x : sequence of float
     series : mapping of str to sequence of float
         Name of each line -> its values, one per x.
-    title, x_label, y_label : str
+    title, x_label, y_label, alt : str
+        Above the figure, beside its axes; its alternative text, made from the data unless given.
     log_x, log_y : bool
         A logarithmic scale; up, at most six powers of ten: what lies below is drawn on the lower edge.
     limits : (lowest, highest), optional
@@ -134,8 +155,6 @@ def line_figure(
     measured : bool
         The lines come from a run whose last digits differ between processors: they stand in a group of class
         "measured", which the comparison of stored lessons leaves out. Wants ``limits`` and ``alt``.
-    alt : str, optional
-        Made from the data unless given.
     """
     x = _steady(x)
     data = {name: _steady(values) for name, values in series.items()}
@@ -146,23 +165,25 @@ def line_figure(
             raise ValueError(f"wanted {len(x)} values in {name!r}, one per x, found {len(values)}")
     if measured and (alt is None or limits is None):
         raise ValueError("a measured figure needs alt= and limits=: what is made from its numbers differs elsewhere")
-    left, right, top, height = 76, WIDTH - 24, 30, 190
+    left, right, top, bottom = 76, WIDTH - 24, 30, 220
     canvas = Canvas()
-    canvas.text(left, 18, title, 15, bold=True)
+    canvas.title(left, title)
     across = _scale(x, left, right, True) if log_x else linear(min(x), max(x), left, right)
-    legend_rows = -(-sum(60 + CHARACTER * len(name) for name in data) // (right - left)) if len(data) > 1 else 0
-    top += 24 * legend_rows
     finite = [value for values in data.values() for value in values if math.isfinite(value)]
-    up = _scale(list(limits or finite) or [0.0], top + height, top, log_y)
-    _axes(canvas, across, up, x_label, y_label)
+    up = _scale(list(limits or finite) or [0.0], bottom, top, log_y)
+    for value in up.marks(5):
+        y = round(up(value))
+        canvas.line(left, y, right, y, 0.6, 0.25)
+        canvas.text(left - 8, y + 5, _round_number(value), 13, "end")
+    canvas.line(left, top, left, bottom)
+    canvas.text(14, 125, y_label, 13, "middle", transform="rotate(-90 14 125)")
     for name, place in (seams or {}).items():
         at = round(across(place))
-        canvas.add("path", d=f"M{at},{top}V{top + height}", stroke="currentColor", stroke_dasharray="5 4")
+        canvas.dashed(at, top, bottom)
         if name.strip():
             room = at + 6 + CHARACTER * len(name) <= right
             canvas.text(at + (6 if room else -6), top + 14, name, 13, None if room else "end")
-    start = len(canvas.parts)
-    at, row = left, 44
+    start, legend = len(canvas.parts), []
     for index, (name, values) in enumerate(data.items()):
         colour, marker = COLOURS[index % len(COLOURS)], _MARKERS[index % len(_MARKERS)]
         points = [(round(across(a)), round(up(b))) for a, b in zip(x, values, strict=True) if math.isfinite(b)]
@@ -173,57 +194,22 @@ def line_figure(
         canvas.path(line, stroke=colour, width=2)
         every = max(1, len(points) // 12)
         canvas.path("".join(f"M{px},{py}{marker}" for px, py in points[::every]), fill=colour)
-        if legend_rows:
-            wide = 60 + CHARACTER * len(name)
-            if at > left and at + wide - 30 > right:
-                at, row = left, row + 24
-            canvas.path(f"M{number(at)},{row - 5}h24", stroke=colour, width=2)
-            canvas.path(f"M{number(at + 12)},{row - 5}{marker}", fill=colour)
-            canvas.text(at + 30, row, name)
-            at += wide
+        legend.append((name, colour, None, marker))
     if measured:
         canvas.parts[start:] = ['<g class="measured">', *canvas.parts[start:], "</g>"]
     smallest = up.low if log_y else 0.0
+    told = {name: [short_number(value, smallest) for value in values] for name, values in data.items()}
     if alt is None:
-        heading = f"{title}: " if title else ""
         lines = "; ".join(
-            f"{name} goes from {short_number(values[0], smallest)} to {short_number(values[-1], smallest)}, "
-            f"lowest {short_number(min(values), smallest)}, highest {short_number(max(values), smallest)}"
-            for name, values in data.items()
+            f"{name} goes from {words[0]} to {words[-1]}, "
+            f"lowest {short_number(min(data[name]), smallest)}, highest {short_number(max(data[name]), smallest)}"
+            for name, words in told.items()
         )
+        heading = f"{title}: " if title else ""
         alt = f"{heading}{y_label} over {x_label} from {short_number(x[0])} to {short_number(x[-1])}. {lines}."
-    body = [
-        [short_number(value), *(short_number(line[i], smallest) for line in data.values())] for i, value in enumerate(x)
-    ]
+    body = list(zip((short_number(value) for value in x), *told.values(), strict=True))
     text = Table((x_label, *data), body).text() if len(x) <= 40 and not measured else alt
-    return canvas.picture(top + height + 44, alt, text)
-
-
-def _axes(canvas: Canvas, across: _Scale, up: _Scale, x_label: str, y_label: str) -> None:
-    """Both axes with their marks and labels."""
-    left, right, bottom, top = across.start, across.stop, up.start, up.stop
-    for value in up.marks(5):
-        y = round(up(value))
-        canvas.line(left, y, right, y, 0.6, 0.25)
-        canvas.text(left - 8, y + 5, _mark_words(value), 13, "end")
-    x_axis(canvas, across, bottom, x_label)
-    canvas.line(left, top, left, bottom)
-    middle = round((top + bottom) / 2)
-    canvas.text(14, middle, y_label, 13, "middle", transform=f"rotate(-90 14 {middle})")
-
-
-def x_axis(canvas: Canvas, across: _Scale, y: float, label: str, most: int = 8) -> None:
-    """The horizontal axis at height ``y``, its marks and its label."""
-    canvas.line(across.start, y, across.stop, y)
-    for value in across.marks(most):
-        canvas.line(round(across(value)), y, round(across(value)), y + 5)
-        canvas.text(round(across(value)), y + 19, _mark_words(value), 13, "middle")
-    canvas.text((across.start + across.stop) / 2, y + 38, label, 13, "middle")
-
-
-def linear(low: float, high: float, start: float, stop: float) -> _Scale:
-    """A scale for `x_axis`: values ``low`` to ``high`` on pixels ``start`` to ``stop``."""
-    return _Scale(low, high if high > low else low + 1, start, stop)
+    return with_axis(canvas, across, bottom, x_label, legend if len(data) > 1 else [], alt, text)
 
 
 def bar_figure(
@@ -244,7 +230,7 @@ def bar_figure(
     left = min(330, 24 + round(CHARACTER * max(map(len, names))))
     right = WIDTH - 24 - round(8 * max(map(len, words)))
     canvas = Canvas()
-    canvas.text(left, 18, title, 15, bold=True)
+    canvas.title(left, title)
     across = _scale([*(limits or values), *([] if log else [0.0])], left, right, log)
     pitch, top = 30, 30
     zero = across.start if log else across(0.0)
@@ -254,11 +240,10 @@ def bar_figure(
         canvas.text(left - 10, y + 15, name, anchor="end")
         canvas.text(max(zero, end) + 8, y + 15, word)
     bottom = top + len(names) * pitch
-    x_axis(canvas, across, bottom, value_label, 6)
     pairs = ", ".join(f"{name} {word}" for name, word in zip(names, words, strict=True))
     alt = alt or f"{title + ': ' if title else ''}{value_label}: {pairs}."
     text = Table(("", value_label), list(zip(names, words, strict=True)), align="lr").text()
-    return canvas.picture(bottom + 44, alt, text)
+    return with_axis(canvas, across, bottom, value_label, [], alt, text)
 
 
 def heat_map(
@@ -274,10 +259,8 @@ def heat_map(
         Name of each row.
     floor : float
         Smallest number that counts, e.g. what float error alone can do: what lies below stays blank.
-    title, x_label : str
-        Words around the map.
-    alt : str, optional
-        Made from the data unless given.
+    title, x_label, alt : str
+        Above the map and below it; its alternative text, made from the data unless given.
     """
     table = [_steady(row, 3) for row in as_list(values)] if not hasattr(values, "ndim") or values.ndim == 2 else []
     if len(table) != len(rows) or not table or not table[0] or {len(row) for row in table} != {len(table[0])}:
@@ -291,41 +274,31 @@ def heat_map(
     left = min(420, 24 + round(CHARACTER * max(map(len, rows))))
     canvas = Canvas(max(WIDTH, left + 360))
     cell, bottom = (canvas.width - 24 - left) / columns, top + pitch * len(rows)
-    canvas.text(max(24, min(left, canvas.width - 24 - 8.2 * len(title))), 18, title, 15, bold=True)
-    boxes: list[str] = [""] * len(bounds)  # one path per colour
-    for y, name, row in zip(range(top, bottom, pitch), rows, table, strict=True):
-        canvas.text(left - 8, y + 15, name, 13, "end")
-        steps = [max(0, sum(v >= bound for bound in bounds) - 1) if v > floor else None for v in row]
-        for start, stop, step in runs(steps):
-            if step is not None:
-                x, wide = left + start * cell, (stop - start) * cell
-                boxes[step] += f"M{x:.1f},{y}h{wide:.1f}v{pitch}h{-wide:.1f}z"
-    for box, colour in zip(boxes, colours, strict=True):
-        canvas.path(box, fill=colour) if box else None
+    canvas.title(max(24, min(left, canvas.width - 24 - 8.2 * len(title))), title)
+    for index, name in enumerate(rows):
+        canvas.text(left - 8, top + 15 + pitch * index, name, 13, "end")
+    steps = [[max(0, sum(v >= bound for bound in bounds) - 1) if v > floor else None for v in row] for row in table]
+    canvas.cells(left, top, cell, pitch, steps, {step: (colour, None) for step, colour in enumerate(colours)})
     canvas.rect(left, top, cell * columns, bottom - top, stroke="currentColor")
-    x_axis(canvas, linear(0, columns, left, left + cell * columns), bottom, x_label)
-    names = [f"{_mark_words(bound)} to {_mark_words(bound * 10)}" for bound in bounds]
-    blank = (f"blank: at most {_mark_words(floor)}", "none", None)
-    y = canvas.legend(24, bottom + 66, [blank, *((n, colour, None) for n, colour in zip(names, colours, strict=True))])
-    best = max(range(len(rows)), key=lambda index: max(table[index]))
-    alt = alt or (
-        f"Heat map of {len(rows)} rows by {columns} columns ({x_label}). Largest value about {_told(largest, floor)} "
-        f"in {rows[best]} at {_place(table[best], floor)}."
-    )
-    body = [
-        [name, _told(max(row), floor), _place(row, floor), _told(sorted(row)[len(row) // 2], floor)]
-        for name, row in zip(rows, table, strict=True)
+    legend = [(f"blank: at most {_round_number(floor)}", "none", None)] + [
+        (f"{_round_number(bound)} to {_round_number(bound * 10)}", colour, None)
+        for bound, colour in zip(bounds, colours, strict=True)
     ]
+    body = []
+    for name, row in zip(rows, table, strict=True):
+        # the first column that is as large as the largest, up to a twentieth
+        place = next(index for index, v in enumerate(row) if v >= max(row) * 0.95) if max(row) > floor else "–"
+        body.append([name, _told(max(row), floor), place, _told(sorted(row)[len(row) // 2], floor)])
     text = Table(("row", "largest, about", f"at {x_label}", "median, about"), body).text()
-    return canvas.picture(y + 16, alt, f"{title or alt}\n\n{text}")
+    name, most, place, _ = body[max(range(len(rows)), key=lambda index: max(table[index]))]
+    alt = alt or (
+        f"Heat map of {len(rows)} rows by {columns} columns ({x_label}). Largest value about {most} in {name} at "
+        f"{place}."
+    )
+    across = linear(0, columns, left, left + cell * columns)
+    return with_axis(canvas, across, bottom, x_label, legend, alt, f"{title or alt}\n\n{text}")
 
 
 def _told(value: float, floor: float) -> str:
     """A number of the map with one digit; one that float error alone can make is not written out."""
-    return f"{value:.1g}" if value > floor else f"≤ {_mark_words(floor)}"
-
-
-def _place(row: list[float], floor: float) -> int | str:
-    """The first column that is as large as the largest, up to a twentieth."""
-    largest = max(row)
-    return next(index for index, v in enumerate(row) if v >= largest * 0.95) if largest > floor else "–"
+    return f"{value:.1g}" if value > floor else f"≤ {_round_number(floor)}"

@@ -74,13 +74,13 @@ def _shape(value: Any) -> str:
     return f"({', '.join(map(str, value))})" if isinstance(value, tuple) else str(value)
 
 
-def leak_document(report: Any, fold: bool = True) -> Document:
-    """A `LeakReport`; ``fold`` keeps to the stages, the numbered layers and the way in."""
+def leak_document(report: Any) -> Document:
+    """A `LeakReport`: the stages, the numbered layers and the way in."""
     legend = "relative difference at valid positions, worst clip: 0 = untouched but for float error, ! = padding got in"
     entries = {run.entry for run in report.runs}
     rows = []
     for layer in report.runs[-1].layers:
-        if not fold or layer.name in entries or _is_landmark(layer):
+        if layer.name in entries or _is_landmark(layer):
             cells = [_leak_cell(layer.name, run) for run in report.runs]
             rows.append([layer.name or report.model_name, operation(layer.operation).replace("->", "→"), *cells])
     headers = ("layer", "what it does", "without mask", "with mask")[: 2 + len(report.runs)]
@@ -123,15 +123,13 @@ def _leak_sentence(run: Any) -> str:
     moved = run.worst.relative > run.tolerance
     end = f"moved by {_told(run.worst.relative)} of its size" if moved else "untouched"
     entry = "" if run.entry is None else f"padding gets in at {run.entry or _MODEL}: "
-    where = entry + leak_reason(run)
-    return f"{'with mask' if run.masked else 'without mask'}: the output is {end}; {where}"
+    return f"{'with mask' if run.masked else 'without mask'}: the output is {end}; {entry}{leak_reason(run)}"
 
 
 def leak_figure(report: Any, clip: int | None = None, masked: bool = True) -> Picture:
     """Heat map of the relative difference over layers and valid frames of one clip (the shortest unless said)."""
     clip = report.shortest if clip is None else clip
-    names, values = report.heat(clip, masked)
-    run = report.with_mask if masked and report.with_mask is not None else report.without_mask
+    (names, values), run = report.heat(clip, masked), report.runs[-1 if masked else 0]
     landmarks = {layer.name for layer in run.layers if layer.name == run.entry or _is_landmark(layer)}
     kept = [index for index, name in enumerate(names) if name in landmarks]
     names, values = [names[index] or report.model_name for index in kept], values[kept]

@@ -15,24 +15,11 @@ from functools import lru_cache
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage on the way from samples to logits.
+    """One stage on the way from samples to logits."""
 
-    Attributes
-    ----------
-    key : str
-        Short name for code: ``"projection"``.
-    name : str
-        What a picture or table prints: ``"feature projection"``.
-    colour : str
-        ``"#rrggbb"``, for fills, strokes and markers only; ``"currentColor"`` where a stage has no colour of its own.
-    """
-
-    key: str
-    name: str
-    colour: str
-
-    def __str__(self) -> str:
-        return self.name
+    key: str  # short name for code: "projection"
+    name: str  # what a picture or table prints: "feature projection"
+    colour: str  # "#rrggbb" for fills, strokes and markers only; "currentColor" for a stage without one
 
 
 WAVEFORM = Stage("waveform", "waveform", "#808080")
@@ -130,22 +117,7 @@ _HATCHING = {  # size of the tile, drawing
 
 
 def svg_pattern(kind: str, identifier: str) -> str:
-    """SVG ``<pattern>`` for one of `HATCHES`, drawn in the theme's own colour.
-
-    Parameters
-    ----------
-    kind : str
-        Key of `HATCHES`.
-    identifier : str
-        The pattern's id, unique in the page; refer to it with ``fill="url(#identifier)"``.
-
-    Raises
-    ------
-    KeyError
-        If there is no such hatch.
-    """
-    if kind not in HATCHES:
-        raise KeyError(f"no hatch called {kind!r}; there are {', '.join(HATCHES)}")
+    """SVG ``<pattern>`` for one of `HATCHES`, in the theme's own colour; refer to it by ``fill="url(#identifier)"``."""
     size, drawing = _HATCHING[kind]
     return (
         f'<pattern id="{identifier}" width="{size}" height="{size}" patternUnits="userSpaceOnUse">{drawing}</pattern>'

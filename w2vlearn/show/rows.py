@@ -2,50 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from itertools import takewhile
 from typing import Any
 
-from w2vlearn.show.palette import MIXES_UNMASKED, Stage, stage_of
+from w2vlearn.show.palette import MIXES_UNMASKED, MODEL, Stage, stage_of
 from w2vlearn.show.sentences import ARROW, describe, mask_seen, per_clip, sizes
 from w2vlearn.show.table import NOTHING
-from w2vlearn.show.tree import Node, groups, mask_steps, numbered, single_inside, stages_only, tree, without_quiet
 from w2vlearn.tracing.records import CALLED, LayerRecord, TensorInfo
 
 LEVELS = ("stages", "layers", "all")
+# Leaves that neither change a shape nor look along time nor own a weight; level "layers" leaves them out.
+_QUIET_TYPES = re.compile(
+    r"drop|gelu|relu|silu|swish|tanh|sigmoid|softmax|mish|activation|identity|transpose|parametriz", re.I
+)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table, standing for one call or for several equal ones.
+    """One line of the table, standing for one call or for several equal ones."""
 
-    Attributes
-    ----------
-    label : str
-        What the first column says: the name relative to the row above it, ``"layers.0 … 11 × 12"`` when folded.
-    depth : int
-        Indentation, 0 for the whole model.
-    records : tuple of LayerRecord
-        The calls this row stands for, one or more.
-    parameters : int
-        Parameters of all of them together; 0 where an earlier row counted them already (see ``counted``).
-    counted : bool
-        True if this module's parameters were counted by an earlier row (a second call of the same module).
-    hidden : int
-        Calls inside this row that the table does not show.
-    mask : str
-        Which mask the layer was handed, in words. The warning of a layer that mixes time without one stands at the
-        innermost row only.
-    """
-
-    label: str
-    depth: int
-    records: tuple[LayerRecord, ...]
-    parameters: int
-    counted: bool
-    hidden: int
-    mask: str
+    label: str  # the first column: the name relative to the row above it, "layers.0 … 11 × 12" when folded
+    depth: int  # indentation, 0 for the whole model
+    records: tuple[LayerRecord, ...]  # the calls this row stands for, one or more
+    parameters: int  # of all of them together; 0 where an earlier row counted them already
+    counted: bool  # an earlier row counted this module's parameters (a second call of the same module)
+    hidden: int  # calls inside this row that the table does not show
+    mask: str  # which mask the layer was handed, in words; of unmasked layers that mix time the innermost one warns
 
     @property
     def record(self) -> LayerRecord:
@@ -93,9 +79,8 @@ def _both_ends(record: LayerRecord, describe_end: Callable[[TensorInfo], str]) -
         return ""
     if first is None and last is None:
         return NOTHING
-    if last is None:
-        return f"{describe_end(first)} {ARROW} ?"
-    return f"{describe_end(first)} {ARROW} {describe_end(last)}" if first else f"{ARROW} {describe_end(last)}"
+    end = f"{ARROW} {describe_end(last) if last else '?'}"
+    return f"{describe_end(first)} {end}" if first else end
 
 
 def rows(trace: Any, level: str = "layers") -> list[Row]:
@@ -116,11 +101,9 @@ def rows(trace: Any, level: str = "layers") -> list[Row]:
     """
     if level not in LEVELS:
         raise ValueError(f"no level of detail called {level!r}; there are {', '.join(LEVELS)}")
-    nodes = tree(trace.records)
-    if level != "all":
-        nodes = without_quiet(nodes)
+    nodes = _tree(trace.records if level == "all" else _without_quiet(trace.records))
     if level == "stages":
-        nodes = stages_only(nodes, None)
+        nodes = _lifted(nodes, _opens_stage)
     return _Walk(level == "layers", trace.model_name or "model").rows(nodes, "", 0)
 
 
@@ -128,7 +111,7 @@ def inside(row: Row, trace: Any) -> list[Row]:
     """Lines of what a folded row hides: the inside of its first call, in the detail of the level "layers"."""
     start = next(index for index, record in enumerate(trace.records) if record is row.record)
     below = takewhile(lambda record: record.depth > row.record.depth, trace.records[start + 1 :])
-    return _Walk(True, row.label).rows(without_quiet(tree([row.record, *below])), "", 0)
+    return _Walk(True, row.label).rows(_tree(_without_quiet([row.record, *below])), "", 0)
 
 
 class _Walk:
@@ -137,25 +120,26 @@ class _Walk:
     def __init__(self, fold: bool, title: str) -> None:
         self.fold, self.title, self.counted = fold, title, set()
 
-    def rows(self, nodes: list[Node], above: str, depth: int) -> list[Row]:
+    def rows(self, nodes: list[_Node], above: str, depth: int) -> list[Row]:
         """The rows of ``nodes`` and of what lies in them."""
-        return [row for group in groups(nodes, self.fold) for row in self._group(group, above, depth)]
+        return [row for group in _groups(nodes, self.fold) for row in self._group(group, above, depth)]
 
-    def _group(self, group: list[Node], above: str, depth: int) -> list[Row]:
+    def _group(self, group: list[_Node], above: str, depth: int) -> list[Row]:
         node, records = group[0], tuple(member.record for member in group)
         label = self._label(node.record, above)
         counted = not node.record.is_mask_step and all(record.name in self.counted for record in records)
         self.counted.update(record.name for record in records)
         folded = len(group) > 1
-        single = single_inside(node) if self.fold and not folded else None
+        single = _single_inside(node) if self.fold and not folded else None
         if single is not None:
             label = f"{label}.{self._label(single.record, node.record.name)}"
             node, records = single, (single.record,)
             self.counted.add(single.record.name)
         if folded:
-            label = f"{label} … {numbered(records[-1].name)[1]} × {len(group)}"
+            label = f"{label} … {_numbered(records[-1].name)[1]} × {len(group)}"
         # Mask steps are never folded away: they are the answer to the question.
-        below = self.rows(mask_steps(node.children) if folded else node.children, node.record.name, depth + 1)
+        children = _lifted(node.children, lambda child: child.record.is_mask_step) if folded else node.children
+        below = self.rows(children, node.record.name, depth + 1)
         mask = mask_seen(node.record)
         if mask == MIXES_UNMASKED and any(row.mask == MIXES_UNMASKED for row in below):
             mask = "none"
@@ -169,3 +153,121 @@ class _Walk:
             return record.name.replace("->", ARROW)
         name = record.name.removeprefix(above + ".") if above else record.name
         return (name or self.title) + (f" (call {record.call + 1})" if record.call else "")
+
+
+# ------------------------------------------------------------------------------------------- the tree of calls
+
+
+@dataclass
+class _Node:
+    """One call, the stage of the call that it lies in, and the calls that it made."""
+
+    record: LayerRecord
+    above: Stage | None = None
+    children: list[_Node] = field(default_factory=list)
+
+    @cached_property
+    def size(self) -> int:
+        """Number of calls: this one and all below."""
+        return 1 + sum(child.size for child in self.children)
+
+    @cached_property
+    def signature(self) -> tuple:
+        """What must be equal for two layers to share a line: everything a row shows, the whole inside included."""
+        record, mask = self.record, self.record.mask
+        return (
+            record.type,
+            record.operation,
+            tuple(end and (end.letters, end.shape) for end in (record.input, record.output)),
+            mask and (mask.kind, mask.form, mask.shape, mask.dtype, mask.true_means, mask.valid),
+            record.mixes_time,
+            record.valid,
+            record.parameters,
+            record.status,
+            tuple(child.signature for child in self.children),
+        )
+
+
+def _tree(records: Iterable[LayerRecord]) -> list[_Node]:
+    """Calls nested by depth: each lies in the nearest earlier one that is less deep."""
+    roots: list[_Node] = []
+    stack: list[_Node] = []
+    for record in records:
+        while stack and stack[-1].record.depth >= record.depth:
+            stack.pop()
+        above = stack[-1].record if stack else None
+        node = _Node(record, above and stage_of(above.name, above.type))
+        (stack[-1].children if stack else roots).append(node)
+        stack.append(node)
+    return roots
+
+
+def _without_quiet(records: Sequence[LayerRecord]) -> list[LayerRecord]:
+    """The records without the leaves that change nothing (dropouts, activations)."""
+    depths = [*(record.depth for record in records[1:]), 0]
+    return [r for r, following in zip(records, depths, strict=False) if not _is_quiet(r, leaf=following <= r.depth)]
+
+
+def _is_quiet(record: LayerRecord, leaf: bool) -> bool:
+    """True for a leaf that changes no shape, owns no weight, sees no mask; and for all of a parametrization."""
+    if record.operation.kind == "parametrization" or ".parametrizations." in f".{record.name}.":
+        return True
+    if not leaf or record.is_mask_step or record.status != CALLED:
+        return False
+    if record.parameters or record.mixes_time or record.mask:
+        return False
+    return _same_shape(record.input, record.output) and _QUIET_TYPES.search(record.type) is not None
+
+
+def _same_shape(one: TensorInfo | None, two: TensorInfo | None) -> bool:
+    return one is not None and two is not None and one.shape == two.shape
+
+
+def _lifted(nodes: list[_Node], keep: Callable[[_Node], bool]) -> list[_Node]:
+    """The nodes to keep; what lies in the others moves up."""
+    kept: list[_Node] = []
+    for node in nodes:
+        below = _lifted(node.children, keep)
+        kept += [_Node(node.record, node.above, below)] if keep(node) else below
+    return kept
+
+
+def _opens_stage(node: _Node) -> bool:
+    """True for a call that opens a stage, and for a mask step: all else lies deeper in the same stage."""
+    stage = stage_of(node.record.name, node.record.type)
+    return node.record.is_mask_step or stage is not node.above or (stage is MODEL and bool(node.children))
+
+
+@lru_cache(4096)
+def _numbered(name: str) -> tuple[str, int] | None:
+    """``"encoder.layers.3"`` -> ``("encoder.layers", 3)``; None for a name that does not end in a number."""
+    head, _, last = name.rpartition(".")
+    return (head, int(last)) if last.isdigit() else None
+
+
+def _groups(nodes: list[_Node], fold: bool) -> list[list[_Node]]:
+    """Neighbours that are equal and numbered one after the other, together; without folding, one call each."""
+    groups: list[list[_Node]] = []
+    for node in nodes:
+        last = groups[-1][-1] if groups else None
+        if fold and last and _follows(last.record, node.record) and last.signature == node.signature:
+            groups[-1].append(node)
+        else:
+            groups.append([node])
+    return groups
+
+
+def _follows(one: LayerRecord, two: LayerRecord) -> bool:
+    first, second = _numbered(one.name), _numbered(two.name)
+    return first is not None and second == (first[0], first[1] + 1) and one.call == two.call
+
+
+def _single_inside(node: _Node) -> _Node | None:
+    """The one call inside a container that does all its work (``conv_layers.1`` -> its convolution), or None."""
+    if len(node.children) != 1 or not node.record.name:
+        return None
+    outer, inner = node.record, node.children[0].record
+    if inner.is_mask_step or inner.parameters != outer.parameters or outer.mask != inner.mask:
+        return None
+    # The way in may gain an axis of channels; the way out must have the same shape.
+    return node.children[0] if inner.status == CALLED and _same_shape(outer.output, inner.output) else None

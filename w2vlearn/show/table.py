@@ -27,29 +27,16 @@ _TABLE = "border-collapse:collapse;background:transparent;color:inherit;font-siz
 _CAPTION = "caption-side:top;text-align:left;padding:6px 0;color:inherit;font-size:14px;font-weight:600"
 _ROW = "background:transparent;border-bottom:1px solid rgba(128,128,128,0.45)"
 _MONO = "font-family:ui-monospace,'DejaVu Sans Mono',monospace"
-_SIDES = {"l": "left", "r": "right", "c": "center"}
 
 
 @dataclass(frozen=True)
 class Cell:
-    r"""A cell that looks different from form to form. Plain text or numbers do for all others.
+    r"""A cell that looks different from form to form. Plain text or numbers do for all others."""
 
-    Attributes
-    ----------
-    text : str
-        ``"\n"`` starts a new line; leading spaces indent.
-    code : bool
-        A name or a shape: type of equal width in HTML, backticks in Markdown.
-    nowrap : bool
-        One line in HTML. (In text, `unbreakable` says what stays together.)
-    stage : Stage, optional
-        Said above the text in HTML, with its colour.
-    """
-
-    text: str
-    code: bool = False
-    nowrap: bool = False
-    stage: Stage | None = None
+    text: str  # "\n" starts a new line; leading spaces indent
+    code: bool = False  # a name or a shape: type of equal width in HTML, backticks in Markdown
+    nowrap: bool = False  # one line in HTML; in text, `unbreakable` says what stays together
+    stage: Stage | None = None  # said above the text in HTML, with its colour
 
     def __str__(self) -> str:
         return self.text
@@ -63,13 +50,6 @@ def text_width(text: str) -> int:
     from wcwidth import wcswidth  # 12 ms that `import w2vlearn.show` need not cost
 
     return max(wcswidth(text), 0)
-
-
-def pad_text(text: str, width: int, align: str = "l") -> str:
-    """``text`` filled with spaces to ``width`` columns, to the left ("l"), right ("r") or centred ("c")."""
-    missing = max(0, width - text_width(text))
-    left = {"l": 0, "r": missing, "c": missing // 2}[align]
-    return " " * left + text + " " * (missing - left)
 
 
 def unbreakable(text: str) -> str:
@@ -97,16 +77,13 @@ def wrap(text: str, width: int) -> tuple[str, ...]:
             continue
         bare = paragraph.lstrip(" ")
         indent = paragraph[: len(paragraph) - len(bare)]
-        hanging = indent + "  " if indent else ""
-        line, used = "", 0
+        line = ""
         for glue, word in re.findall(f"( +|{_SOFT}|^)([^ {_SOFT}]+)", bare):
-            glue = " " if glue.strip(_SOFT) else ""
-            if line and used + len(glue) + text_width(word) > width:
+            longer = f"{line}{' ' if glue.strip(_SOFT) else ''}{word}" if line else indent + word
+            if line and text_width(longer) > width:
                 lines.append(line)
-                line, used, glue = "", 0, hanging
-            elif not line:
-                glue = indent
-            line, used = line + glue + word, used + len(glue) + text_width(word)
+                longer = (indent + "  " if indent else "") + word
+            line = longer
         lines.append(line)
     return tuple(lines)
 
@@ -128,12 +105,12 @@ class Table:
     ----------
     headers : sequence of str
         One per column.
-    rows : sequence of (sequence or None)
-        Cells, one per column: `Cell`, text, or anything that ``str`` turns into text. ``None`` for a row draws a rule.
+    rows : sequence of sequence
+        Cells, one per column: `Cell`, text, or anything that ``str`` turns into text.
     caption : str
         What the table shows. Needed for HTML: a table without one means nothing to those who only hear it.
     align : str
-        One letter per column: "l" left, "r" right, "c" centred. Default: numbers right, all else left.
+        One letter per column: "l" left, "r" right. Default: numbers right, all else left.
     shrink : mapping of int to int
         Columns (0-based) that give way first where the text does not fit, in this order, each down to the width given
         (never below its longest word); after them the widest column gives way.
@@ -145,7 +122,7 @@ class Table:
     """
 
     headers: Sequence[str]
-    rows: Sequence[Sequence[Any] | None]
+    rows: Sequence[Sequence[Any]]
     caption: str = ""
     align: str = ""
     shrink: Mapping[int, int] = field(default_factory=dict)
@@ -153,17 +130,16 @@ class Table:
     def __post_init__(self) -> None:
         columns = len(self.headers)
         for number, row in enumerate(self.rows):
-            if row is not None and len(row) != columns:
+            if len(row) != columns:
                 raise ValueError(
                     f"wanted {columns} cells in every row, one per header, found {len(row)} in row {number}: "
                     f"{[str(cell) for cell in row]}"
                 )
         if not self.align:
-            body = [row for row in self.rows if row is not None]
-            numbers = [bool(body) and all(is_number(str(row[index])) for row in body) for index in range(columns)]
+            numbers = [self.rows and all(is_number(str(row[i])) for row in self.rows) for i in range(columns)]
             object.__setattr__(self, "align", "".join("r" if number else "l" for number in numbers))
-        if len(self.align) != columns or set(self.align) - set(_SIDES):
-            raise ValueError(f"wanted align as {columns} letters out of l, r, c, found {self.align!r}")
+        if len(self.align) != columns or set(self.align) - {"l", "r"}:
+            raise ValueError(f"wanted align as {columns} letters out of l, r, found {self.align!r}")
 
     def text(self, width: int | None = None) -> str:
         """Columns two spaces apart, a rule under the headers; cells wrap at spaces to fit ``width`` (120 unless said).
@@ -172,25 +148,42 @@ class Table:
         """
         if not self.headers:
             return ""
-        cells = [None if row is None else [str(cell) for cell in row] for row in self.rows]
-        filled = [list(self.headers), *(row for row in cells if row is not None)]
-        columns = range(len(self.headers))
-        natural = [max(text_width(line) for row in filled for line in wrap(row[i], 9999)) for i in columns]
-        available = max(NARROWEST, width or DEFAULT_WIDTH) - len(GAP) * (len(columns) - 1)
-        if sum(natural) > available:
-            minimum = [max(text_width(line) for row in filled for line in wrap(row[i], 1)) for i in columns]
-            natural = _fit(natural, minimum, available, self.shrink)
-        rule = "─" * (sum(natural) + len(GAP) * (len(columns) - 1))
-        lines = [*_lines(list(self.headers), natural, self.align), rule]
+        cells = [[str(cell) for cell in row] for row in (self.headers, *self.rows)]
+        gaps = len(GAP) * (len(self.headers) - 1)
+        widths = self._fit(cells, max(NARROWEST, width or DEFAULT_WIDTH) - gaps)
+        lines = []
         for row in cells:
-            lines += [rule] if row is None else _lines(row, natural, self.align)
-        return "\n".join(line.replace("\u00a0", " ").rstrip() for line in lines)
+            wrapped = [wrap(cell, column) for cell, column in zip(row, widths, strict=True)]
+            for line in zip_longest(*wrapped, fillvalue=""):
+                padded = []
+                for cell, column, side in zip(line, widths, self.align, strict=True):
+                    spaces = " " * (column - text_width(cell))
+                    padded.append(spaces + cell if side == "r" else cell + spaces)
+                lines.append(GAP.join(padded).replace("\u00a0", " ").rstrip())
+            if row is cells[0]:
+                lines.append("─" * (sum(widths) + gaps))
+        return "\n".join(lines)
+
+    def _fit(self, cells: list[list[str]], available: int) -> list[int]:
+        """Column widths, narrowed until they fit if they can: columns that shrink, then the widest."""
+        columns = list(zip(*cells, strict=True))
+        widths, minimum = (
+            [max(text_width(line) for cell in column for line in wrap(cell, limit)) for column in columns]
+            for limit in (9999, 1)
+        )
+        for index, floor in self.shrink.items():
+            widths[index] -= max(0, min(sum(widths) - available, widths[index] - max(floor, minimum[index])))
+        while sum(widths) > available:
+            candidates = [index for index in range(len(widths)) if widths[index] > minimum[index]]
+            if not candidates:
+                break
+            widths[max(candidates, key=lambda index: (widths[index], index))] -= 1
+        return widths
 
     def markdown(self) -> str:
-        """GitHub's Markdown; rules are left out, line breaks become ``<br>``."""
-        marks = {"l": ":--", "r": "--:", "c": ":-:"}
-        lines = [[_markdown_cell(header) for header in self.headers], [marks[side] for side in self.align]]
-        lines += [[_markdown_cell(value) for value in row] for row in self.rows if row is not None]
+        """GitHub's Markdown; line breaks become ``<br>``."""
+        lines = [[_markdown_cell(cell) for cell in row] for row in (self.headers, *self.rows)]
+        lines.insert(1, [{"l": ":--", "r": "--:"}[side] for side in self.align])
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
     def html(self) -> str:
@@ -206,17 +199,16 @@ class Table:
         head = "".join(_html_cell("th", "col", *cell) for cell in zip(self.headers, self.align, strict=True))
         body = ""
         for row in self.rows:
-            if row is not None:
-                first, *others = zip(row, self.align, strict=True)
-                content = _html_cell("th", "row", *first) + "".join(_html_cell("td", "", *cell) for cell in others)
-                body += f'<tr style="{_ROW}">{content}</tr>'
+            first, *others = zip(row, self.align, strict=True)
+            content = _html_cell("th", "row", *first) + "".join(_html_cell("td", "", *cell) for cell in others)
+            body += f'<tr style="{_ROW}">{content}</tr>'
         return (
             f'<div style="overflow-x:auto"><table style="{_TABLE}"><caption style="{_CAPTION}">{escape(self.caption)}'
             f'</caption><thead><tr style="{_ROW}">{head}</tr></thead><tbody>{body}</tbody></table></div>'
         )
 
     def pandas(self) -> Any:
-        """A ``pandas.DataFrame`` of the cells as they are; rules are left out.
+        """A ``pandas.DataFrame`` of the cells as they are.
 
         Raises
         ------
@@ -229,8 +221,35 @@ class Table:
             raise ImportError(
                 "to_pandas needs pandas, which is not installed: pip install pandas; to_dict() needs nothing"
             ) from error
-        rows = [[_plain(str(c)) if isinstance(c, (Cell, str)) else c for c in row] for row in self.rows if row]
+        rows = [[_plain(str(cell)) if isinstance(cell, Cell | str) else cell for cell in row] for row in self.rows]
         return pandas.DataFrame(rows, columns=list(self.headers))
+
+
+def _plain(text: str) -> str:
+    return text.replace("\u00a0", " ").replace(_SOFT, "")
+
+
+def _markdown_cell(value: Any) -> str:
+    text = _plain(str(value))
+    bare = text.strip(" ").replace("\\", "\\\\").replace("|", "\\|").replace("\n", "<br>")
+    if isinstance(value, Cell) and value.code and "<br>" not in bare:
+        return "&nbsp;" * (len(text) - len(text.lstrip(" "))) + f"`{bare}`"
+    return bare
+
+
+def _html_cell(tag: str, scope: str, value: Any, side: str) -> str:
+    text = _plain(str(value)) if isinstance(value, Cell) else str(value).replace(_SOFT, "")
+    style = f"text-align:{'right' if side == 'r' else 'left'};vertical-align:top;padding:4px 6px"
+    stage = ""
+    if isinstance(value, Cell):
+        bare = text.lstrip(" ")
+        style += ";white-space:nowrap" if value.nowrap else ""
+        style += f";{_MONO}" if value.code else ""
+        style += f";padding-left:{6 + 7 * (len(text) - len(bare))}px" if bare != text else ""
+        stage, text = f"{marker(value.stage)}{escape(value.stage.name)}<br>" if value.stage else "", bare
+    style += ";font-weight:400" if scope == "row" else ""
+    scope = f' scope="{scope}"' if scope else ""
+    return f'<{tag}{scope} style="{style}">{stage}{escape(text).replace(chr(10), "<br>")}</{tag}>'
 
 
 @dataclass(frozen=True)
@@ -241,13 +260,6 @@ class Raw:
 
 
 @dataclass(frozen=True)
-class Folded:
-    """A table behind a line to click on; in HTML only, for what it holds is in the text's own table too."""
-
-    table: Table
-
-
-@dataclass(frozen=True)
 class Alert:
     """A paragraph that says what went wrong, its first words in bold."""
 
@@ -255,11 +267,16 @@ class Alert:
     text: str
 
 
+def folded(table: Table) -> Raw:
+    """A table behind a line to click on; in HTML only, for what it holds is in the text's own table too."""
+    return Raw(f'<details style="margin:6px 0"><summary>{escape(table.caption)}</summary>{table.html()}</details>')
+
+
 @dataclass(frozen=True)
 class Document:
     """Paragraphs (``""`` for an empty line of text), tables and pictures, one after the other."""
 
-    blocks: Sequence[str | Table | Raw | Folded | Alert]
+    blocks: Sequence[str | Table | Raw | Alert]
 
     def text(self, width: int | None = None) -> str:
         """Plain text, no newline at the end."""
@@ -296,60 +313,12 @@ class Document:
         return [block for block in self.blocks if isinstance(block, Table)][-1].pandas()
 
 
-def _fit(natural: list[int], minimum: list[int], available: int, first: Mapping[int, int]) -> list[int]:
-    """Column widths narrowed until they fit: columns ``first``, then the widest."""
-    widths = list(natural)
-    for index, floor in first.items():
-        widths[index] -= max(0, min(sum(widths) - available, widths[index] - max(floor, minimum[index])))
-    while sum(widths) > available:
-        candidates = [index for index in range(len(widths)) if widths[index] > minimum[index]]
-        if not candidates:
-            break
-        widths[max(candidates, key=lambda index: (widths[index], index))] -= 1
-    return widths
-
-
-def _lines(row: list[str], widths: list[int], align: str) -> list[str]:
-    wrapped = [wrap(cell, width) for cell, width in zip(row, widths, strict=True)]
-    return [GAP.join(map(pad_text, line, widths, align)) for line in zip_longest(*wrapped, fillvalue="")]
-
-
-def _plain(text: str) -> str:
-    return text.replace("\u00a0", " ").replace(_SOFT, "")
-
-
-def _markdown_cell(value: Any) -> str:
-    text = _plain(str(value))
-    bare = text.strip(" ").replace("\\", "\\\\").replace("|", "\\|").replace("\n", "<br>")
-    if isinstance(value, Cell) and value.code and "<br>" not in bare:
-        return "&nbsp;" * (len(text) - len(text.lstrip(" "))) + f"`{bare}`"
-    return bare
-
-
-def _html_cell(tag: str, scope: str, value: Any, side: str) -> str:
-    text = _plain(str(value)) if isinstance(value, Cell) else str(value).replace(_SOFT, "")
-    style = f"text-align:{_SIDES[side]};vertical-align:top;padding:4px 6px"
-    stage = ""
-    if isinstance(value, Cell):
-        bare = text.lstrip(" ")
-        style += ";white-space:nowrap" if value.nowrap else ""
-        style += f";{_MONO}" if value.code else ""
-        style += f";padding-left:{6 + 7 * (len(text) - len(bare))}px" if bare != text else ""
-        stage, text = f"{marker(value.stage)}{escape(value.stage.name)}<br>" if value.stage else "", bare
-    style += ";font-weight:400" if scope == "row" else ""
-    scope = f' scope="{scope}"' if scope else ""
-    return f'<{tag}{scope} style="{style}">{stage}{escape(text).replace(chr(10), "<br>")}</{tag}>'
-
-
-def _html_block(block: str | Table | Raw | Folded | Alert) -> str:
+def _html_block(block: str | Table | Raw | Alert) -> str:
     if isinstance(block, Table):
         return block.html()
     if isinstance(block, Raw):
         return block.html
     if isinstance(block, Alert):
         return f'<p role="alert"><strong>{escape(block.label)}</strong> {escape(block.text)}</p>'
-    if isinstance(block, Folded):
-        summary = escape(block.table.caption)
-        return f'<details style="margin:6px 0"><summary>{summary}</summary>{block.table.html()}</details>'
     lines = [escape(line).replace(LOCK, LOCK_SVG) for line in block.split("\n") if line]
     return "".join(f'<p style="margin:4px 0">{line}</p>' for line in lines)

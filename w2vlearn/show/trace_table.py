@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from typing import Any
 
-from w2vlearn.show.journey_figure import journey
+from w2vlearn.show.journey import journey
 from w2vlearn.show.palette import LOCK, MIXES_UNMASKED, MODEL
 from w2vlearn.show.rows import Row, inside, rows
 from w2vlearn.show.sentences import ARROW, convention, describe, per_clip
@@ -16,10 +15,10 @@ from w2vlearn.show.table import (
     Alert,
     Cell,
     Document,
-    Folded,
     Raw,
     Table,
     breakable,
+    folded,
     unbreakable,
 )
 
@@ -78,33 +77,21 @@ def markdown(trace: Any, level: str = "layers") -> str:
     return Document([*_header(trace), layer_table(lines), *_end(trace, lines)]).markdown()
 
 
-def html(trace: Any, level: str = "layers", waveforms: Sequence[Any] | None = None) -> str:
+def html(trace: Any) -> str:
     """The picture of the batch's journey, the table, and the inside of folded layers to unfold.
 
-    Parameters
-    ----------
-    trace : Layers
-    level : {"stages", "layers", "all"}
-    waveforms : sequence of array-like, optional
-        The clips, drawn in the picture as they are; bars without them.
-
-    Returns
-    -------
-    str
-        One ``<div>``; follows the theme, folds with ``<details>``, works without scripts.
+    One ``<div>``; follows the theme, folds with ``<details>``, works without scripts.
     """
-    lines = rows(trace, level)
-    summary, *letters = _header(trace)
-    folded = []
+    lines = rows(trace)
+    (summary, *letters), end = _header(trace), _end(trace, lines)
+    hidden = []
     for row in lines:
         if row.hidden:
             caption = f"Inside {row.name}, the first of {len(row.records)} equal layers"
-            folded.append(Folded(layer_table(inside(row, trace), caption, staged=True)))
+            hidden.append(folded(layer_table(inside(row, trace), caption, staged=True)))
     table = layer_table(lines, summary, staged=True)
-    end = _end(trace, lines)
-    alerts = [block for block in end if isinstance(block, Alert)]
-    notes = [block for block in end if not isinstance(block, Alert)]
-    return Document([Raw(journey(trace, waveforms)), table, *alerts, *folded, *letters, *notes]).html()
+    blank = end.index("")
+    return Document([Raw(journey(trace)), table, *end[:blank], *hidden, *letters, *end[blank:]]).html()
 
 
 def record_table(trace: Any) -> Table:
@@ -119,7 +106,7 @@ def record_table(trace: Any) -> Table:
         seen = (f"{mask.kind} {mask.form}", mask.valid, convention(mask)) if mask else (None, None, None)
         start = (record.name, record.call, record.type, describe(record), record.depth, record.status)
         body.append([*start, record.parameters, *shapes, *letters, record.valid, *seen, record.mixes_time])
-    return Table(headers, body, align="l" * len(headers))
+    return Table(headers, body)
 
 
 def layer_table(lines: list[Row], caption: str = "", staged: bool = False) -> Table:
@@ -143,11 +130,12 @@ def _cells(row: Row, staged: bool, few: bool) -> list[Any]:
     """The six cells of a row: shapes on two lines, letters above numbers."""
     indent, step = "  " * row.depth, row.record.is_mask_step
     shape = unbreakable(row.letters) + (f"\n{unbreakable(row.sizes)}" if row.sizes else "")
+    parameters = "counted above" if row.counted and row.record.parameters else f"{row.parameters:,}"
     return [
         Cell(indent + (row.label if step else unbreakable(row.label)), code=True, nowrap=not step),
         Cell(breakable(row.what.replace("->", ARROW)), stage=row.stage if staged and row.stage is not MODEL else None),
         Cell(shape, code=True, nowrap=True),
-        _parameters(row),
+        NOTHING if parameters == "0" else parameters,
         Cell(row.valid, nowrap=few),
         Cell(unbreakable(row.mask), nowrap=few),
     ]
@@ -163,13 +151,6 @@ def _stacked(lines: list[Row]) -> Table:
         numbers = [f"valid: {valid}", f"mask: {mask}", f"parameters: {parameters}"]
         body.append([name + below, shape, "\n".join(line for line in numbers if not line.endswith(NOTHING))])
     return Table((COLUMNS[0], COLUMNS[2], "valid per clip, mask seen"), body, align="lll", shrink={0: 25})
-
-
-def _parameters(row: Row) -> str:
-    """Parameters with thousands separated; "–" for none, "counted above" for a module that an earlier row counted."""
-    if row.counted and row.record.parameters:
-        return "counted above"
-    return f"{row.parameters:,}" if row.parameters else NOTHING
 
 
 def _header(trace: Any) -> list[str]:

@@ -70,11 +70,6 @@ class CheckReport(Shown):
     counts: int = 0
     notes: tuple[str, ...] = ()
 
-    @classmethod
-    def impossible(cls, why: str) -> CheckReport:
-        """The report where there is nothing to compare with."""
-        return cls((Difference("", 0, "batch", "a batch that the formulas hold for", why),))
-
     @property
     def ok(self) -> bool:
         """Whether everything that was compared agrees, and something was."""

@@ -32,7 +32,7 @@ from w2vlearn.symbolic.isolation import ExportError, FakeRuns, example_sizes, is
 from w2vlearn.symbolic.sizes import from_torch, in_letters, name_sizes
 from w2vlearn.tracing.assemble import build_records
 from w2vlearn.tracing.hooks import RawCall, RawTensor, observing
-from w2vlearn.tracing.inputs import from_batch, is_batch, parameters_of
+from w2vlearn.tracing.inputs import from_batch, is_batch, signature_of
 from w2vlearn.tracing.operations import class_name
 from w2vlearn.tracing.records import BatchInfo
 
@@ -52,11 +52,11 @@ def derive(model: nn.Module, args: tuple, kwargs: Mapping[str, Any], mask: bool,
     notes += _leave_out_masks_made_by_export(exported.calls, runs)
     letters, labels = name_sizes(exported.calls)
 
-    def label(call: RawCall, side: str, tensor: RawTensor) -> tuple[tuple, tuple[str, ...]]:
+    def label(tensor: RawTensor) -> tuple[tuple, tuple[str, ...]]:
         shape = tuple(labels.get(size, size) for size in tensor.shape)
         return shape, tuple(map(str, shape))
 
-    records, constants = build_records(exported.calls, label)
+    records, constants, _ = build_records(exported.calls, label)
     formulas = {name: tidy(name) for name in labels.values()}
     unknown = set().union(*map(letters_of, formulas.values())) - set(letters)
     notes += [f"the size {name} depends on values, not on B and L alone: no formula" for name in sorted(unknown)]
@@ -91,7 +91,7 @@ def _example_arguments(
         positional, keywords, notes = from_batch(model, batch, dict(kwargs))
         named = _by_name(model, (*positional, *others), keywords)
         if not mask:
-            required = {p.name for p in (parameters_of(model) or ([],))[0] if p.required}
+            required = {p.name for p in signature_of(model).parameters.values() if p.default is p.empty}
             masks = [k for k, v in named.items() if isinstance(v, Tensor) and v is not batch.waveforms]
             named = {k: v for k, v in named.items() if k not in masks or k in required}
             notes = [note for note in notes if not any(repr(k) in note for k in masks if k not in named)]

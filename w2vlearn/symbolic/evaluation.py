@@ -148,7 +148,7 @@ class Shapes(Layers):
                 outputs=tuple([self._fill(info, filled) for info in record.outputs]),
                 masks=tuple([self._fill(mask, filled) for mask in record.masks]),
                 mask=self._fill(record.mask, filled) if record.mask is not None else None,
-                valid=self._valid_at(record.output.shape) if record.output else None,
+                valid=self._valid_at(record.output.shape) if self._valid and record.output else None,
             )
             for record in self.symbolic.records
         )

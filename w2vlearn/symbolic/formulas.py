@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from w2vlearn.config import PRESETS, Wav2Vec2Config
-from w2vlearn.symbolic.agreement import CheckReport, compare
+from w2vlearn.symbolic.agreement import CheckReport, Difference, compare
 from w2vlearn.symbolic.closed_form import Formula, find, step
 from w2vlearn.symbolic.evaluation import Range, Shapes
 from w2vlearn.symbolic.expressions import compiled, letters_of
@@ -150,14 +150,14 @@ class SymbolicTrace(Layers):
             which layers took part; each difference by name.
         """
         batch = trace.batch
-        if batch is None:
-            return CheckReport.impossible(
-                "the trace does not say what its batch was (B and L), so there is nothing to put into the formulas"
-            )
         try:
+            if batch is None:
+                raise ValueError(
+                    "the trace does not say what its batch was (B and L), so there is nothing to put into the formulas"
+                )
             shapes = self.at(batch.clips, batch.samples, batch.lengths or (batch.samples,) * batch.clips)
         except (ValueError, TypeError) as error:
-            return CheckReport.impossible(str(error))
+            return CheckReport((Difference("", 0, "batch", "a batch that the formulas hold for", str(error)),))
         return compare(shapes, trace)
 
     def to_dict(self) -> dict[str, Any]:
@@ -232,8 +232,9 @@ class SymbolicTrace(Layers):
         """
         return cls.from_dict(read_json(path, "symbolic trace"))
 
-    @classmethod
-    def preset(cls, name: str, mask: bool = True, norm: str | None = None) -> SymbolicTrace:
+    @staticmethod
+    @cache
+    def preset(name: str, mask: bool = True, norm: str | None = None) -> SymbolicTrace:
         """The stored formulas of ``"base"``, ``"large"``, ``"large_lv60"`` or ``"tiny"`` with a CTC head.
 
         ``norm`` is the feature encoder's, "group" or "layer"; the preset's own unless given.
@@ -243,21 +244,15 @@ class SymbolicTrace(Layers):
         ValueError
             If there is no such preset or norm; names those there are.
         """
-        return _stored(name, mask, norm)
+        if name not in PRESETS:
+            raise ValueError(f"no stored formulas for {name!r}; there are {', '.join(sorted(PRESETS))}")
+        if norm not in (None, "group", "layer"):
+            raise ValueError(f"no stored formulas for norm {norm!r}; there are group, layer")
+        file = resources.files("w2vlearn") / "data" / "formulas" / stored_name(name, mask, norm)
+        return SymbolicTrace.from_dict(json.loads(file.read_text(encoding="utf-8")))
 
     def __repr__(self) -> str:
         return f"<SymbolicTrace of {self.model_name}: {len(self.records)} records, {self.range}>"
-
-
-@cache
-def _stored(name: str, mask: bool, norm: str | None) -> SymbolicTrace:
-    if name not in PRESETS:
-        raise ValueError(f"no stored formulas for {name!r}; there are {', '.join(sorted(PRESETS))}")
-    if norm not in (None, "group", "layer"):
-        raise ValueError(f"no stored formulas for norm {norm!r}; there are group, layer")
-    folder = resources.files("w2vlearn") / "data" / "formulas"
-    text = (folder / stored_name(name, mask, norm)).read_text(encoding="utf-8")
-    return SymbolicTrace.from_dict(json.loads(text))
 
 
 def stored_name(name: str, mask: bool, norm: str | None) -> str:

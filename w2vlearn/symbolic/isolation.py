@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from w2vlearn.tracing.hooks import RawCall, observing
-from w2vlearn.tracing.run_state import eager, random_state_kept
+from w2vlearn.tracing.observe import eager, random_state_kept
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 _NO_HOOKS = ("_backward_hooks", "_backward_pre_hooks", "_state_dict_hooks", "_load_state_dict_pre_hooks")
@@ -163,7 +163,9 @@ def reachable(start: Any, follow: Callable[[Any], bool] = lambda value: True) ->
         if isinstance(value, types.FunctionType):
             waiting += [*(value.__closure__ or ()), value.__defaults__, value.__kwdefaults__, vars(value)]
         else:
-            waiting += [getattr(value, "__dict__", None), *gc.get_referents(value)]
+            waiting += gc.get_referents(value)
+            with contextlib.suppress(AttributeError):
+                waiting.append(object.__getattribute__(value, "__dict__"))  # no code of the object's own runs
 
 
 @contextlib.contextmanager

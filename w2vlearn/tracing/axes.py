@@ -4,14 +4,15 @@ Four rules, the surest first; none of them runs anything:
 
 1. *The same tensor object* that left one module and enters another keeps its axes; so does a view of it, whose strides
    say which axis went where.
-2. *What a module does is documented* (`module_rules`): a convolution or pooling turns one length into the next by its
+2. *What a module does is documented* (`operations`): a convolution or pooling turns one length into the next by its
    own kernel, stride, padding and dilation, for every clip's own length; a Linear keeps all axes but the last.
 3. *The same shape as before*, where only one meaning of it was seen, is the same axes again (``x + residual``).
 4. *A size alone* names a length only where just one length has it, and no weight of the model does.
 
-Rules 3 and 4 name only lengths that the last module took or gave: own code between modules may have made a length that
-nobody knows, and its size may be that of an older one by chance. A slice is another length only where that length is
-known to be so many positions shorter for every clip; ``x[:5]`` and ``x[:-1]`` look the same otherwise.
+Rules 3 and 4 name only lengths that the last module gave, or took if it gave none: own code between modules may have
+made a length that nobody knows, and its size may be that of an older one by chance. A slice is another length only
+where that length is known to be so many positions shorter for every clip; ``x[:5]`` and ``x[:-1]`` look the same
+otherwise.
 
 What no rule covers stays unknown, and the trace says so.
 """
@@ -28,8 +29,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from w2vlearn.tracing.marks import CLIPS, CONSTANT, UNKNOWN, Length, Marks, Merged
-from w2vlearn.tracing.module_rules import made_beside, made_by, roles, sizes_of_weights
+from w2vlearn.tracing.letters import CLIPS, CONSTANT, UNKNOWN, Length, Marks, Merged
+from w2vlearn.tracing.operations import made_beside, made_by, roles, sizes_of_weights
 from w2vlearn.tracing.records import Operation
 
 
@@ -86,28 +87,17 @@ class Axes:
 
     def tag(self, tensor: Tensor, axes: Sequence[Any]) -> Marks:
         """Write down a tensor's axes, for as long as it lives; what was unknown of it becomes known everywhere."""
-        axes, shape, key = tuple(axes), tensor.shape, id(tensor)
-        entry = self._tensors.get(key)
-        if entry is not None and entry[0]() is tensor and entry[1] == shape:
-            marks = entry[2]
-            marks.axes = axes
-            reference = entry[0]
-        else:
+        axes, shape = tuple(axes), tensor.shape
+        marks = self._met(tensor)
+        if marks is None:
             marks = Marks(axes)
-            reference = weakref.ref(tensor)
-            self._tensors[key] = (reference, shape, marks)
+            self._tensors[id(tensor)] = (weakref.ref(tensor), shape, marks)
+        marks.axes = axes
         if tensor._is_view() and (base := tensor._base) is not None:
             self._views[id(base)] = (weakref.ref(base), _layout(tensor, marks))
         if UNKNOWN not in axes:
             self._shapes.setdefault(shape, set()).add(axes)
         return marks
-
-    def complete(self, tensor: Tensor) -> Marks | None:
-        """The axes of a tensor that was met before and of which nothing is unknown."""
-        entry = self._tensors.get(id(tensor))
-        if entry is None or entry[0]() is not tensor or UNKNOWN in entry[2].axes or entry[1] != tensor.shape:
-            return None
-        return entry[2]
 
     def of(self, tensor: Tensor, roles: Sequence[str] = ()) -> Marks:
         """A tensor's axes by the four rules.
@@ -119,19 +109,19 @@ class Axes:
             What the module that takes it makes of each axis, "clips", "position", "feature" (of a mask `mask_roles`);
             empty if not known.
         """
-        marks = self.complete(tensor)
-        if marks is not None:
+        if tensor.is_nested:
+            return Marks((UNKNOWN,))
+        marks = self._met(tensor)
+        if marks is not None and UNKNOWN not in marks.axes:
             return marks
         shape = tensor.shape
-        known = self._known(tensor, shape)
         if id(tensor) in self._weights or isinstance(tensor, nn.Parameter):
             return self.tag(tensor, (CONSTANT,) * len(shape))
-        seen = known or (UNKNOWN,) * len(shape)
-        if known is None:
-            seen = self._by_view(tensor, shape) or seen
-        if UNKNOWN in seen:
-            seen = self._by_shape(shape, seen, roles) or self._by_size(shape, seen, roles)
-        return self.tag(tensor, seen)
+        axes = marks.axes if marks is not None else self._by_view(tensor) or (UNKNOWN,) * len(shape)
+        if UNKNOWN in axes:
+            roles = roles if len(roles) == len(shape) else ("",) * len(shape)
+            axes = self._by_shape(shape, axes, roles) or self._by_size(shape, axes, roles)
+        return self.tag(tensor, axes)
 
     def beside(self, tensor: Tensor) -> Marks:
         """Axes of a tensor that goes in beside the main one."""
@@ -140,61 +130,52 @@ class Axes:
             marks.aside = True
         return marks
 
-    def _known(self, tensor: Tensor, shape: tuple) -> tuple | None:
+    def _met(self, tensor: Tensor) -> Marks | None:
+        """What is written down of this very tensor, if it still has the shape that it had."""
         entry = self._tensors.get(id(tensor))
-        return entry[2].axes if entry is not None and entry[0]() is tensor and entry[1] == shape else None
+        return entry[2] if entry is not None and entry[0]() is tensor and entry[1] == tensor.shape else None
 
-    def _by_view(self, tensor: Tensor, shape: tuple) -> tuple | None:
+    def _by_view(self, tensor: Tensor) -> tuple | None:
         """Axes of a view, from the strides of a tensor that looks into the same memory; None if none is known."""
         if not tensor._is_view():
             return None
-        base, sources = tensor._base, []
-        view, entry = self._views.get(id(base)), self._tensors.get(id(base))
-        if view is not None and view[0]() is base:
-            sources.append(view[1])
-        if entry is not None and entry[0]() is base and entry[1] == base.shape:
-            sources.append(_layout(base, entry[2]))
-        best = None
-        for source in sources:
-            if source.dtype != tensor.dtype:
-                continue
-            axes = self._through(source, tensor, shape)
-            if UNKNOWN not in axes:
-                return axes
-            best = best or axes
-        return best
+        base = tensor._base
+        view, marks = self._views.get(id(base)), self._met(base)
+        layouts = [view[1]] if view is not None and view[0]() is base else []
+        layouts += [_layout(base, marks)] if marks is not None else []
+        candidates = [self._through(layout, tensor) for layout in layouts if layout.dtype == tensor.dtype]
+        return next((axes for axes in candidates if UNKNOWN not in axes), candidates[0] if candidates else None)
 
-    def _through(self, source: _Layout, tensor: Tensor, shape: tuple) -> tuple:
+    def _through(self, source: _Layout, tensor: Tensor) -> tuple:
         """Axes of ``tensor`` that lie where those of ``source`` lie: equal size, equal stride."""
-        sizes, strides, marks = source.shape, source.strides, source.marks.axes
-        free = set(range(len(sizes)))
+        shape, (sizes, strides, offset, _, marks) = tensor.shape, source
+        marks = marks.axes
+        free = list(range(len(sizes)))
         axes: list[Any] = []
-        alike = Counter(stride for size, stride in zip(shape, tensor.stride(), strict=True) if size == 1)
+        ones = Counter(stride for size, stride in zip(shape, tensor.stride(), strict=True) if size == 1)
         inside: dict[int, list[int]] = {}  # a constant axis of the source -> axes that lie in it
         for size, stride in zip(shape, tensor.stride(), strict=True):
-            same = [i for i in sorted(free) if strides[i] == stride and sizes[i] == size]
-            if size == 1 and (len(same) > 1 or alike[stride] > 1):  # which of them is the length, no stride tells
+            same = [i for i in free if strides[i] == stride and sizes[i] == size]
+            if size == 1 and (len(same) > 1 or ones[stride] > 1):  # which of them is the length, no stride tells
                 same = [i for i in same if not isinstance(marks[i], Length)]
-            if same:
-                free.discard(same[0])
-                axes.append(marks[same[0]])
-                continue
-            part = [i for i in sorted(free) if sizes[i] > size > 1 and strides[i] and stride]
-            part = [i for i in part if not stride % strides[i]]
+            part = [i for i in free if sizes[i] > size > 1 and strides[i] and stride and not stride % strides[i]]
             within = [i for i in part if marks[i] is CONSTANT and stride * size <= strides[i] * sizes[i]]
             part = [i for i in part if isinstance(marks[i], Length) and stride * (size - 1) < strides[i] * sizes[i]]
-            if within:
+            if same:
+                free.remove(same[0])
+                axes.append(marks[same[0]])
+            elif within:
                 inside.setdefault(within[0], []).append(len(axes))
                 axes.append(UNKNOWN)
             elif part:
-                free.discard(part[0])
-                start = (tensor.storage_offset() - source.offset) // strides[part[0]]
+                free.remove(part[0])
+                start = (tensor.storage_offset() - offset) // strides[part[0]]
                 axes.append(self._sliced(marks[part[0]], size, stride // strides[part[0]], start))
             else:
                 axes.append(None if size == 1 else self._merged(size, stride, sizes, strides, marks))
         for i, split in inside.items():
             if math.prod(shape[axis] for axis in split) == sizes[i]:  # split whole: heads and their features
-                free.discard(i)
+                free.remove(i)
                 for axis in split:
                     axes[axis] = CONSTANT
         new = CONSTANT if all(sizes[i] == 1 or marks[i] is CONSTANT or marks[i] is CLIPS for i in free) else UNKNOWN
@@ -222,7 +203,6 @@ class Axes:
 
     def _by_shape(self, shape: tuple, seen: tuple, roles: Sequence[str]) -> tuple | None:
         """Axes that this very shape had before, if only one meaning of it fits what is known and the roles."""
-        roles = roles if len(roles) == len(shape) else ("",) * len(shape)
         fitting = [
             axes
             for axes in self._shapes.get(shape, ())
@@ -231,20 +211,19 @@ class Axes:
                 for a, b, role in zip(axes, seen, roles, strict=True)
             )
         ]
-        if len(fitting) != 1:
-            return None
-        (axes,) = fitting
-        settled = all(
+        settled = len(fitting) == 1 and all(
             before is not UNKNOWN or role == "feature" or self._is_clear(mark, size, role)
-            for before, mark, size, role in zip(seen, axes, shape, roles, strict=True)
+            for before, mark, size, role in zip(seen, fitting[0], shape, roles, strict=True)
         )
-        return axes if settled else None
+        return fitting[0] if settled else None
 
     def _is_clear(self, mark: Any, size: int, role: str) -> bool:
         """Whether a size can mean nothing else than ``mark``."""
         lengths = [length for length in self.lengths if length.size == size]
         if isinstance(mark, Length):
-            if lengths != [mark] or (mark not in self._entered[0].axes and mark not in self._left[0].axes):
+            left = self._left[0].axes
+            timeless = not any(other is UNKNOWN or isinstance(other, Length) for other in left)
+            if lengths != [mark] or mark not in (self._entered[0].axes if timeless else left):
                 return False
             heads, remainder = divmod(size, self.clips) if self.clips else (0, 1)
             repeated = self.clips > 1 and not remainder and (heads == 1 or heads in self._constants)
@@ -259,37 +238,33 @@ class Axes:
         if len(shape) == 4:
             return ("clips", "heads", "mask", "mask")
         shared = len(shape) == 2 and shape[0] == shape[1] and re.search(r"attn|src|^mask$", path)
-        if len(shape) > 1 and shape[0] == self.clips and not shared:
-            return ("clips", *("mask",) * (len(shape) - 1))
-        return ("mask",) * len(shape)
+        is_per_clip = shape and shape[0] == self.clips and not shared
+        return ("clips" if is_per_clip else "mask", *("mask",) * (len(shape) - 1))
 
     def _by_size(self, shape: tuple, seen: tuple, roles: Sequence[str]) -> tuple:
         """Fill in what is unknown: features and clips by their role, a length by its size."""
-        roles = roles if len(roles) == len(shape) else ("",) * len(shape)
         axes = list(seen)
-        for i, (size, role) in enumerate(zip(shape, roles, strict=True)):
+        lengths = [next((length for length in self.lengths if length.size == size), None) for size in shape]
+        for i, (size, role, length) in enumerate(zip(shape, roles, lengths, strict=True)):
             if axes[i] is not UNKNOWN:
                 continue
-            length = next((length for length in self.lengths if length.size == size), None)
-            if role == "feature" or (role == "heads" and size == 1):
+            feature = length is None and i and len(shape) == 2 and size in self._constants
+            may_be_clips = size == self.clips and not (i and role in ("position", "mask"))
+            if role == "feature" or (role == "heads" and size == 1) or feature:
                 axes[i] = CONSTANT
-            elif length is not None and role not in ("clips", "heads") and self._is_clear(length, size, role):
-                axes[i] = length if size != self.clips or (role in ("position", "mask") and i > 0) else UNKNOWN
-            elif length is None and i and len(shape) == 2 and size in self._constants:
-                axes[i] = CONSTANT
+            elif not may_be_clips and length is not None and role not in ("clips", "heads"):
+                axes[i] = length if self._is_clear(length, size, role) else UNKNOWN
         timed = any(isinstance(mark, Length) for mark in axes)
         if axes and axes[0] is UNKNOWN and shape[0] == self.clips:
-            free = all(length.size != self.clips for length in self.lengths)
             pooled = len(shape) == 2 and axes[1] is CONSTANT
-            counts = len(shape) == 1 and roles[0] == "mask"  # one number per clip
-            if roles[0] == "clips" or counts or (free and self.clips > 1 and len(shape) <= 4 and (timed or pooled)):
+            free = lengths[0] is None and self.clips > 1 and len(shape) <= 4
+            if roles[0] == "clips" or (free and (timed or pooled)):
                 axes[0] = CLIPS
-        if timed:
-            features = len(shape) == 3 and axes[0] is CLIPS
-            for i, size in enumerate(shape):
-                free = axes[i] is UNKNOWN and all(length.size != size for length in self.lengths)
-                if free and ((size == 1 and (i or self.clips > 1)) or (features and size in self._constants)):
-                    axes[i] = CONSTANT
+        features = len(shape) == 3 and axes[0] is CLIPS
+        for i, size in enumerate(shape if timed else ()):
+            one, feature = size == 1 and (i or self.clips > 1), features and size in self._constants
+            if axes[i] is UNKNOWN and lengths[i] is None and (one or feature):
+                axes[i] = CONSTANT
         return tuple(axes)
 
     def derived(self, source: Length, size: int, formula: Callable[[int], int]) -> Any:
@@ -315,37 +290,36 @@ class Axes:
 
     def entering(self, tensor: Tensor, op: Operation, module: nn.Module) -> Marks:
         """Axes of a module's main input."""
-        marks = self.complete(tensor) or self.of(tensor, roles(tensor.ndim, op, module))
+        marks = self._met(tensor)
+        if marks is None or UNKNOWN in marks.axes:
+            marks = self.of(tensor, roles(tensor.ndim, op, module))
         if not marks.aside:
-            self._entered = _last(self._entered, marks, tensor.shape)
+            self._entered = _last(self._entered, marks, tensor)
         return marks
 
     def leaving(
-        self, result: Tensor, source: Tensor | None, op: Operation, module: nn.Module, queries: Tensor | None = None
+        self, result: Tensor, source: Tensor | None, op: Operation, module: nn.Module, main: bool = True
     ) -> Marks:
-        """Axes of a module's output: of the main one given its main input ``source``, of others given ``queries``."""
-        marks = self.complete(result)
-        if marks is None:
-            marks = self._tagged(result, source, op, module, queries)
-        if source is not None and not self._tensors[id(source)][2].aside:
-            self._left = _last(self._left, marks, result.shape)
+        """Axes of a module's output, the main one or a further one, given its main input ``source``."""
+        if result.is_nested:
+            return Marks((UNKNOWN,))
+        marks, origin = self._met(result), None if source is None else self._met(source)
+        if marks is None or UNKNOWN in marks.axes:
+            axes = None
+            if op.kind in ("weight norm", "parametrization"):  # a weight, computed from others
+                axes = (CONSTANT,) * result.ndim
+            elif origin is not None and main:
+                axes = made_by(module, op, origin.axes, source.shape, result.shape, self.derived)
+            elif origin is not None:
+                axes = made_beside(module, op, origin.axes, result.shape)
+            marks = self.of(result) if axes is None else self.tag(result, axes)
+        if main and source is not None and not (origin is not None and origin.aside):
+            self._left = _last(self._left, marks, result)
         return marks
 
-    def _tagged(
-        self, result: Tensor, source: Tensor | None, op: Operation, module: nn.Module, queries: Tensor | None
-    ) -> Marks:
-        shape = result.shape
-        if source is None and queries is not None:
-            beside = made_beside(module, op, self._known(queries, queries.shape) or (), shape)
-            if beside is not None:
-                return self.tag(result, beside)
-        if op.kind in ("weight norm", "parametrization"):  # a weight, computed from others
-            return self.tag(result, (CONSTANT,) * len(shape))
-        before = self._known(source, source.shape) if isinstance(source, Tensor) else None
-        axes = None if before is None else made_by(module, op, before, source.shape, shape, self.derived)
-        return self.tag(result, axes) if axes is not None else self.of(result)
 
-
-def _last(before: tuple[Marks, Sequence[int]], marks: Marks, shape: Sequence[int]) -> tuple[Marks, Sequence[int]]:
+def _last(before: tuple[Marks, Sequence[int]], marks: Marks, tensor: Tensor) -> tuple[Marks, Sequence[int]]:
     """What was seen last: these axes, or those before where these are unknown and the shape has not changed."""
-    return before if UNKNOWN in marks.axes and tuple(shape) == tuple(before[1]) else (marks, shape)
+    if UNKNOWN in marks.axes and (tensor.is_nested or tensor.shape == before[1]):
+        return before
+    return marks, tensor.shape

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from w2vlearn.shown import Shown
-from w2vlearn.tracing.records import CALLED, LayerRecord, MaskSeen
+from w2vlearn.tracing.records import CALLED, LayerRecord
 
 __all__ = ["Diff", "LayerChange", "LetterChange", "diff"]
 
-_NUMBERED = re.compile(r"^(.*?\.)?(layers|layer|blocks)\.(\d+)$")
+_NUMBERED = re.compile(r"((?:.*\.)?(?:layers|layer|blocks))\.\d+")  # a layer of a stack: "encoder.layers.3"
 
 
 @dataclass(frozen=True)
@@ -96,15 +96,25 @@ def diff(before: Any, after: Any) -> Diff:
             f"these traces cannot be compared: no layer of {before.model_name} has the role of a layer of "
             f"{after.model_name}; names are compared after the part that holds the model"
         )
-    changes = [change for role in shared for change in _changes(one[role], two[role])]
-    changed = {name for change in changes for name in change.names}
-    letters = (*_letter_changes(before.letters, after.letters), *_depth(one, two))
-    layers = _grouped(changes) + _missing(one, two)
+    groups: dict[tuple, list[str]] = {}  # equal changes of several layers are one
+    for role in shared:
+        for change in _changes(one[role], two[role]):
+            groups.setdefault(change, []).append(one[role].name)
+    changed = {name for names in groups.values() for name in names}
+    for change, roles, others in (
+        (("only in the first", CALLED, None), one, two),
+        (("only in the second", None, CALLED), two, one),
+    ):
+        if missing := _missing(roles, others):
+            groups[change] = missing
+    sizes = [dict(before.letters) | _depths(one, two), dict(after.letters) | _depths(two, one)]
+    letters = dict.fromkeys([*before.letters, *after.letters, *sizes[0]])
+    pairs = [(letter, *(numbers.get(letter) for numbers in sizes)) for letter in letters]
     return Diff(
         before=_title(before),
         after=_title(after),
-        letters=letters,
-        layers=layers,
+        letters=tuple(LetterChange(*pair) for pair in pairs if pair[1] != pair[2]),
+        layers=tuple(LayerChange(tuple(names), *change) for change, names in groups.items()),
         same=sum(one[role].name not in changed for role in shared),
         notes=_notes(before.letters, after.letters),
     )
@@ -125,91 +135,42 @@ def _by_role(trace: Any) -> dict[tuple[str, int], LayerRecord]:
     return roles
 
 
-def _changes(one: LayerRecord, two: LayerRecord) -> Iterable[LayerChange]:
+def _changes(one: LayerRecord, two: LayerRecord) -> Iterator[tuple[str, Any, Any]]:
+    """Field, before, after of whatever differs between two layers of one role."""
     if one.status != two.status:
-        yield LayerChange((one.name,), "status", one.status, two.status)
+        yield "status", one.status, two.status
         return
     shapes = [record.output.letters if record.output else () for record in (one, two)]
     if shapes[0] != shapes[1]:
-        yield LayerChange((one.name,), "shape", *shapes)
-    masks = [_comparable(record.mask) for record in (one, two)]
+        yield "shape", *shapes
+    # Masks without what differs from batch to batch, or from library to library by name only.
+    masks = [r.mask and replace(r.mask, argument="", shape=(), dtype="", valid=None) for r in (one, two)]
     if masks[0] != masks[1]:
-        yield LayerChange((one.name,), "mask", *masks)
+        yield "mask", *masks
 
 
-def _comparable(mask: MaskSeen | None) -> MaskSeen | None:
-    """A mask without what differs from batch to batch or from library to library by name only."""
-    return mask and replace(mask, argument="", shape=(), dtype="", valid=None)
+def _stacks(roles: dict) -> Counter:
+    """How many numbered layers each stack has: {"·.encoder.layers": 12}."""
+    matches = [_NUMBERED.fullmatch(name) for name, call in roles if call == 0]
+    return Counter(match[1] for match in matches if match)
 
 
-def _letter_changes(before: dict[str, int], after: dict[str, int]) -> tuple[LetterChange, ...]:
-    letters = [*before, *(letter for letter in after if letter not in before)]
-    return tuple(
-        LetterChange(letter, before.get(letter), after.get(letter))
-        for letter in letters
-        if before.get(letter) != after.get(letter)
-    )
+def _depths(roles: dict, others: dict) -> dict[str, int]:
+    """The number of layers of each stack that both traces have."""
+    known = _stacks(others)
+    return {f"depth of {name.strip('·.')}": depth for name, depth in _stacks(roles).items() if name in known}
 
 
-def _depth(one: dict, two: dict) -> tuple[LetterChange, ...]:
-    """The number of Transformer layers, if it differs."""
-    depths = [_numbered_layers(roles) for roles in (one, two)]
-    changed = []
-    for stack in dict.fromkeys([*depths[0], *depths[1]]):
-        numbers = [depth.get(stack, 0) for depth in depths]
-        if numbers[0] != numbers[1] and all(numbers):
-            changed.append(LetterChange(f"depth of {stack.strip('·.')}", *numbers))
-    return tuple(changed)
-
-
-def _numbered_layers(roles: dict) -> Counter:
-    """How many numbered layers each stack has: {"encoder.layers": 12}."""
-    found: Counter = Counter()
-    for name, call in roles:
-        match = _NUMBERED.match(name)
-        if match and call == 0:
-            found[f"{match[1] or ''}{match[2]}"] += 1
-    return found
-
-
-def _missing(one: dict, two: dict) -> tuple[LayerChange, ...]:
+def _missing(roles: dict, others: dict) -> list[str]:
     """Layers that only one trace has; those below another missing one, or in a deeper stack, are said by that alone."""
-    changes = []
-    stacks = [_numbered_layers(roles) for roles in (one, two)]
-    for mine, others, theirs, field in (
-        (one, two, stacks[1], "only in the first"),
-        (two, one, stacks[0], "only in the second"),
-    ):
-        missing = [role for role in mine if role not in others]
-        absent = {name for name, _ in missing}
-        top = [
-            mine[name, call].name + (f" (call {call})" if call else "")
-            for name, call in missing
-            if not any(_is_below(name, other) for other in absent) and not _in_deeper_stack(name, theirs)
-        ]
-        if top:
-            first = field == "only in the first"
-            present = (CALLED, None) if first else (None, CALLED)
-            changes.append(LayerChange(tuple(dict.fromkeys(top)), field, *present))
-    return tuple(changes)
-
-
-def _is_below(name: str, other: str) -> bool:
-    return bool(other) and name.startswith(other + ".")
-
-
-def _in_deeper_stack(name: str, stacks: Counter) -> bool:
-    """Whether ``name`` is a layer that is missing only because the other trace's stack is shorter."""
-    match = _NUMBERED.match(name)
-    return bool(match) and stacks.get(f"{match[1] or ''}{match[2]}", 0) > 0
-
-
-def _grouped(changes: list[LayerChange]) -> tuple[LayerChange, ...]:
-    """Equal changes of several layers in one."""
-    groups: dict[tuple, list[str]] = {}
-    for change in changes:
-        groups.setdefault((change.field, change.before, change.after), []).extend(change.names)
-    return tuple(LayerChange(tuple(names), *key) for key, names in groups.items())
+    absent = [role for role in roles if role not in others]
+    above, stacks = tuple(f"{name}." for name, _ in absent if name), _stacks(others)
+    names = [
+        roles[name, call].name + (f" (call {call})" if call else "")
+        for name, call in absent
+        if not name.startswith(above) and not ((match := _NUMBERED.fullmatch(name)) and match[1] in stacks)
+    ]
+    return list(dict.fromkeys(names))
 
 
 def _notes(before: dict[str, int], after: dict[str, int]) -> tuple[str, ...]:

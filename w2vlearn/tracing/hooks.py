@@ -4,8 +4,8 @@
         model(...)                       # or torch.export.export(model, ...): fake tensors, symbolic sizes
     calls                                # list of RawCall, in the order in which the calls began
 
-``recording(model, axes=Axes(...))`` gives the whole `Recorder`: the calls, with the axes of every tensor and the values
-of every mask as they were at that moment, and which modules took part without being called.
+A `Recorder` with ``axes`` also notes the axes of every tensor and the values of every mask as they were at that moment,
+and which modules took part without being called.
 
 Sizes in ``shape`` are whatever the tensor had, symbolic ones included: without ``axes`` the hooks never compare, hash,
 or convert them. Nothing is copied but a few numbers per mask, and nothing waits for a GPU.
@@ -14,12 +14,13 @@ or convert them. Nothing is copied but a few numbers per mask, and nothing waits
 from __future__ import annotations
 
 import functools
-import re
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from types import CodeType
 from typing import Any, NamedTuple
 
 import torch
@@ -27,13 +28,37 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from w2vlearn.tracing.axes import Axes
-from w2vlearn.tracing.inspection import PLAIN, argument_names, named_modules, tensors_in
-from w2vlearn.tracing.marks import Marks
+from w2vlearn.tracing.inputs import PLAIN, argument_names, tensors_in
+from w2vlearn.tracing.letters import Marks
 from w2vlearn.tracing.masks import MASK_NAME, MaskReader, MaskValues
 from w2vlearn.tracing.operations import class_name, operation_of
 from w2vlearn.tracing.records import FORWARD_CALLED, OTHER_THREAD, WEIGHTS_USED, Operation
 
-_thread = threading.local()  # .recorder: the one that listens in this thread
+
+def named_modules(model: nn.Module) -> tuple[dict[nn.Module, str], dict[str, str]]:
+    """The first name of every module, in the order of ``model.named_modules()``, and second names -> the first.
+
+    What lies inside TorchScript is left out: it runs in its own interpreter, where no hook reaches it.
+    """
+    names: dict[nn.Module, str] = {}
+    aliases: dict[str, str] = {}
+    around: set[nn.Module] = set()  # a module may hold itself
+
+    def visit(module: nn.Module, name: str) -> None:
+        if module in names:
+            aliases[name] = names[module]
+        else:
+            names[module] = name
+        if isinstance(module, torch.jit.ScriptModule):
+            return
+        around.add(module)
+        for part, child in module._modules.items():
+            if child is not None and child not in around:
+                visit(child, f"{name}.{part}" if name else part)
+        around.discard(module)
+
+    visit(model, "")
+    return names, aliases
 
 
 class RawTensor(NamedTuple):
@@ -54,41 +79,47 @@ class RawTensor(NamedTuple):
         return None if self.marks is None else self.marks.axes
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class RawCall:
     """One call of one module, as the hooks saw it."""
 
-    __slots__ = (
-        "began", "call", "depth", "ended", "error", "has_masks", "inputs", "module", "name", "nones", "objects",
-        "operation", "outputs", "raised_on_entry", "source", "type", "values",
-    )  # fmt: skip
+    name: str
+    call: int
+    module: nn.Module
+    depth: int
+    operation: Operation
+    type: str
+    began: int  # position in the order of events, calls' beginnings and ends counted together
+    raised_on_entry: BaseException | None  # what was being handled when the call began
+    ended: int | None = None  # None: it never came to an end
+    inputs: list[RawTensor] = field(default_factory=list)
+    outputs: list[RawTensor] = field(default_factory=list)
+    nones: list[str] = field(default_factory=list)  # arguments with a mask's name that were None
+    objects: list[tuple[str, str, tuple]] = field(default_factory=list)  # and that were no tensor: name, class, shape
+    values: dict[str, Tensor] = field(default_factory=dict)
+    source: Tensor | None = None  # the main input, until the call ends
+    error: BaseException | None = None
 
-    def __init__(
-        self, name: str, call: int, module: nn.Module, depth: int, began: int, operation: Operation, type: str
-    ) -> None:
-        self.name = name
-        self.call = call
-        self.module = module
-        self.depth = depth
-        self.operation = operation
-        self.type = type
-        self.began = began  # position in the order of events, calls' beginnings and ends counted together
-        self.ended: int | None = None  # None: it never came to an end
-        self.inputs: list[RawTensor] = []
-        self.outputs: list[RawTensor] = []
-        self.has_masks = False  # an argument may be a mask, or has a mask's name
-        self.nones: list[str] = []  # arguments with a mask's name that were None
-        self.objects: list[tuple[str, str, tuple]] = []  # with a mask's name, but no tensor: name, class, shape
-        self.values: dict[str, Tensor] = {}
-        self.source: Tensor | None = None  # the main input, until the call ends
-        self.error: BaseException | None = None
-        self.raised_on_entry: BaseException | None = None
 
-    def __repr__(self) -> str:
-        return f"<RawCall {self.name!r} #{self.call}>"
+class _Thread(threading.local):
+    recorder: Recorder | None = None  # the one that listens in this thread
+
+
+_thread = _Thread()
+_listening = threading.Lock()  # held while a model is changed to listen, and back: several threads may trace it
 
 
 class Recorder:
     """Writes down every call of a model's modules in one thread; a recorder that starts inside another silences it.
+
+    Parameters
+    ----------
+    names : dict
+        `named_modules` of the model.
+    values : bool
+        Also keep a detached clone of every output.
+    axes : Axes, optional
+        Follows the axes of every tensor, and has the masks read; not during an export, where tensors have no values.
 
     Attributes
     ----------
@@ -98,7 +129,7 @@ class Recorder:
         Modules that were not called in this thread, but whose weights were read, or that another thread called: how.
     """
 
-    def __init__(self, names: dict[nn.Module, str], values: bool, axes: Axes | None) -> None:
+    def __init__(self, names: Mapping[nn.Module, str], values: bool = False, axes: Axes | None = None) -> None:
         self.calls: list[RawCall] = []
         self.took_part: dict[str, str] = {}
         self.values = values
@@ -110,18 +141,11 @@ class Recorder:
         self.open: list[RawCall] = []
         self.clock = 0
 
-    def listens(self, module: nn.Module) -> bool:
-        """Whether a call is this recorder's to write down; a call in a thread without a recorder is noted by name."""
-        current = getattr(_thread, "recorder", None)
-        if current is self and module in self.names:
-            return True
-        if current is None:
-            self.took_part.setdefault(self.names.get(module, type(module).__name__), OTHER_THREAD)
-        return False
-
     def enter(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
-        """Pre-hook: a call begins."""
-        if not self.listens(module):
+        """Pre-hook: a call begins; one in a thread without a recorder is noted by name."""
+        if _thread.recorder is None:
+            self.took_part.setdefault(self.names.get(module, type(module).__name__), OTHER_THREAD)
+        if _thread.recorder is not self or module not in self.names:
             return
         count = self.counts.get(module, 0)
         self.counts[module] = count + 1
@@ -129,17 +153,12 @@ class Recorder:
             names = argument_names(module)
             self.modules[module] = (self.names[module], operation_of(module), class_name(module), names)
         name, operation, kind, names = self.modules[module]
-        call = RawCall(name, count, module, len(self.open), self.clock, operation, kind)
+        call = RawCall(name, count, module, len(self.open), operation, kind, self.clock, sys.exception())
         self.clock += 1
-        call.raised_on_entry = sys.exception()
         self.calls.append(call)
         self.open.append(call)
         for index, value in enumerate(args):
-            path = names[index] if index < len(names) else f"args[{index}]"
-            if isinstance(value, Tensor):
-                call.inputs.append(self.input(call, path, value))
-            else:
-                self.take(call, path, value)
+            self.take(call, names[index] if index < len(names) else f"args[{index}]", value)
         for name, value in kwargs.items():
             self.take(call, name, value)
 
@@ -150,14 +169,12 @@ class Recorder:
         elif value is None:
             if _is_mask_name(name):
                 call.nones.append(name)
-                call.has_masks = True
         elif not isinstance(value, PLAIN):
             before = len(call.inputs)
             for path, tensor in tensors_in(value, name):
                 call.inputs.append(self.input(call, path, tensor))
             if len(call.inputs) == before and _is_mask_name(name) and hasattr(value, "shape"):
                 call.objects.append((name, type(value).__name__, tuple(value.shape)))
-                call.has_masks = True
 
     def input(self, call: RawCall, path: str, tensor: Tensor) -> RawTensor:
         """What is written down of a tensor that goes in."""
@@ -167,7 +184,6 @@ class Recorder:
         if not is_mask and not first and len(shape) == 4 and dtype.is_floating_point:
             is_mask = type(shape[1]) is int and shape[1] == 1  # an additive mask (B, 1, T, T) under a name of its own
         marks = values = None
-        call.has_masks = call.has_masks or is_mask
         if self.axes is not None:
             if is_mask and not first:
                 marks = self.axes.of(tensor, self.axes.mask_roles(path, shape))
@@ -181,7 +197,7 @@ class Recorder:
 
     def leave(self, module: nn.Module, args: tuple, kwargs: dict, result: Any) -> None:
         """Forward hook, also called when the forward raised: a call ends."""
-        if getattr(_thread, "recorder", None) is not self or module not in self.names:
+        if _thread.recorder is not self or module not in self.names:
             return
         if not self.open or self.open[-1].module is not module:
             # Another pre-hook raised before ours could run: the call is written down here, to give the error a layer.
@@ -207,115 +223,83 @@ class Recorder:
         """Write down a tensor that came out."""
         marks = None
         if self.axes is not None:
-            main = not call.outputs
-            marks = self.axes.leaving(tensor, source if main else None, call.operation, call.module, source)
+            marks = self.axes.leaving(tensor, source, call.operation, call.module, main=not call.outputs)
         call.outputs.append(RawTensor(path, _shape(tensor), tensor.dtype, tensor.device, marks))
         if self.values:
             call.values[path] = tensor.detach().clone()
 
 
 @contextmanager
-def observing(model: nn.Module, values: bool = False, keep_fast_path: bool = True) -> Iterator[list[RawCall]]:
-    """Write down every call of every module of ``model``, in this thread, until the block ends.
-
-    As `recording`, without axes and masks.
-
-    Yields
-    ------
-    list of RawCall
-        Grows while the block runs.
-    """
-    with recording(model, values, keep_fast_path) as recorder:
-        yield recorder.calls
-
-
-@contextmanager
-def recording(
-    model: nn.Module,
-    values: bool = False,
-    keep_fast_path: bool = True,
-    axes: Axes | None = None,
-    names: dict[nn.Module, str] | None = None,
-) -> Iterator[Recorder]:
+def observing(
+    model: nn.Module, keep_fast_path: bool = True, recorder: Recorder | None = None
+) -> Iterator[list[RawCall]]:
     """Write down every call of every module of ``model``, in this thread, until the block ends.
 
     Parameters
     ----------
     model : nn.Module
         Any module. Hooks go on it and on all modules below it, and go away with the block, however it ends.
-    values : bool
-        Also keep a detached clone of every output.
     keep_fast_path : bool
         ``nn.TransformerEncoderLayer`` computes by another kernel, with other rounding, when anything below it is
         hooked. True: listen there without hooks, so that the output stays the same to the last bit (its inner layers
         are then not called, as in the untraced run). False: hook it, so that its inner layers show.
-    axes : Axes, optional
-        Follows the axes of every tensor, and has the masks read; not during an export, where tensors have no values.
-    names : dict, optional
-        `named_modules` of the model, if they are known.
+    recorder : Recorder, optional
+        Who writes; by default one that keeps no axes, masks or values.
 
     Yields
     ------
-    Recorder
-        Calls inside another recording that was begun inside this one are not in it.
+    list of RawCall
+        Grows while the block runs. Calls inside another such block that was begun inside this one are not in it.
     """
-    recorder = Recorder(named_modules(model)[0] if names is None else names, values, axes)
-    before = getattr(_thread, "recorder", None)
-    undo: list = []
-    try:
-        unhooked = _fast_path_modules(recorder.names) if keep_fast_path else set()
-        hooked = []
+    recorder = recorder or Recorder(named_modules(model)[0])
+    fast = _fast_path_modules(recorder.names) if keep_fast_path else set()
+    hooked = []
+    with ExitStack() as stack:
         for module in recorder.names:
-            if isinstance(module, torch.jit.ScriptModule):  # takes no hooks; what it calls stays inside its interpreter
-                if not _inside_script(recorder.names, recorder.names[module]):
-                    undo += _wrap_forward(recorder, module)
-                continue
-            if module in unhooked:
-                undo += _wrap_forward(recorder, module)
+            if module in fast or isinstance(module, torch.jit.ScriptModule):  # TorchScript takes no hooks
+                stack.enter_context(_wrapped(module, recorder))
             else:
                 hooked.append(module)
-        undo.append(_hook(hooked, recorder))
-        if axes is not None:
-            owners = [m for m in recorder.names if m._parameters and not isinstance(m, torch.jit.ScriptModule)]
-            undo.append(_watch_weights(recorder, owners))
+        stack.enter_context(_hooked(hooked, recorder))
+        if recorder.axes is not None:
+            stack.enter_context(_weights_watched(recorder))
+        stack.callback(setattr, _thread, "recorder", _thread.recorder)
         _thread.recorder = recorder
-        yield recorder
-    finally:
-        _thread.recorder = before
-        for action in reversed(undo):
-            action()
+        yield recorder.calls
 
 
-_PRE_HOOKS = ("_forward_pre_hooks", "_forward_pre_hooks_with_kwargs")
-_HOOKS = ("_forward_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called")
-
-
-def _hook(modules: Sequence[nn.Module], recorder: Recorder) -> Callable[[], None]:
-    """Register both hooks on every module; what removes them.
+@contextmanager
+def _hooked(modules: Sequence[nn.Module], recorder: Recorder) -> Iterator[None]:
+    """Both hooks on every module.
 
     As ``register_forward_pre_hook(with_kwargs=True)`` and ``register_forward_hook(with_kwargs=True,
     always_call=True)`` do, under one number for all: two handles for each of some hundred modules would cost as much as
     all that the hooks do.
     """
     number = RemovableHandle(OrderedDict()).id
+    entries = {
+        "_forward_pre_hooks": recorder.enter,
+        "_forward_pre_hooks_with_kwargs": True,
+        "_forward_hooks": recorder.leave,
+        "_forward_hooks_with_kwargs": True,
+        "_forward_hooks_always_called": True,
+    }
     places = [vars(module) for module in modules]
-    for place in places:
-        for name, value in zip(_PRE_HOOKS, (recorder.enter, True), strict=True):
-            place[name][number] = value
-        for name, value in zip(_HOOKS, (recorder.leave, True, True), strict=True):
-            place[name][number] = value
-
-    def remove() -> None:
+    try:
         for place in places:
-            for name in (*_PRE_HOOKS, *_HOOKS):
+            for name, entry in entries.items():
+                place[name][number] = entry
+        yield
+    finally:
+        for place in places:
+            for name in entries:
                 place[name].pop(number, None)
 
-    return remove
 
-
-def _wrap_forward(recorder: Recorder, module: nn.Module) -> list:
-    """Listen through the instance's ``forward`` instead of hooks; what undoes it."""
-    had = "forward" in vars(module)  # asked first: TorchScript puts it there when it is read
+@contextmanager
+def _wrapped(module: nn.Module, recorder: Recorder) -> Iterator[None]:
+    """Listen through the instance's ``forward`` instead of hooks."""
+    own = vars(module).get("forward")  # asked first: TorchScript puts it there when it is read
     original = module.forward
 
     @functools.wraps(original)
@@ -329,46 +313,70 @@ def _wrap_forward(recorder: Recorder, module: nn.Module) -> list:
         recorder.leave(module, args, kwargs, result)
         return result
 
+    forward.own, forward.over = own, False
     vars(module)["forward"] = forward
-    return [(lambda: vars(module).__setitem__("forward", original)) if had else (lambda: vars(module).pop("forward"))]
+    try:
+        yield
+    finally:
+        with _listening:
+            forward.over = True
+            while getattr(current := vars(module).get("forward"), "over", False):  # another thread's may lie above it
+                del vars(module)["forward"]
+                if current.own is not None:
+                    vars(module)["forward"] = current.own
 
 
 class _Weights(dict):
-    """A module's own parameters, which remember the code that first read one of them."""
+    """A module's own parameters, which remember for each recorder the code that first read one of them."""
 
-    __slots__ = ("reader",)
+    __slots__ = ("original", "readers", "watching")
+
+    def __init__(self, original: dict) -> None:
+        super().__init__(original)
+        self.original, self.watching = original, 0
+        self.readers: dict[Recorder | None, CodeType] = {}
 
     def __getitem__(self, name: str) -> Any:
-        if self.reader is None:
-            self.reader = sys._getframe(2).f_code  # whoever asked nn.Module.__getattr__
+        if _thread.recorder not in self.readers:
+            self.readers[_thread.recorder] = sys._getframe(2).f_code  # whoever asked nn.Module.__getattr__
         return dict.__getitem__(self, name)
 
     def __reduce__(self) -> tuple:
         return dict, (dict(self),)
 
 
-def _watch_weights(recorder: Recorder, modules: Sequence[nn.Module]) -> Callable[[], None]:
-    """Notice when a module's weights are used although the module is not called; what undoes it."""
-    watched = []
-    for module in modules:
-        original = module._parameters
-        weights = _Weights(original)
-        weights.reader = None
-        vars(module)["_parameters"] = weights
-        watched.append((module, original, weights))
+@contextmanager
+def _weights_watched(recorder: Recorder) -> Iterator[None]:
+    """Notice when a module's weights are used although the module is not called."""
+    owners = [m for m in recorder.names if m._parameters and not isinstance(m, torch.jit.ScriptModule)]
+    with _listening:
+        for module in owners:
+            if not isinstance(module._parameters, _Weights):
+                vars(module)["_parameters"] = _Weights(module._parameters)
+            module._parameters.watching += 1
+        watched = [(module, module._parameters) for module in owners]
+    try:
+        yield
+    finally:
+        with _listening:
+            for module, weights in watched:
+                weights.watching -= 1
+                if not weights.watching:
+                    _restore(module, weights)
+                reader = weights.readers.get(recorder) or weights.readers.get(None)  # None: in a thread of the model's
+                if reader is not None and module not in recorder.counts:
+                    own = reader is getattr(type(module).forward, "__code__", None)
+                    recorder.took_part.setdefault(recorder.names[module], FORWARD_CALLED if own else WEIGHTS_USED)
 
-    def restore() -> None:
-        for module, original, weights in watched:
-            if module._parameters is weights:
-                vars(module)["_parameters"] = original
-            if len(original) != len(weights) or any(original.get(n) is not w for n, w in weights.items()):
-                original.clear()  # the forward registered or exchanged a parameter
-                original.update(weights)
-            if weights.reader is not None and module not in recorder.counts:
-                own = weights.reader is getattr(type(module).forward, "__code__", None)
-                recorder.took_part.setdefault(recorder.names[module], FORWARD_CALLED if own else WEIGHTS_USED)
 
-    return restore
+def _restore(module: nn.Module, weights: _Weights) -> None:
+    """Put a module's own dict of parameters back, with what the forward registered or exchanged."""
+    original = weights.original
+    if module._parameters is weights:
+        vars(module)["_parameters"] = original
+    if len(original) != len(weights) or any(original.get(name) is not weight for name, weight in weights.items()):
+        original.clear()
+        original.update(weights)
 
 
 def _fast_path_modules(names: Mapping[nn.Module, str]) -> set[nn.Module]:
@@ -382,19 +390,10 @@ def _fast_path_modules(names: Mapping[nn.Module, str]) -> set[nn.Module]:
     return modules
 
 
-def _inside_script(names: dict[nn.Module, str], name: str) -> bool:
-    """Whether a module lies below a TorchScript module."""
-    scripts = [other for module, other in names.items() if isinstance(module, torch.jit.ScriptModule) and other != name]
-    return any(not other or name.startswith(f"{other}.") for other in scripts)
-
-
 @functools.lru_cache(maxsize=4096)
 def _is_mask_name(name: str) -> bool:
-    return re.search(MASK_NAME, name) is not None
+    return MASK_NAME.search(name) is not None
 
 
 def _shape(tensor: Tensor) -> Any:
-    try:
-        return tensor.shape
-    except RuntimeError:  # a nested tensor has no single shape
-        return (len(tensor.unbind()),)
+    return (len(tensor.unbind()),) if tensor.is_nested else tensor.shape  # a nested tensor has no single shape

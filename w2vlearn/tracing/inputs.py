@@ -7,32 +7,94 @@ rules where their names say enough; where they do not, the error shows how to pa
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from inspect import Parameter, Signature
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from w2vlearn.tracing.inspection import argument_names, tensors_in
-from w2vlearn.tracing.marks import CLIPS, CONSTANT, UNKNOWN
+from w2vlearn.tracing.letters import CLIPS, CONSTANT, UNKNOWN
 from w2vlearn.tracing.masks import LENGTHS, MASK_NAME, TIME_MASK, MaskReader, read
 
-_NOT_WAVEFORMS = re.compile(r"^(input_ids|input_features|pixel_values|tokens|spectrogram|mel)", re.IGNORECASE)
-_RELATIVE = re.compile(r"^wav(eform)?s?_len", re.IGNORECASE)  # SpeechBrain: shares of the longest clip, 0 … 1
-_WRAPPED = ("module", "base_model", "model", "_orig_mod")  # where DataParallel, PEFT and others keep the model
+PLAIN = (str, int, float, bool, bytes, torch.dtype, torch.device)  # what holds no tensor
 NO_MASK = "takes no mask and no lengths: it is handed none"
+_DEEPEST = 8  # how deep tensors are looked for in nested values; stops on structures that contain themselves
+_STARS = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+_NOT_WAVEFORMS = re.compile(r"^(input_ids|input_features|pixel_values|tokens|spectrogram|mel)", re.IGNORECASE)
+_OTHER_MASKS = re.compile(r"time|spec|label|target|head|indices")
+_MASK_NAMES = (  # which parameter takes the mask or the lengths, the surest first: what of a batch, and what that means
+    (r"^attention_mask$", lambda batch: batch.mask, "(B, L) bool, True = valid"),
+    (r"padding_mask|pad_mask", lambda batch: ~batch.mask, "(B, L) bool, True = padding (turned round)"),
+    (r"^wav(eform)?s?_len", lambda batch: batch.lengths / batch.waveforms.shape[1], "(B,) shares of the longest clip"),
+    (r"(^|_)len(gth)?s?$|lens$", lambda batch: batch.lengths, "(B,) counts of valid samples"),
+    (r"mask$", lambda batch: batch.mask, "(B, L) bool, True = valid"),
+)
+_SWITCHES = {  # fairseq
+    "mask": (False, "mask=False: no time masks (SpecAugment)"),
+    "features_only": (True, "features_only=True: no pre-training head"),
+}
+_NO_COUNTS = re.compile(r"label|target|class|speaker|(^|_)ids?$", re.IGNORECASE)  # one number per clip, no length
+_WRAPPED = ("module", "base_model", "model", "_orig_mod")  # where DataParallel, PEFT and others keep the model
 
 
-@dataclass(frozen=True)
-class Parameter:
-    """One parameter of a forward."""
+# ---------------------------------------------------------------- names of arguments, tensors inside them
 
-    name: str
-    required: bool
-    default: Any = None
+
+def signature_of(module: nn.Module | type[nn.Module]) -> Signature:
+    """The forward's signature, of TorchScript too; ``(*args, **kwargs)`` where there is none to read."""
+    if isinstance(module, torch.jit.ScriptModule) and hasattr(module, "forward"):
+        arguments = inspect.unwrap(module.forward, stop=lambda forward: hasattr(forward, "schema")).schema.arguments[1:]
+        defaults = [a.default_value if a.has_default_value() else Parameter.empty for a in arguments]
+        kind = Parameter.POSITIONAL_OR_KEYWORD
+        return Signature([Parameter(a.name, kind, default=d) for a, d in zip(arguments, defaults, strict=True)])
+    try:
+        return inspect.signature(module.forward)
+    except (TypeError, ValueError, AttributeError):
+        return Signature([Parameter("args", _STARS[0]), Parameter("kwargs", _STARS[1])])
+
+
+def argument_names(module: nn.Module) -> tuple[str, ...]:
+    """Names of the forward's positional parameters, in order; empty where there is no signature to read."""
+    if isinstance(module, torch.jit.ScriptModule) or "forward" in vars(module):
+        return _positional(module)
+    return _positional_of_class(type(module))
+
+
+def _positional(module: nn.Module | type[nn.Module]) -> tuple[str, ...]:
+    parameters = signature_of(module).parameters.values()
+    return tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))
+
+
+@functools.lru_cache(maxsize=1024)
+def _positional_of_class(kind: type[nn.Module]) -> tuple[str, ...]:
+    return _positional(kind)[1:]  # without self
+
+
+def tensors_in(value: Any, path: str, depth: int = 0) -> Iterator[tuple[str, Tensor]]:
+    """Every tensor in nested tuples, lists, dicts and dataclasses, with its path: ``output.hidden_states[3]``."""
+    if isinstance(value, Tensor):
+        yield path, value
+    elif value is None or depth > _DEEPEST or isinstance(value, PLAIN):
+        return
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            named = isinstance(key, str) and key.isidentifier()
+            yield from tensors_in(item, f"{path}.{key}" if named else f"{path}[{key!r}]", depth + 1)
+    elif isinstance(value, (tuple, list)):
+        names = getattr(value, "_fields", None)  # a namedtuple
+        for index, item in enumerate(value):
+            yield from tensors_in(item, f"{path}.{names[index]}" if names else f"{path}[{index}]", depth + 1)
+    elif is_dataclass(value) and not isinstance(value, type):
+        for part in fields(value):
+            yield from tensors_in(getattr(value, part.name, None), f"{path}.{part.name}", depth + 1)
+
+
+# ---------------------------------------------------------------- a batch fitted to a forward
 
 
 def is_batch(value: Any) -> bool:
@@ -40,38 +102,17 @@ def is_batch(value: Any) -> bool:
     return not isinstance(value, nn.Module) and all(hasattr(value, name) for name in ("waveforms", "lengths", "mask"))
 
 
-def parameters_of(model: nn.Module) -> tuple[list[Parameter], bool] | None:
-    """The forward's named parameters, and whether it takes ``*args``; None if it has no signature."""
-    if isinstance(model, torch.jit.ScriptModule):
-        arguments = model.forward.schema.arguments[1:]
-        return [Parameter(a.name, not a.has_default_value(), a.default_value) for a in arguments], False
-    try:
-        signature = inspect.signature(model.forward)
-    except (TypeError, ValueError):
-        return None
-    parameters, star = [], False
-    for p in signature.parameters.values():
-        if p.kind is p.VAR_POSITIONAL:
-            star = True
-        elif p.kind is not p.VAR_KEYWORD:
-            parameters.append(Parameter(p.name, p.default is p.empty, None if p.default is p.empty else p.default))
-    return parameters, star
-
-
 def _signature_owner(model: nn.Module) -> nn.Module:
     """The module whose forward says what is taken: of a wrapper that hands everything on, the one inside it."""
     for _ in range(8):
-        read_parameters = parameters_of(model)
-        if read_parameters is None or read_parameters[0] or isinstance(model, nn.Sequential):
-            return model
-        inner = [getattr(model, name, None) for name in _WRAPPED]
-        inner = [module for module in inner if isinstance(module, nn.Module)]
+        named = [p for p in signature_of(model).parameters.values() if p.kind not in _STARS]
+        if named or isinstance(model, nn.Sequential):
+            break
+        inner = [part for name in _WRAPPED if isinstance(part := getattr(model, name, None), nn.Module)]
         children = list(model.children())
-        if not inner and len(children) == 1:
-            inner = children
-        if not inner:
-            return model
-        model = inner[0]
+        if not inner and len(children) != 1:
+            break
+        model = (inner or children)[0]
     return model
 
 
@@ -98,16 +139,12 @@ def from_batch(model: nn.Module, batch: Any, given: dict[str, Any]) -> tuple[tup
     TypeError
         If the signature does not say where the waveforms go, or asks for more.
     """
-    owner = _signature_owner(model)
-    parameters_read = parameters_of(owner)
-    kind = type(model).__name__
-    if parameters_read is None:
-        raise TypeError(_by_hand(model, "its forward has no signature to read"))
+    owner, kind = _signature_owner(model), type(model).__name__
+    parameters = signature_of(owner).parameters.values()
+    free = [p for p in parameters if p.kind not in _STARS and p.name not in given]
     waveforms, notes = in_dtype_of(model, batch.waveforms)
-    parameters, star = parameters_read
-    free = [p for p in parameters if p.name not in given]
     if not free:
-        if not star:
+        if not any(p.kind is p.VAR_POSITIONAL for p in parameters):
             raise TypeError(_by_hand(model, "its forward names no parameter that could take the waveforms"))
         notes.append(
             f"{kind}.forward(*args) does not say what its mask is called: waveforms are handed over alone; pass the "
@@ -123,25 +160,23 @@ def from_batch(model: nn.Module, batch: Any, given: dict[str, Any]) -> tuple[tup
         )
     kwargs: dict[str, Any] = {source.name: waveforms}
     notes.append(f"waveforms go to {source.name!r}")
-    mask = _mask_parameter(free[1:])
-    if mask is None:
-        wanted = next((name for name in given if re.search(r"mask|len", name)), None)
-        notes.append(f"{wanted!r} was passed by the caller" if wanted else f"{kind}.forward {NO_MASK}")
+    usable = [p.name for p in free[1:] if not isinstance(p.default, bool) and not _OTHER_MASKS.search(p.name)]
+    for pattern, value, meaning in _MASK_NAMES:
+        if name := next((name for name in usable if re.search(pattern, name)), None):
+            kwargs[name] = value(batch)
+            notes.append(f"the mask goes to {name!r} as {meaning}")
+            break
     else:
-        value, words = _mask_value(mask.name, batch)
-        kwargs[mask.name] = value
-        notes.append(f"the mask goes to {mask.name!r} as {words}")
+        name = next((name for name in given if re.search(r"mask|len", name)), None)
+        notes.append(f"{name!r} was passed by the caller" if name else f"{kind}.forward {NO_MASK}")
     for p in free[1:]:
-        if p.name == "mask" and isinstance(p.default, bool):
-            kwargs[p.name] = False
-            notes.append("mask=False: no time masks (SpecAugment)")
-        elif p.name == "features_only" and isinstance(p.default, bool):
-            kwargs[p.name] = True
-            notes.append("features_only=True: no pre-training head")
-    missing = [p.name for p in free if p.required and p.name not in kwargs]
+        if p.name in _SWITCHES and isinstance(p.default, bool):
+            kwargs[p.name], note = _SWITCHES[p.name]
+            notes.append(note)
+    missing = [p.name for p in free if p.default is p.empty and p.name not in kwargs]
     if missing:
         raise TypeError(_by_hand(model, f"it also needs {', '.join(map(repr, missing))}, which a batch does not have"))
-    if isinstance(owner, nn.Sequential) or not _takes_keyword(owner, source.name):
+    if isinstance(owner, nn.Sequential) or source.kind is source.POSITIONAL_ONLY:
         return (kwargs.pop(source.name),), kwargs | given, notes
     return (), kwargs | given, notes
 
@@ -155,42 +190,9 @@ def in_dtype_of(model: nn.Module, waveforms: Tensor) -> tuple[Tensor, list[str]]
     return waveforms.to(weight.dtype), [f"waveforms are handed over as {dtype}, the type of the model's weights"]
 
 
-def _mask_parameter(parameters: list[Parameter]) -> Parameter | None:
-    """The parameter that takes the padding mask or the lengths."""
-
-    def usable(p: Parameter) -> bool:
-        return not isinstance(p.default, bool) and not re.search(r"time|spec|label|target|head|indices", p.name)
-
-    for pattern in (r"^attention_mask$", r"padding_mask|pad_mask", r"(^|_)len(gth)?s?$|lens$", r"mask$"):
-        for p in parameters:
-            if usable(p) and re.search(pattern, p.name):
-                return p
-    return None
-
-
-def _mask_value(name: str, batch: Any) -> tuple[Tensor, str]:
-    if re.search(r"pad", name):
-        return ~batch.mask, "(B, L) bool, True = padding (turned round)"
-    if re.search(r"len", name):
-        if _RELATIVE.search(name):
-            return batch.lengths / batch.waveforms.shape[-1], "(B,) shares of the longest clip"
-        return batch.lengths, "(B,) counts of valid samples"
-    return batch.mask, "(B, L) bool, True = valid"
-
-
-def _takes_keyword(model: nn.Module, name: str) -> bool:
-    if isinstance(model, torch.jit.ScriptModule):
-        return True
-    parameter = inspect.signature(model.forward).parameters.get(name)
-    return parameter is not None and parameter.kind is not parameter.POSITIONAL_ONLY
-
-
 def _by_hand(model: nn.Module, why: str) -> str:
     """The error for a signature that says too little: what it is, and how to pass the arguments oneself."""
-    try:
-        signature = str(inspect.signature(model.forward))
-    except (TypeError, ValueError):
-        signature = "(…)"
+    signature = str(signature_of(model))
     if len(signature) > 300:
         signature = signature[:300] + "…"
     return (
@@ -201,6 +203,9 @@ def _by_hand(model: nn.Module, why: str) -> str:
     )
 
 
+# ---------------------------------------------------------------- where the clips are
+
+
 @dataclass(frozen=True)
 class Inputs:
     """Where the clips are in the arguments of a call.
@@ -208,7 +213,7 @@ class Inputs:
     Attributes
     ----------
     clips, samples : int
-        B, and L of the longest clip.
+        B, and L of the longest clip; 0 where it is not known which axis is time.
     lengths : tuple of int, optional
         Valid samples per clip, as told; the whole length of each if nobody told; None where a mask was given that does
         not fit the clips.
@@ -220,15 +225,15 @@ class Inputs:
         What was not told, or not understood.
     """
 
-    clips: int
-    samples: int
-    lengths: tuple[int, ...] | None
-    told: bool
+    clips: int = 0
+    samples: int = 0
+    lengths: tuple[int, ...] | None = None
+    told: bool = False
     marked: tuple[tuple[Tensor, tuple], ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
 
-def find_inputs(model: nn.Module, args: tuple, kwargs: Mapping[str, Any], given: Tensor | None) -> Inputs | None:
+def find_inputs(model: nn.Module, args: tuple, kwargs: Mapping[str, Any], given: Tensor | None) -> Inputs:
     """Find clips, their lengths and their mask in any arguments, however nested.
 
     Parameters
@@ -239,19 +244,14 @@ def find_inputs(model: nn.Module, args: tuple, kwargs: Mapping[str, Any], given:
         As the model is called.
     given : Tensor, optional
         Valid samples per clip, where a batch said so. Shape: (B,).
-
-    Returns
-    -------
-    Inputs or None
-        None where there is no tensor that could hold clips.
     """
     names = argument_names(_signature_owner(model))
     named = [(names[i] if i < len(names) else f"args[{i}]", value) for i, value in enumerate(args)]
     tensors = [pair for name, value in (*named, *kwargs.items()) for pair in tensors_in(value, name)]
     clips = [(path, t) for path, t in tensors if t.ndim and not _is_mask(path, t) and not LENGTHS.search(_last(path))]
-    path, main = next(((p, t) for p, t in clips if t.is_floating_point()), clips[0] if clips else ("", None))
-    if main is None:
-        return None
+    if not clips:
+        return Inputs()
+    path, main = next(((p, t) for p, t in clips if t.is_floating_point()), clips[0])
     if main.ndim == 1 and "[" in path:
         family = [t for p, t in clips if _family(p) == _family(path) and t.ndim == 1]
         lengths = tuple(len(t) for t in family)
@@ -260,24 +260,21 @@ def find_inputs(model: nn.Module, args: tuple, kwargs: Mapping[str, Any], given:
     axis = _time_axis(model, main, tensors)
     if axis is None:
         note = f"letters are unknown: no axis of {path} {tuple(main.shape)} is known to be time"
-        return Inputs(main.shape[0], 0, None, False, (), (note,))
+        return Inputs(main.shape[0], notes=(note,))
     count, samples = (main.shape[0] if main.ndim > 1 else 1), main.shape[axis]
-    axes = tuple(
-        "L" if i == axis else CLIPS if i == 0 and main.ndim > 1 else CONSTANT if main.ndim > 2 else UNKNOWN
-        for i in range(main.ndim)
-    )
-    marked = ((main, axes),)
+    axes = [CONSTANT if main.ndim > 2 else UNKNOWN] * main.ndim
+    axes[0] = CLIPS
+    axes[axis] = "L"
     if given is not None:
-        return Inputs(count, samples, tuple(int(n) for n in given.tolist()), True, marked)
-    whole = (samples,) * count
-    others = [pair for pair in tensors if pair[1] is not main]
-    lengths, notes = _told_lengths(others, count, samples, {name for name, _ in named})
-    if lengths is not None:
-        return Inputs(count, samples, lengths, True, marked, notes)
-    if notes:
-        return Inputs(count, samples, None, False, marked, notes)
-    note = "no lengths and no mask were given: every clip counts as valid over its whole length"
-    return Inputs(count, samples, whole, False, marked, (note,))
+        lengths, notes = tuple(int(n) for n in given.tolist()), ()
+    else:
+        others = [pair for pair in tensors if pair[1] is not main]
+        lengths, notes = _told_lengths(others, count, samples)
+    told = lengths is not None
+    if not told and not notes:
+        lengths = (samples,) * count
+        notes = ("no lengths and no mask were given: every clip counts as valid over its whole length",)
+    return Inputs(count, samples, lengths, told, ((main, tuple(axes)),), notes)
 
 
 def _last(path: str) -> str:
@@ -304,39 +301,42 @@ def _time_axis(model: nn.Module, main: Tensor, tensors: Sequence[tuple[str, Tens
     fitting = [axis for axis in options if main.shape[axis] in widths]
     if len(fitting) == 1:
         return fitting[0]
-    if main.ndim != 3:
+    if main.ndim != 3 or main.shape[1] == main.shape[2]:
         return None
     for module in model.modules():
         channels, features = getattr(module, "in_channels", None), getattr(module, "in_features", None)
         features = features or getattr(module, "input_size", None) or getattr(module, "embed_dim", None)
-        shape = getattr(module, "normalized_shape", None) or getattr(module, "weight_shape", None)
-        features = features or (shape[-1] if isinstance(shape, tuple) and len(shape) == 1 else None)
-        if isinstance(channels, int) and main.shape[1] != main.shape[2]:
+        shape = getattr(module, "normalized_shape", None)
+        features = shape[0] if isinstance(shape, tuple) and len(shape) == 1 else features
+        if isinstance(channels, int):
             return 2 if main.shape[1] == channels else None
-        if isinstance(features, int) and main.shape[1] != main.shape[2]:
+        if isinstance(features, int):
             return 1 if main.shape[2] == features else None
     return None
 
 
 def _told_lengths(
-    tensors: Sequence[tuple[str, Tensor]], clips: int, samples: int, positional: set[str]
+    tensors: Sequence[tuple[str, Tensor]], clips: int, samples: int
 ) -> tuple[tuple[int, ...] | None, tuple[str, ...]]:
     """Valid samples per clip by a mask or lengths among the arguments; notes on what was given and does not fit.
 
-    Numbers by position (names in ``positional``) count as lengths only where their largest is the longest clip's.
+    Numbers under another name count as lengths only where their largest is the longest clip's.
     """
     notes: list[str] = []
     for path, tensor in tensors:
         name, shape = _last(path), tuple(tensor.shape)
-        by_name = bool(MASK_NAME.search(name)) or bool(LENGTHS.search(name))
-        if not (by_name or tensor.dtype is torch.bool) or TIME_MASK.search(name) or re.search(r"label", name):
-            counts = _counts(tensor) if path in positional and shape == (clips,) and clips > 1 else None
-            if counts is not None and 0 < min(counts) <= max(counts) <= samples and "label" not in name:
+        by_name = MASK_NAME.search(name) or LENGTHS.search(name)
+        if _NO_COUNTS.search(name):
+            continue
+        if TIME_MASK.search(name) or not (by_name or tensor.dtype is torch.bool):
+            is_count = not (tensor.is_floating_point() or tensor.dtype is torch.bool or tensor.is_meta)
+            counts = tuple(tensor.tolist()) if is_count and shape == (clips,) else (0,)
+            if clips > 1 and 0 < min(counts) <= max(counts) <= samples:
                 if max(counts) == samples:
                     return counts, ()
                 notes.append(
-                    f"{path} {shape} was given and not understood: lengths by position would count up to the {samples} "
-                    "samples of the longest clip; pass lengths or a mask by name"
+                    f"{path} {shape} was given and not understood: lengths would count up to the {samples} samples "
+                    "of the longest clip; pass lengths or a mask by name"
                 )
             continue
         values = MaskReader().read(tensor)
@@ -362,9 +362,3 @@ def _told_lengths(
                 f"lengths ({clips},); valid positions are unknown"
             )
     return None, tuple(notes)
-
-
-def _counts(tensor: Tensor) -> tuple[int, ...] | None:
-    if tensor.is_floating_point() or tensor.dtype is torch.bool or tensor.is_meta:
-        return None
-    return tuple(int(n) for n in tensor.tolist())

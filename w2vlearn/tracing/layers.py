@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any, ClassVar
 
 from w2vlearn.shown import Shown
@@ -27,12 +28,18 @@ class Layers(Shown):
     notes: tuple[str, ...] = ()
     batch: BatchInfo | None = None
     aliases: ClassVar[Mapping[str, str]] = {}
-    _index: tuple[Any, dict[str, list[int]]] | None = None
+
+    @cached_property
+    def _places(self) -> dict[str, list[int]]:
+        places: dict[str, list[int]] = {}
+        for i, record in enumerate(self.records):
+            places.setdefault(record.name, []).append(i)
+        return places
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of all records, each once, in order."""
-        return tuple(self._by_name())
+        return tuple(self._places)
 
     @property
     def masks(self) -> tuple[LayerRecord, ...]:
@@ -41,16 +48,7 @@ class Layers(Shown):
 
     def calls(self, name: str) -> tuple[LayerRecord, ...]:
         """All records of one module (or mask step), in order; empty if there is none of that name."""
-        return tuple(self.records[i] for i in self._by_name().get(self.aliases.get(name, name), ()))
-
-    def _by_name(self) -> dict[str, list[int]]:
-        records = self.records
-        if self._index is None or self._index[0] is not records:
-            places: dict[str, list[int]] = {}
-            for i, record in enumerate(records):
-                places.setdefault(record.name, []).append(i)
-            self._index = (records, places)
-        return self._index[1]
+        return tuple(self.records[i] for i in self._places.get(self.aliases.get(name, name), ()))
 
     def __iter__(self) -> Iterator[LayerRecord]:
         return iter(self.records)
@@ -114,38 +112,27 @@ class Trace(Layers):
         What the model returned, the very object; None for a trace that was loaded, unpickled, or that broke.
     error : str, optional
         For a partial trace: where and how the model broke.
+
+    Attributes
+    ----------
+    records : tuple of LayerRecord
+        Every module call and mask step, in the order in which they began.
+    batch : BatchInfo or None
+        Clips, samples and lengths of the batch; None where the model's input was no batch of clips.
+    notes : tuple of str
+        What was decided about arguments and masks, and what could not be found out, in words.
+    aliases : dict of str to str
+        Second names of modules that the model holds twice, and the name used here.
     """
 
     def __init__(self, data: TraceData, *, model_name: str = "", output: Any = None, error: str | None = None) -> None:
-        self.data = data
-        self.model_name = model_name
-        self.output = output
-        self.error = error
-
-    @property
-    def records(self) -> tuple[LayerRecord, ...]:
-        """Every module call and mask step, in the order in which they began."""
-        return self.data.records
-
-    @property
-    def batch(self) -> BatchInfo | None:
-        """Clips, samples and lengths of the batch; None where the model's input was no batch of clips."""
-        return self.data.batch
+        self.data, self.model_name, self.output, self.error = data, model_name, output, error
+        self.records, self.batch, self.notes, self.aliases = data.records, data.batch, data.notes, data.aliases
 
     @property
     def letters(self) -> dict[str, int]:
         """What each letter stands for in this run: ``{"B": 3, "L": 40000, "T1": 7999, …, "T": 124, "D": 768}``."""
         return dict(self.data.letters)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was decided about arguments and masks, and what could not be found out, in words."""
-        return self.data.notes
-
-    @property
-    def aliases(self) -> Mapping[str, str]:
-        """Second names of modules that the model holds twice, and the name used here."""
-        return self.data.aliases
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain dicts and lists that JSON can hold (the output object and the values left out)."""
@@ -175,7 +162,7 @@ class Trace(Layers):
         return cls(content, model_name=model_name, error=error)
 
     def __reduce__(self) -> tuple:
-        return _unpickled, (self.to_dict(),)
+        return Trace.from_dict, (self.to_dict(),)
 
     def __copy__(self) -> Trace:
         return Trace(self.data, model_name=self.model_name, output=self.output, error=self.error)
@@ -185,11 +172,5 @@ class Trace(Layers):
             return NotImplemented
         return (self.data, self.model_name, self.error) == (other.data, other.model_name, other.error)
 
-    __hash__ = None
-
     def __repr__(self) -> str:
         return f"<Trace of {self.model_name or 'a model'}{', broken' if self.error else ''}>"
-
-
-def _unpickled(data: dict[str, Any]) -> Trace:
-    return Trace.from_dict(data)

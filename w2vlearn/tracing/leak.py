@@ -12,14 +12,12 @@ from torch import Tensor, nn
 
 from w2vlearn.batch import Batch, pad
 from w2vlearn.shown import Shown
-from w2vlearn.tracing.hooks import observing
-from w2vlearn.tracing.inputs import NO_MASK, from_batch, in_dtype_of
+from w2vlearn.tracing.inputs import NO_MASK, in_dtype_of
 from w2vlearn.tracing.layers import Trace
 from w2vlearn.tracing.masks import MASK_NAME
-from w2vlearn.tracing.observe import trace
+from w2vlearn.tracing.observe import buffers_kept, eager, evaluating, random_state_kept, trace
 from w2vlearn.tracing.operations import class_name
-from w2vlearn.tracing.records import LayerRecord, Operation, main_output
-from w2vlearn.tracing.run_state import buffers_kept, eager, evaluating, random_state_kept
+from w2vlearn.tracing.records import LayerRecord, Operation
 
 __all__ = ["LayerLeak", "LeakReport", "padding_leak"]
 
@@ -121,8 +119,7 @@ class LeakReport(Shown):
         ValueError
             If no layer's output has a time axis.
         """
-        clip = self.shortest if clip is None else clip
-        run = self.with_mask if masked and self.with_mask is not None else self.without_mask
+        clip, run = self.shortest if clip is None else clip, self.runs[-1 if masked else 0]
         counts = Counter(len(row.per_frame[clip]) for row in run.layers if row.per_frame)
         if not counts:
             raise ValueError("no layer of this model has an output with a time axis: there is nothing to draw")
@@ -138,7 +135,7 @@ class LeakReport(Shown):
 
     def figure(self, clip: int | None = None, masked: bool = True) -> Any:
         """The heat map over layers and frames, with alt text."""
-        return self._show("figure", clip=self.shortest if clip is None else clip, masked=masked)
+        return self._show("figure", clip=clip, masked=masked)
 
     def __repr__(self) -> str:
         return str(self)
@@ -186,22 +183,22 @@ def padding_leak(model: nn.Module, clips: Sequence[Tensor] | Batch, **kwargs: An
     masks = {name: value for name, value in kwargs.items() if MASK_NAME.search(name)}
     others = {name: value for name, value in kwargs.items() if name not in masks}
     with evaluating(model), torch.no_grad(), random_state_kept(), buffers_kept(model.modules()), eager():
-        alone = [
-            _values(model, Batch(clip[None], torch.tensor([len(clip)])), others, masks, i)
-            for i, clip in enumerate(batch.clips())
-        ]
+        alone = []  # of each clip, every layer's output
+        for i, clip in enumerate(batch.clips()):
+            own = {name: m[i : i + 1, : len(clip)] if m.ndim == 2 else m[i : i + 1] for name, m in masks.items()}
+            single = trace(model, Batch(clip[None], torch.tensor([len(clip)])), values=True, **others, **own)
+            alone.append({(record.name, record.call): record.value for record in single})
         masked = trace(model, batch, values=True, **kwargs)
         is_masked = any(mask.form != "none" for mask in masked.records[0].masks)
         with_mask = _compare(masked, alone, True) if is_masked else None
+        note = "" if is_masked else _why_no_mask(masked.notes)
         del masked  # one run's values at a time
         unmasked = trace(model, in_dtype_of(model, batch.waveforms)[0], values=True, **others)
         without_mask = _compare(unmasked, alone, False)
-    note = "" if with_mask else _why_no_mask(model, batch, kwargs)
     return LeakReport(class_name(model), lengths, without_mask, with_mask, len(lengths) + 2, note)
 
 
-def _why_no_mask(model: nn.Module, batch: Batch, kwargs: dict[str, Any]) -> str:
-    notes = from_batch(model, batch, kwargs)[2]
+def _why_no_mask(notes: Sequence[str]) -> str:
     if any(NO_MASK in note for note in notes):
         return "this model takes no mask: there is only one way to run it"
     return (
@@ -210,75 +207,54 @@ def _why_no_mask(model: nn.Module, batch: Batch, kwargs: dict[str, Any]) -> str:
     )
 
 
-def _compare(together: Trace, alone: list[dict], masked: bool) -> LeakRun:
-    leaks, records = [], []
+def _compare(together: Trace, alone: list[dict[tuple[str, int], Tensor | None]], masked: bool) -> LeakRun:
+    compared = []
     for record in together.records:
-        value = record.value
-        mates = [other.get((record.name, record.call)) for other in alone]
-        if value is None or not value.is_floating_point() or any(mate is None for mate in mates):
-            continue
-        pairs = [_pair(value, mate, clip) for clip, mate in enumerate(mates)]
-        if any(pair is None for pair in pairs):
-            continue
-        leaks.append(_leak(record, pairs, mates, value.shape))
-        records.append(record)
+        leak = _leak(record, [outputs.get((record.name, record.call)) for outputs in alone])
+        if leak is not None:
+            compared.append((record, leak))
     tolerance = float(torch.finfo(together.records[0].value.dtype).eps ** 0.6)  # 7e-5 for float32, 4e-10 for float64
-    return LeakRun(masked, tuple(leaks), _entry(records, leaks, tolerance), tolerance)
+    return LeakRun(masked, tuple(leak for _, leak in compared), _entry(compared, tolerance), tolerance)
 
 
-def _values(
-    model: nn.Module, batch: Batch, others: dict[str, Any], masks: dict[str, Any], clip: int
-) -> dict[tuple[str, int], Tensor]:
-    """The main output of every call, of one clip alone, with its own mask where the caller named one."""
-    length = batch.waveforms.shape[1]
-    own = {
-        name: mask[clip : clip + 1, :length] if mask.ndim == 2 else mask[clip : clip + 1]
-        for name, mask in masks.items()
-    }
-    args, kwargs, _ = from_batch(model, batch, {**others, **own})
-    with observing(model, values=True) as calls:
-        model(*args, **kwargs)
-    return {(call.name, call.call): call.values[main_output(call.outputs).path] for call in calls if call.values}
+def _leak(record: LayerRecord, alone: list[Tensor | None]) -> LayerLeak | None:
+    """What padding did to one layer's output, given its output for each clip alone; None where that cannot be said."""
+    together = record.value
+    if together is None or not together.is_floating_point() or any(output is None for output in alone):
+        return None
+    parts = [_valid_part(together, output, clip) for clip, output in enumerate(alone)]
+    if any(part is None for part in parts):
+        return None
+    differences = [(part - output).double() for part, output in zip(parts, alone, strict=True)]
+    alone = [output.double() for output in alone]
+    pairs = list(zip(differences, alone, strict=True))
+    relative = tuple(_ratio(difference.norm(), output.norm()) for difference, output in pairs)
+    times = [axis for axis in range(1, together.ndim) if len({output.shape[axis] for output in alone}) > 1]
+    return LayerLeak(
+        name=record.name,
+        type=record.type,
+        operation=record.operation,
+        mask=f"{record.mask.kind} mask" if record.mask else "none",
+        absolute=max(float(difference.abs().max()) for difference in differences),
+        relative=max(relative),
+        per_clip=relative,
+        per_frame=tuple(_per_frame(*pair, times[0]) for pair in pairs) if times else (),
+    )
 
 
-def _pair(together: Tensor, alone: Tensor, clip: int) -> tuple[Tensor, Tensor] | None:
-    """The clip's valid part of the batch's tensor (padding is at the right), and the same alone."""
+def _valid_part(together: Tensor, alone: Tensor, clip: int) -> Tensor | None:
+    """The clip's valid part of the batch's tensor: padding is at the right."""
     if together.ndim != alone.ndim:
         return None
     axis = next((axis for axis in range(alone.ndim) if alone.shape[axis] == 1 != together.shape[axis]), None)
     if axis is None or clip >= together.shape[axis]:
         return None
-    own = together.narrow(axis, clip, 1)
-    if any(size < valid for size, valid in zip(own.shape, alone.shape, strict=True)):
-        return None
-    return own[tuple(slice(0, valid) for valid in alone.shape)], alone
-
-
-def _leak(record: LayerRecord, pairs: list[tuple[Tensor, Tensor]], mates: list[Tensor], shape: torch.Size) -> LayerLeak:
-    differences = [(own - alone).double() for own, alone in pairs]
-    relative = [_ratio(d.norm(), alone.double().norm()) for d, (_, alone) in zip(differences, pairs, strict=True)]
-    axis = _time_axis(mates, shape)
-    frames = ()
-    if axis is not None:
-        frames = tuple(
-            _per_frame(difference, alone.double(), axis)
-            for difference, (_, alone) in zip(differences, pairs, strict=True)
-        )
-    mask = f"{record.mask.kind} mask" if record.mask else "none"
-    absolute = max(float(difference.abs().max()) for difference in differences)
-    return LayerLeak(record.name, record.type, record.operation, mask, absolute, max(relative), tuple(relative), frames)
+    own = together.narrow(axis, clip, 1)[tuple(map(slice, alone.shape))]
+    return own if own.shape == alone.shape else None
 
 
 def _ratio(difference: Tensor, size: Tensor) -> float:
     return float(difference / size) if float(size) > 0 else float(difference)
-
-
-def _time_axis(mates: list[Tensor], shape: torch.Size) -> int | None:
-    """The axis in which clips of different length differ."""
-    for axis in range(1, len(shape)):
-        if len({mate.shape[axis] for mate in mates}) > 1:
-            return axis
-    return None
 
 
 def _per_frame(difference: Tensor, alone: Tensor, axis: int) -> Tensor:
@@ -287,21 +263,16 @@ def _per_frame(difference: Tensor, alone: Tensor, axis: int) -> Tensor:
     return (difference.pow(2).sum(others).sqrt() / size.clamp(min=size.max() * 1e-6 + 1e-30)).float()
 
 
-def _entry(records: list[LayerRecord], leaks: list[LayerLeak], tolerance: float) -> str | None:
+def _entry(compared: list[tuple[LayerRecord, LayerLeak]], tolerance: float) -> str | None:
     """The first layer whose output differs; where it only passes the difference on, the part around it that mixes."""
-    inner = [
-        not any(_is_below(other.name, record.name) for other in records) for record in records
-    ]  # leaves: nothing recorded below them
-    for record, leak, is_leaf in zip(records, leaks, inner, strict=True):
-        if is_leaf and leak.relative > tolerance:
-            if record.mixes_time:
-                return record.name
-            around = [r for r in records if _is_below(record.name, r.name) and r.mixes_time]
-            return around[-1].name if around else record.name
-    for record, leak in zip(reversed(records), reversed(leaks), strict=True):
-        if leak.relative > tolerance:
-            return record.name
-    return None
+    records = [record for record, _ in compared]
+    leaking = [record for record, leak in compared if leak.relative > tolerance]
+    leaves = [record for record in leaking if not any(_is_below(other.name, record.name) for other in records)]
+    if not leaves:
+        return leaking[-1].name if leaking else None
+    first = leaves[0]
+    around = [record.name for record in records if record.mixes_time and _is_below(first.name, record.name)]
+    return around[-1] if around and not first.mixes_time else first.name
 
 
 def _is_below(name: str, other: str) -> bool:

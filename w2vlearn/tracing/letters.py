@@ -1,4 +1,4 @@
-"""Letters for axes: which length is L, T1 or T, and which constants are C, D, H and V.
+"""What an axis can be (`Length`, CLIPS, CONSTANT, …), and its letter: L, T1, T, or a constant's C, D, H, V.
 
 A length's letter follows from when it first appears: L, then T1, T2, … up to T, the length that most calls share, then
 A1, … for what shortens it further (adapters). Observed and derived lengths are named by the same rule.
@@ -7,9 +7,15 @@ A1, … for what shortens it further (adapters). Observed and derived lengths ar
 from __future__ import annotations
 
 import functools
+import itertools
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from w2vlearn.tracing.records import main_output
 
 TIME_LETTER = re.compile(r"(\d+\*)?(B\*)?(L|T\d*|A\d+)([+-]\d+)?")
 _LARGEST_OFFSET = 64  # "T+1" reads as T and a constant; "T+500" would not
@@ -25,6 +31,57 @@ Key = tuple[int, ...]  # one length's sizes for clips of several lengths: the sa
 
 # Clips of so many samples tell lengths apart: what is equal for all of these is taken for one length.
 PROBES: Key = (40_000, 57_601, 81_601, 160_160, 1_000_003)
+
+
+@dataclass(slots=True, eq=False)
+class Length:
+    """One length: the samples of the clips, or what a convolution made of another length.
+
+    Attributes
+    ----------
+    size : int
+        Positions of the whole axis in this run.
+    valid : tuple of int, optional
+        Positions that each clip would have if it were alone; None where the lengths of the clips are not known.
+    key : tuple of int
+        Positions for clips of `PROBES` samples: equal keys, equal lengths for every clip.
+    """
+
+    size: int
+    valid: tuple[int, ...] | None
+    key: tuple[int, ...] = PROBES
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Neighbouring axes that a view made one: clips times frames."""
+
+    parts: tuple[Any, ...]
+
+
+class _Mark(Enum):
+    CLIPS = "clips"
+    CONSTANT = "constant"  # no length and no number of clips moves it
+    UNKNOWN = "unknown"
+
+    __hash__ = object.__hash__  # Enum's own is written in Python, and axes are looked up all the time
+
+
+CLIPS, CONSTANT, UNKNOWN = _Mark
+
+
+@dataclass(slots=True, eq=False)
+class Marks:
+    """The axes of one tensor, shared by all who saw it."""
+
+    axes: tuple
+    aside: bool = False  # went in beside a main input: no stage on the clips' own way
+
+
+def valid_along(axes: Iterable[Any]) -> tuple[int, ...] | None:
+    """Valid positions per clip on a tensor's time axis (its last, where it has two); None if it has none."""
+    lengths = [mark for mark in axes if isinstance(mark, Length)]
+    return lengths[-1].valid if lengths else None
 
 
 def name_lengths(keys: Iterable[Key], samples: Key | None, counts: Mapping[Key, int]) -> dict[Key, str]:
@@ -52,21 +109,13 @@ def name_lengths(keys: Iterable[Key], samples: Key | None, counts: Mapping[Key, 
         return names
     frames = max(reversed(candidates), key=lambda key: counts[key])
     names[frames] = "T"
-    before = True
-    stage = adapter = 0
-    for key in ordered:
-        if key == frames:
-            before = False
-        elif key in names:
-            continue
-        elif (shown := _multiple(key, frames, whole=not before)) is not None:
-            names[key] = shown
-        elif before:
-            stage += 1
-            names[key] = f"T{stage}"
-        else:
-            adapter += 1
-            names[key] = f"A{adapter}"
+    first = ordered.index(frames)
+    stages, adapters = itertools.count(1), itertools.count(1)
+    for place, key in enumerate(ordered):
+        if key not in names:
+            before = place < first
+            multiple = _multiple(key, frames, whole=not before)
+            names[key] = multiple or (f"T{next(stages)}" if before else f"A{next(adapters)}")
     return names
 
 
@@ -75,8 +124,8 @@ def _multiple(key: Key, frames: Key, whole: bool) -> str | None:
     base = next((i for i in range(1, len(frames)) if frames[i] != frames[0]), None)
     if base is None:
         return None
-    factor, rest = divmod(key[base] - key[0], frames[base] - frames[0])
-    if rest or factor < 1 or (factor > 1 and not whole):
+    factor, remainder = divmod(key[base] - key[0], frames[base] - frames[0])
+    if remainder or factor < 1 or (factor > 1 and not whole):
         return None
     offset = key[0] - factor * frames[0]
     if abs(offset) > _LARGEST_OFFSET or any(k != factor * f + offset for k, f in zip(key, frames, strict=False)):
@@ -95,7 +144,7 @@ def constant_letters(calls: Sequence, letters: Mapping, attention_heads: int | N
     Parameters
     ----------
     calls : sequence
-        Calls with ``module``, ``inputs``, ``outputs``, ``began``, ``ended``.
+        Calls with ``operation``, ``inputs``, ``outputs``, ``began``, ``ended``.
     letters : mapping
         ``(call index, side, tensor index)`` -> letters of that tensor's axes, lengths already named.
     attention_heads : int, optional
@@ -104,7 +153,7 @@ def constant_letters(calls: Sequence, letters: Mapping, attention_heads: int | N
     Returns
     -------
     tuple of dict
-        The same mapping with C, D, H V or N filled in, and their values.
+        The same mapping with C, D, H, V or N filled in, and their values.
 
     Notes
     -----
@@ -112,98 +161,59 @@ def constant_letters(calls: Sequence, letters: Mapping, attention_heads: int | N
     heads, the second axis of (B, H, T, T). V (of a (B, T, ·) output) or N (of a (B, ·) output: classes): last axis of
     the model's own output, and of what it came from.
     """
-    values: dict[str, int] = {}
+    order = sorted(range(len(calls)), key=lambda i: calls[i].began if calls[i].ended is None else calls[i].ended)
+    ranks = {i: rank for rank, i in enumerate(order)}
+    features = _common_width(letters)
+    channels, encoder_end, projection = None, -1, -1  # projection: where C turns into D
+    for rank, i in enumerate(order):
+        source, target = letters.get((i, "in", 0), ()), letters.get((i, "out", 0), ())
+        if len(source) != 3 or len(target) != 3:
+            continue
+        if calls[i].operation.kind == "linear" and is_time(source[1]):  # from here on it is frames and features
+            if source[2] == channels and (target[2] != channels or features != channels):
+                projection = rank
+            break
+        shortens = calls[i].operation.kernel and source[2] != target[2] and target[1].isdigit()
+        # A convolution on the clip's way from L to T; adapters shorten T itself.
+        if shortens and re.fullmatch(r"L|T\d+", source[2]) and re.fullmatch(r"T\d*", target[2]):
+            channels, encoder_end = target[1], rank
+
+    output, output_letter, shape = None, "V", ()
+    main = main_output(calls[0].outputs) if calls else None
+    if main is not None:
+        shape = letters[0, "out", next(j for j, tensor in enumerate(calls[0].outputs) if tensor is main)]
+    if shape and shape[-1].isdigit():
+        unnamed = len(shape) in (2, 3) and shape[0] == "B" and shape[-1] not in (features, channels)
+        if unnamed or main.path == "output.logits":
+            output, output_letter = shape[-1], "V" if len(shape) == 3 else "N"
+    framed = [i for i in ranks if i and len(out := letters.get((i, "out", 0), ())) == 3 and out[-1] == features]
+    last_of_width = max((ranks[i] for i in framed), default=-1)
+
     result = dict(letters)
-    order = sorted((call.ended if call.ended is not None else call.began, i) for i, call in enumerate(calls))
-    ranks = {i: rank for rank, (_, i) in enumerate(order)}
-
-    channels, encoder_end = None, -1
-    for _, i in order:  # the last convolution that shortens the clip on its way to T (adapters shorten T itself)
-        source, target = result.get((i, "in", 0), ()), result.get((i, "out", 0), ())
-        if "Linear" in type(calls[i].module).__name__ and len(source) == 3 and is_time(source[1]):
-            break  # from here on it is frames and features
-        convolves = getattr(calls[i].module, "kernel_size", None) is not None and len(source) == len(target) == 3
-        if (
-            convolves
-            and source[2] != target[2]
-            and re.fullmatch(r"L|T\d+", source[2])
-            and re.fullmatch(r"T\d*", target[2])
-        ):
-            channels, encoder_end = target[1], ranks[i]
-    if channels is not None and not channels.isdigit():
-        channels = None
-
-    widths: dict[str, Counter] = {"T": Counter(), "L": Counter()}
-    for (_, side, _), marks in result.items():
-        framed = side == "out" and len(marks) == 3 and marks[2].isdigit() and marks[0].startswith(("B", "?"))
-        if framed and (marks[1] in widths or marks[1].startswith("?")):  # an axis that is unknown is most often time
-            widths["L" if marks[1] == "L" else "T"][marks[2]] += 1
-    common = (widths["T"] or widths["L"]).most_common(1)
-    features = common[0][0] if common else None
-
-    projection = -1  # where C turns into D
-    if channels is not None:
-        for _, i in order:
-            source, target = result.get((i, "in", 0), ()), result.get((i, "out", 0), ())
-            if ranks[i] > encoder_end and "Linear" in type(calls[i].module).__name__ and source and target:
-                if source[-1] == channels and (target[-1] != channels or features != channels):
-                    projection = ranks[i]
-                break
-    output, output_letter = None, "V"
-    if calls:
-        marks = result.get((0, "out", _main_index(calls[0])), ())
-        if (
-            len(marks) in (2, 3) and marks[0] == "B" and marks[-1].isdigit() and marks[-1] not in (features, channels)
-        ) or (_main_path(calls[0]) == "output.logits" and marks and marks[-1].isdigit()):
-            output, output_letter = marks[-1], "V" if len(marks) == 3 else "N"
-    last_of_width = max((ranks[i] for i, call in enumerate(calls) if i and _ends_with(result, i, features)), default=-1)
-
-    for (i, side, j), marks in result.items():
-        new = list(marks)
-        early = ranks[i] < projection or (ranks[i] == projection and side == "in")
-        for axis, mark in enumerate(marks):
-            if not mark.isdigit() or not (marks[0] == "B" or (len(marks) == 3 and is_time(marks[1]))):
-                continue
-            ends = axis == len(marks) - 1
-            headed = len(marks) == 4 and axis == 1 and is_time(marks[2]) and is_time(marks[3])
-            if headed and attention_heads is not None and mark == str(attention_heads):
-                new[axis] = "H"
-            elif len(marks) != 3 and not ends:
-                continue
-            elif (
-                output is not None
-                and ends
-                and len(marks) == (3 if output_letter == "V" else 2)
-                and mark == output
-                and side == "out"
-                and (i == 0 or ranks[i] > last_of_width)
-            ):
-                new[axis] = output_letter
-            elif mark == channels and (mark != features or early or (projection < 0 and ranks[i] <= encoder_end)):
-                new[axis] = "C"
-            elif mark == features and not (projection >= 0 and early and mark == channels):
-                new[axis] = "D"
+    for (i, side, j), marks in letters.items():
+        if not marks or not (marks[0] == "B" or (len(marks) == 3 and is_time(marks[1]))):
+            continue
+        rank, new = ranks[i], list(marks)
+        early = rank < projection or (rank == projection and side == "in") or (projection < 0 and rank <= encoder_end)
+        names = {features: "D"}
+        if channels != features or early:
+            names[channels] = "C"
+        for axis in range(3) if len(marks) == 3 else (-1,):
+            new[axis] = names.get(marks[axis], marks[axis])
+        if side == "out" and marks[-1] == output and len(marks) == len(shape) and (i == 0 or rank > last_of_width):
+            new[-1] = output_letter
+        if len(marks) == 4 and marks[1] == str(attention_heads) and is_time(marks[2]) and is_time(marks[3]):
+            new[1] = "H"
         result[i, side, j] = tuple(new)
-    for letter, value in (("C", channels), ("D", features), (output_letter, output)):
-        if value is not None:
-            values[letter] = int(value)
-    if attention_heads is not None:
-        values["H"] = attention_heads
-    return result, values
+    values = {"C": channels, "D": features, output_letter: output, "H": attention_heads}
+    return result, {letter: int(value) for letter, value in values.items() if value is not None}
 
 
-def _ends_with(letters: Mapping, i: int, width: str | None) -> bool:
-    marks = letters.get((i, "out", 0), ())
-    return bool(marks) and len(marks) == 3 and marks[-1] == width
-
-
-def _main_path(call) -> str:
-    for wanted in ("output.logits", "output.last_hidden_state"):
-        if any(tensor.path == wanted for tensor in call.outputs):
-            return wanted
-    return call.outputs[0].path if call.outputs else ""
-
-
-def _main_index(call) -> int:
-    path = _main_path(call)
-    return next((j for j, tensor in enumerate(call.outputs) if tensor.path == path), 0)
+def _common_width(letters: Mapping) -> str | None:
+    """The last axis of most (B, T, ·) outputs, of most (B, L, ·) where there are none."""
+    widths: dict[str, Counter] = defaultdict(Counter)
+    for (_, side, _), marks in letters.items():
+        if side == "out" and len(marks) == 3 and marks[2].isdigit() and marks[0].startswith(("B", "?")):
+            widths["T" if marks[1].startswith("?") else marks[1]][marks[2]] += 1  # what is unknown is most often time
+    common = (widths["T"] or widths["L"]).most_common(1)
+    return common[0][0] if common else None

@@ -7,40 +7,32 @@ and now; the trace holds no module and no input.
 
 from __future__ import annotations
 
+import random
+import re
+import sys
 import warnings
 import weakref
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import nn
 
-from w2vlearn.tracing.assemble import MaskContext, build_records, parameter_counts
+from w2vlearn.tracing.assemble import build_records
 from w2vlearn.tracing.axes import Axes
-from w2vlearn.tracing.hooks import RawCall, RawTensor, Recorder, recording
+from w2vlearn.tracing.hooks import RawCall, RawTensor, Recorder, named_modules, observing
 from w2vlearn.tracing.inputs import Inputs, find_inputs, from_batch, is_batch
-from w2vlearn.tracing.inspection import named_modules
 from w2vlearn.tracing.layers import Trace
-from w2vlearn.tracing.letters import frame_index, name_lengths
-from w2vlearn.tracing.marks import CLIPS, UNKNOWN, Length, Merged
-from w2vlearn.tracing.operations import class_name, operation_of
-from w2vlearn.tracing.records import (
-    NOT_CALLED,
-    OTHER_THREAD,
-    SKIPPED,
-    WEIGHTS_USED,
-    BatchInfo,
-    LayerRecord,
-    TraceData,
-    main_output,
-)
-from w2vlearn.tracing.run_state import buffers_kept, eager, is_compiled, random_state_kept
+from w2vlearn.tracing.letters import CLIPS, UNKNOWN, Length, Merged, frame_index, name_lengths
+from w2vlearn.tracing.operations import class_name
+from w2vlearn.tracing.records import BatchInfo, TraceData, main_output
+from w2vlearn.tracing.uncalled import names_in_text, with_uncalled
 
 __all__ = ["TraceError", "trace"]
 
 _warned: weakref.WeakSet[nn.Module] = weakref.WeakSet()  # models in train mode that were warned about
-_NAMED = 6  # so many layers are named in a note, the others counted
 
 
 class TraceError(RuntimeError):
@@ -92,7 +84,7 @@ def trace(model: nn.Module, /, *args: Any, values: bool = False, **kwargs: Any) 
     notes: list[str] = []
     model, is_wrapped = getattr(model, "_orig_mod", model), hasattr(model, "_orig_mod")
     names, aliases = named_modules(model)
-    if is_wrapped or is_compiled(names):
+    if is_wrapped or _is_compiled(names):
         notes.append("the model is compiled: traced without the compiler, whose kernels may round differently")
     lengths = None
     if args and is_batch(args[0]):
@@ -105,16 +97,14 @@ def trace(model: nn.Module, /, *args: Any, values: bool = False, **kwargs: Any) 
         notes.append("train mode: dropout, LayerDrop and time masks make runs differ")
         _warn_of_train_mode(model)
     inputs = find_inputs(model, args, kwargs, lengths)
-    axes = _axes(names, inputs)
-    failure: Exception | None = None
-    output = None
-    with random_state_kept(), buffers_kept(names), eager(), recording(model, values, True, axes, names) as recorder:
+    recorder = Recorder(names, values, axes_of(names, inputs))
+    failure = output = broken = None
+    with random_state_kept(), buffers_kept(names), eager(), observing(model, recorder=recorder) as calls:
         try:
             output = model(*args, **kwargs)
         except Exception as error:
-            failure = error
-    broken = _where_it_broke(recorder.calls, failure) if failure is not None else None
-    data = _data(model, recorder, inputs, axes, notes, broken, aliases)
+            failure, broken = error, _where_it_broke(calls, error)
+    data = _data(recorder, inputs, notes, aliases, broken)
     if failure is None:
         return Trace(data, model_name=class_name(model), output=output)
     raise _error(model, data, failure, broken, args, kwargs) from failure
@@ -131,61 +121,47 @@ def _warn_of_train_mode(model: nn.Module) -> None:
         )
 
 
-def _axes(modules: Iterable[nn.Module], inputs: Inputs | None) -> Axes:
-    """What will follow the axes, told what the axes of the clips are."""
-    known = inputs or Inputs(0, 0, None, False)
-    axes = Axes(modules, known.clips, known.samples, known.lengths)
-    for tensor, marks in known.marked:
+def axes_of(names: Iterable[nn.Module], inputs: Inputs) -> Axes:
+    """What will follow the axes through these modules, told what the axes of the clips are."""
+    scripted = [module for module in names if isinstance(module, torch.jit.ScriptModule)]
+    modules = [*names, *(inside for module in scripted for inside in module.modules())]
+    axes = Axes(modules, inputs.clips, inputs.samples, inputs.lengths)
+    for tensor, marks in inputs.marked:
         axes.tag(tensor, [axes.samples if mark == "L" else mark for mark in marks])
     return axes
 
 
 def _data(
-    model: nn.Module,
-    recorder: Recorder,
-    inputs: Inputs | None,
-    axes: Axes,
-    notes: list[str],
-    broken: RawCall | None,
-    aliases: dict[str, str],
+    recorder: Recorder, inputs: Inputs, notes: list[str], aliases: dict[str, str], broken: RawCall | None
 ) -> TraceData:
     """The content of a trace, from what the hooks wrote down."""
     calls = recorder.calls
-    notes = [*notes, *(inputs.notes if inputs else ())]
-    names = _letters_of_lengths(calls, axes)
-    known = inputs if inputs is not None and inputs.samples else None
+    names = _letters_of_lengths(calls, recorder.axes)
 
-    known_labels: dict[tuple, tuple] = {}
+    def label(tensor: RawTensor) -> tuple[tuple, tuple[str, ...]]:
+        pairs = zip(tensor.axes, tensor.shape, strict=True)
+        return tuple(tensor.shape), tuple([_letter(mark, size, names) for mark, size in pairs])
 
-    def label(call: RawCall, side: str, tensor: RawTensor) -> tuple[tuple, tuple[str, ...]]:
-        key = (tensor.shape, tensor.axes)
-        if key not in known_labels:
-            letters = [_letter(mark, size, names) for mark, size in zip(tensor.axes, tensor.shape, strict=True)]
-            known_labels[key] = tuple(tensor.shape), tuple(letters)
-        return known_labels[key]
-
-    context = MaskContext(known.clips, known.samples, known.lengths, notes) if known else MaskContext(notes=notes)
-    records, constants = build_records(calls, label, context)
-    if known:
-        notes += _unknown(calls)
+    known = inputs if inputs.samples else Inputs()
+    records, constants, mask_notes = build_records(calls, label, known)
+    notes = [*notes, *inputs.notes, *mask_notes, *(_unknown(calls) if known.samples else ())]
     if broken is None:
-        records = _with_uncalled(model, recorder, records, notes)
+        records, uncalled_notes = with_uncalled(recorder, records)
+        notes += uncalled_notes
     else:
         last = next(r for r in records if r.name == broken.name and r.call == broken.call and not r.is_mask_step)
         records = (*(r for r in records if r is not last), last)
-    batch = BatchInfo(known.clips, known.samples, known.lengths if known.told else None) if known else None
-    letters = (_values_of_letters(known, names) if known else {}) | constants
-    return TraceData(records, batch, letters, tuple(dict.fromkeys(notes)), aliases)
+    batch, letters = None, {}
+    if known.samples:
+        batch = BatchInfo(known.clips, known.samples, known.lengths if known.told else None)
+        letters = _values_of_letters(known, names)
+    return TraceData(records, batch, letters | constants, tuple(dict.fromkeys(notes)), aliases)
 
 
 def _letters_of_lengths(calls: Sequence[RawCall], axes: Axes) -> dict[Length, str]:
     """A letter for each length, by when it first appears and how many calls give it."""
-    main_outputs = Counter(call.outputs[0].axes for call in calls if call.outputs)
-    counts: Counter = Counter()
-    for marks, times in main_outputs.items():
-        for mark in marks:
-            if isinstance(mark, Length):
-                counts[mark.key] += times
+    main_outputs = [call.outputs[0].axes for call in calls if call.outputs]
+    counts = Counter(mark.key for marks in main_outputs for mark in marks if isinstance(mark, Length))
     names = name_lengths((length.key for length in axes.lengths), axes.samples.key, counts)
     return {length: names[length.key] for length in axes.lengths if length.key in names}
 
@@ -204,14 +180,13 @@ def _letter(mark: Any, size: int, names: dict[Length, str]) -> str:
 def _values_of_letters(inputs: Inputs, names: dict[Length, str]) -> dict[str, int]:
     """Every letter's number in this run, in the order of appearance."""
     values = {"B": inputs.clips, "L": inputs.samples}
+    by_key = {length.key: name for length, name in names.items()}
     for length, name in names.items():
-        if name.startswith("T") and name[1:].isdigit():
+        if name == "T":
+            values[f"T{frame_index(by_key)}"] = length.size  # the last of the stages, too
+        if re.fullmatch(r"T\d*|A\d+", name):
             values[name] = length.size
-    frames = next((length.size for length, name in names.items() if name == "T"), None)
-    if frames is not None:
-        by_key = {length.key: name for length, name in names.items()}
-        values |= {f"T{frame_index(by_key)}": frames, "T": frames}
-    return values | {name: length.size for length, name in names.items() if name.startswith("A")}
+    return values
 
 
 def _unknown(calls: Sequence[RawCall]) -> list[str]:
@@ -219,114 +194,14 @@ def _unknown(calls: Sequence[RawCall]) -> list[str]:
     names = []
     for call in calls:
         tensor = main_output(call.outputs)
-        if tensor is None or UNKNOWN not in tensor.axes or any(isinstance(mark, Length) for mark in tensor.axes):
-            continue
-        names.append(call.name or "the model itself")
-    names = list(dict.fromkeys(names))
+        if tensor is not None and UNKNOWN in tensor.axes and not any(isinstance(mark, Length) for mark in tensor.axes):
+            names.append(call.name or "the model itself")
     if not names:
         return []
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return [
         "an axis is unknown, and so are the valid positions along it (code between the modules changed a length, or "
-        f"two lengths have one size), at {', '.join(names[:_NAMED])}{more}"
+        f"two lengths have one size), at {names_in_text(dict.fromkeys(names))}"
     ]
-
-
-def _with_uncalled(
-    model: nn.Module, recorder: Recorder, records: tuple[LayerRecord, ...], notes: list[str]
-) -> tuple[LayerRecord, ...]:
-    """Put in the modules that were not called, where they would have come, and say what is known of each."""
-    called = {call.name for call in recorder.calls}
-    took_part = recorder.took_part
-    result = list(records)
-    modules = {name: module for module, name in recorder.names.items()}
-    scripted = [name for name, module in modules.items() if isinstance(module, torch.jit.ScriptModule)]
-    if scripted:
-        notes.append("TorchScript modules run in their own interpreter: the layers inside them cannot be observed")
-    layers = [name for name, m in modules.items() if isinstance(m, nn.TransformerEncoderLayer) and name in called]
-    fused = [name for name in layers if f"{name}.norm1".lstrip(".") not in called]
-    if fused:
-        where = repr(fused[0]) if fused[0] else "the model"
-        notes.append(f"{where}: torch computed the whole layer in one fused kernel, without calling its parts")
-    elsewhere = sorted(name for name, how in took_part.items() if how == OTHER_THREAD)
-    if elsewhere:
-        more = f" and {len(elsewhere) - _NAMED} more" if len(elsewhere) > _NAMED else ""
-        notes.append(
-            f"called in another thread, where nothing is recorded: {', '.join(map(repr, elsewhere[:_NAMED]))}{more}"
-        )
-    missing = [
-        name
-        for name, module in modules.items()
-        if name
-        and name not in called
-        and not any(name.startswith(f"{script}.") or not script for script in scripted)
-        and (isinstance(module, torch.jit.ScriptModule) or type(module).forward is not nn.Module.forward)
-    ]  # ModuleList and its like only hold others
-    if not missing:
-        return records
-    counts = parameter_counts(model)
-    statuses = _statuses(modules, missing, called, took_part)
-    for name in missing:
-        parent = _nearest(name.rpartition(".")[0], result)
-        depth = next((r.depth for r in result if r.name == parent and not r.is_mask_step), 0) + 1
-        record = LayerRecord(
-            name,
-            type=class_name(modules[name]),
-            operation=operation_of(modules[name]),
-            depth=depth,
-            parameters=counts.get(modules[name], 0),
-            status=statuses[name],
-        )
-        result.insert(_place(model, name, result), record)
-    return tuple(result)
-
-
-def _statuses(
-    modules: dict[str, nn.Module], missing: Sequence[str], called: set[str], took_part: dict[str, str]
-) -> dict[str, str]:
-    """What is known of each module that was not called in this thread."""
-    used = {id(p) for name in called if name in modules for p in modules[name]._parameters.values()}
-    statuses: dict[str, str] = {}
-    for name in missing:  # a module comes before those inside it
-        inside = [part for other, part in modules.items() if other == name or other.startswith(f"{name}.")]
-        parameters = [p for part in inside for p in part._parameters.values() if p is not None]
-        parts = [took_part[other] for other in took_part if other == name or other.startswith(f"{name}.")]
-        above = statuses.get(name.rpartition(".")[0])
-        if name in took_part:
-            statuses[name] = took_part[name]
-        elif parts or any(id(p) in used for p in parameters):
-            statuses[name] = parts[0] if parts and parts[0] == OTHER_THREAD else WEIGHTS_USED
-        elif any(other.startswith(f"{name}.") for other in called):
-            statuses[name] = NOT_CALLED  # what is in it was called by others
-        elif parameters or above == SKIPPED:
-            statuses[name] = SKIPPED
-        else:
-            statuses[name] = NOT_CALLED
-    return statuses
-
-
-def _nearest(parent: str, records: Sequence[LayerRecord]) -> str:
-    """The closest module above that has a record."""
-    names = {record.name for record in records}
-    while parent and parent not in names:
-        parent = parent.rpartition(".")[0]
-    return parent
-
-
-def _place(model: nn.Module, name: str, records: Sequence[LayerRecord]) -> int:
-    """Where a module that was not called would have come: after the one before it, else after the one around it."""
-    parent, _, own = name.rpartition(".")
-    earlier = []
-    for sibling in model.get_submodule(parent)._modules:
-        if sibling == own:
-            break
-        earlier.append(f"{parent}.{sibling}" if parent else sibling)
-    for sibling in reversed(earlier):
-        inside = [i for i, r in enumerate(records) if r.name == sibling or r.name.startswith(f"{sibling}.")]
-        if inside:
-            return inside[-1] + 1
-    above = _nearest(parent, records)
-    return next((i for i, r in enumerate(records) if r.name == above and not r.is_mask_step), 0) + 1
 
 
 def _where_it_broke(calls: Sequence[RawCall], failure: Exception) -> RawCall | None:
@@ -336,11 +211,7 @@ def _where_it_broke(calls: Sequence[RawCall], failure: Exception) -> RawCall | N
     while error is not None and error not in chain:
         chain.append(error)
         error = error.__cause__ or error.__context__
-    raised = [call for call in calls if call.error is not None and any(call.error is e for e in chain)]
-    if raised:
-        return min(raised, key=lambda call: call.ended)
-    unfinished = [call for call in calls if call.ended is None]
-    return unfinished[-1] if unfinished else (calls[0] if calls else None)
+    return min((call for call in calls if call.error in chain), key=lambda call: call.ended, default=None)
 
 
 def _error(
@@ -377,3 +248,71 @@ def _advice(model: nn.Module, values: Sequence[Any]) -> str:
                 return f"\nThe weights are {wanted}, the input is {got}: hand over input.to(torch.{wanted})."
             return ""
     return ""
+
+
+# ---------------------------------------------------------------- what a run changes beside its output, put back
+
+
+@contextmanager
+def random_state_kept() -> Iterator[None]:
+    """Leave the random states of torch (CPU and each GPU in use), numpy and Python as they were."""
+    numpy = sys.modules.get("numpy")
+    gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    kept_numpy, kept_python = numpy.random.get_state() if numpy else None, random.getstate()
+    with torch.random.fork_rng(devices=gpus):
+        try:
+            yield
+        finally:
+            if numpy:
+                numpy.random.set_state(kept_numpy)
+            random.setstate(kept_python)
+
+
+@contextmanager
+def buffers_kept(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Undo what a run writes into these modules' buffers (running statistics), and which tensor stands where."""
+    kept = [
+        (module, dict(module._buffers), {n: b.detach().clone() for n, b in module._buffers.items() if b is not None})
+        for module in modules
+        if module._buffers and not isinstance(module, torch.jit.ScriptModule)
+    ]
+    try:
+        yield
+    finally:
+        for module, buffers, contents in kept:
+            module._buffers.clear()
+            module._buffers.update(buffers)
+            for name, content in contents.items():
+                buffer = buffers[name]
+                with torch.inference_mode() if buffer.is_inference() else torch.no_grad():
+                    if buffer.shape != content.shape:
+                        buffer.resize_(content.shape)
+                    if not buffer.is_meta and not torch.equal(buffer, content):
+                        buffer.copy_(content)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Eval mode inside the block; every module's own mode afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def eager() -> Any:
+    """A context in which compiled code runs as it is written, so that every call in it can be seen.
+
+    Asked without importing the compiler: where it was never loaded, nothing is compiled.
+    """
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
+
+
+def _is_compiled(modules: Iterable[nn.Module]) -> bool:
+    """Whether torch.compile is at work on one of these modules."""
+    if "torch._dynamo" not in sys.modules:
+        return False
+    return any(hasattr(m, "_orig_mod") or getattr(m, "_compiled_call_impl", None) is not None for m in modules)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-from w2vlearn.tracing.inspection import tensors_in
-from w2vlearn.tracing.run_state import buffers_kept, eager, evaluating, random_state_kept
+from w2vlearn.tracing.inputs import tensors_in
+from w2vlearn.tracing.observe import buffers_kept, eager, evaluating, random_state_kept
 
 __all__ = ["ReceptiveField", "receptive_field"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class ReceptiveField:
     """The samples that move one frame.
 
@@ -32,7 +32,7 @@ class ReceptiveField:
     status : str
         "exact": the span stays the same in a longer clip. "whole input": it grows with the clip, so no window is true.
     gradient : Tensor
-        Size of the gradient at each sample. Shape: (L,), float64.
+        Size of the gradient at each sample. Shape: (L,), float64. Left out where two of these are compared.
     """
 
     layer: str
@@ -41,15 +41,7 @@ class ReceptiveField:
     span: range
     gaps: int
     status: str
-    gradient: Tensor
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, ReceptiveField):
-            return NotImplemented
-        plain = [f.name for f in fields(self) if f.name != "gradient"]
-        return all(getattr(self, n) == getattr(other, n) for n in plain) and torch.equal(self.gradient, other.gradient)
-
-    __hash__ = None
+    gradient: Tensor = field(compare=False)
 
     def share_inside(self, window: range) -> float:
         """Share of the gradient's mass inside ``window``, from 0 to 1: 1 where the window holds all that matters."""
@@ -110,37 +102,44 @@ def receptive_field(
     """
     if frame < 0:
         raise IndexError(f"frame {frame} does not exist: frames start at 0")
-    name = _feature_encoder(model) if at is None else at
-    layer = _submodule(model, name)
-    clips = [_noise(model, length, seed) for length in (samples, 2 * samples)]
-    outputs = [_output(model, layer, clip) for clip in clips]
-    axis = _time_axis(*outputs, name)
-    short, long = (_gradient(clip, output, axis, frame, seed) for clip, output in zip(clips, outputs, strict=True))
-    spans = [_span(gradient, name, frame) for gradient in (short, long)]
-    return ReceptiveField(
-        layer=name,
-        frame=frame,
-        samples=samples,
-        span=spans[0],
-        gaps=len(spans[0]) - int((short > 0).sum()),
-        status="exact" if spans[0] == spans[1] else "whole input",
-        gradient=short,
-    )
-
-
-def _feature_encoder(model: nn.Module) -> str:
-    names = [name for name, _ in model.named_modules() if name.split(".")[-1] == "feature_extractor"]
-    return names[0] if names else ""
-
-
-def _submodule(model: nn.Module, name: str) -> nn.Module:
+    if at is None:
+        at = next((name for name, _ in model.named_modules() if name.split(".")[-1] == "feature_extractor"), "")
     try:
-        return model.get_submodule(name)
+        layer = model.get_submodule(at)
     except AttributeError:
         known = ", ".join(child for child, _ in model.named_children())
         raise ValueError(
-            f"the model has no module {name!r}; its parts are {known}, print(model) shows the rest"
+            f"the model has no module {at!r}; its parts are {known}, print(model) shows the rest"
         ) from None
+    clips = [_noise(model, length, seed) for length in (samples, 2 * samples)]
+    outputs = [_output(model, layer, clip) for clip in clips]
+    shapes = [tuple(output.shape) for output in outputs]
+    grown = [axis for axis, (short, long) in enumerate(zip(*shapes, strict=True)) if short != long]
+    if not grown:
+        raise ValueError(
+            f"the output of {at or 'the model'} has shape {shapes[0]} for every length: it has no time axis"
+        )
+    frames = shapes[0][grown[0]]
+    if frame >= frames:
+        raise IndexError(
+            f"frame {frame} does not exist: {samples} samples give {frames} frames here, 0 to {frames - 1}; "
+            "ask for one of them, or give more samples"
+        )
+    of_frame = [output.select(grown[0], frame).flatten() for output in outputs]
+    gradients = [_gradient(features, clip, seed) for features, clip in zip(of_frame, clips, strict=True)]
+    touched = [gradient.nonzero().flatten().tolist() for gradient in gradients]
+    if not all(touched):
+        raise ValueError(f"frame {frame} of {at or 'the output'} has no gradient at any sample: is the path detached?")
+    spans = [range(positions[0], positions[-1] + 1) for positions in touched]
+    return ReceptiveField(
+        layer=at,
+        frame=frame,
+        samples=samples,
+        span=spans[0],
+        gaps=len(spans[0]) - len(touched[0]),
+        status="exact" if spans[0] == spans[1] else "whole input",
+        gradient=gradients[0],
+    )
 
 
 def _noise(model: nn.Module, samples: int, seed: int) -> Tensor:
@@ -149,23 +148,8 @@ def _noise(model: nn.Module, samples: int, seed: int) -> Tensor:
     return torch.randn(1, samples, generator=torch.Generator().manual_seed(seed)).to(like).requires_grad_(True)
 
 
-def _time_axis(short: Tensor, long: Tensor, name: str) -> int:
-    """The axis that grew with the clip."""
-    grown = [axis for axis, (one, other) in enumerate(zip(short.shape, long.shape, strict=True)) if one != other]
-    if not grown:
-        shape = tuple(long.shape)
-        raise ValueError(f"the output of {name or 'the model'} has shape {shape} for every length: it has no time axis")
-    return grown[0]
-
-
-def _gradient(clip: Tensor, output: Tensor, axis: int, frame: int, seed: int) -> Tensor:
-    """Gradient of a random mix of the frame's features at each sample. Shape: (L,), float64, never negative."""
-    if frame >= output.shape[axis]:
-        raise IndexError(
-            f"frame {frame} does not exist: {clip.shape[1]} samples give {output.shape[axis]} frames here, "
-            f"0 to {output.shape[axis] - 1}; ask for one of them, or give more samples"
-        )
-    features = output.select(axis, frame).flatten()  # all features of one frame
+def _gradient(features: Tensor, clip: Tensor, seed: int) -> Tensor:
+    """Gradient of a random mix of the features at each sample. Shape: (L,), float64, never negative."""
     mix = torch.randn(len(features), generator=torch.Generator().manual_seed(seed)).to(features)
     (gradient,) = torch.autograd.grad(features @ mix, clip)  # (1, L)
     return gradient[0].abs().double().cpu()
@@ -174,11 +158,9 @@ def _gradient(clip: Tensor, output: Tensor, axis: int, frame: int, seed: int) ->
 def _output(model: nn.Module, layer: nn.Module, waveforms: Tensor) -> Tensor:
     """First tensor that ``layer`` gives for these waveforms, with its gradient graph."""
     seen: list[Tensor] = []
-
-    def keep(module, args, result):
-        seen.extend(tensor for _, tensor in tensors_in(result, "output"))
-
-    handle = layer.register_forward_hook(keep)
+    handle = layer.register_forward_hook(
+        lambda module, args, result: seen.extend(tensor for _, tensor in tensors_in(result, "output"))
+    )
     try:
         with evaluating(model), buffers_kept(model.modules()), random_state_kept(), eager(), torch.enable_grad():
             model(waveforms)
@@ -187,12 +169,3 @@ def _output(model: nn.Module, layer: nn.Module, waveforms: Tensor) -> Tensor:
     if not seen:
         raise ValueError("that module was not called, or gave no tensor")
     return seen[0]
-
-
-def _span(gradient: Tensor, name: str, frame: int) -> range:
-    touched = gradient.nonzero().flatten()
-    if not len(touched):
-        raise ValueError(
-            f"frame {frame} of {name or 'the output'} has no gradient at any sample: is the path detached?"
-        )
-    return range(int(touched[0]), int(touched[-1]) + 1)

@@ -12,6 +12,12 @@ from w2vlearn.tracing.records import BatchInfo, LayerRecord, MaskSeen, Operation
 
 FORMAT = "w2vlearn trace"
 VERSION = 2
+_PARTS: dict[type, dict[str, type]] = {  # the fields that hold records themselves
+    TraceData: {"records": LayerRecord, "batch": BatchInfo},
+    LayerRecord: {
+        "operation": Operation, "inputs": TensorInfo, "outputs": TensorInfo, "mask": MaskSeen, "masks": MaskSeen,
+    },
+}  # fmt: skip
 
 
 def plain(value: Any) -> Any:
@@ -49,37 +55,22 @@ def trace_from_dict(data: Any, source: str = "") -> tuple[TraceData, str, str | 
             f"version {VERSION}: trace the model again, or load it with the package that saved it"
         )
     try:
-        content = TraceData(
-            tuple(record_from_dict(item) for item in data["records"]),
-            None if data["batch"] is None else _of(BatchInfo, data["batch"]),
-            dict(data["letters"]),
-            tuple(data["notes"]),
-            dict(data["aliases"]),
-        )
-        return content, data["model_name"], data["error"]
-    except (KeyError, TypeError, AttributeError) as error:
+        return _read(TraceData, data), data["model_name"], data["error"]
+    except (KeyError, TypeError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise ValueError(f"{prefix}this saved trace is incomplete or was changed by hand: {what}") from error
 
 
-def record_from_dict(item: dict[str, Any]) -> LayerRecord:
-    """The record that `plain` turned into a dict; a ``KeyError`` names a field that is missing."""
-    parts = {
-        "operation": _of(Operation, item["operation"]),
-        "inputs": tuple(_of(TensorInfo, part) for part in item["inputs"]),
-        "outputs": tuple(_of(TensorInfo, part) for part in item["outputs"]),
-        "mask": None if item["mask"] is None else _of(MaskSeen, item["mask"]),
-        "masks": tuple(_of(MaskSeen, part) for part in item["masks"]),
-    }
-    return _of(LayerRecord, item | parts)
+def _read(kind: type, item: Any) -> Any:
+    """What `plain` turned into a dict; a ``KeyError`` names a field that is missing."""
+    parts = _PARTS.get(kind, {})
+    return kind(**{f.name: _part(parts.get(f.name), item[f.name]) for f in fields(kind) if f.name != "values"})
 
 
-def _of(kind: type, item: dict[str, Any]) -> Any:
-    return kind(**{f.name: _tuples(item[f.name]) for f in fields(kind) if f.name != "values"})
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value
+def _part(kind: type | None, value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return tuple(_part(kind, item) for item in value)
+    return value if kind is None or value is None else _read(kind, value)
 
 
 def write_json(data: dict[str, Any], path: str | os.PathLike[str]) -> None:

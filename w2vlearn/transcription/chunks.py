@@ -83,9 +83,10 @@ def plan(samples: int, geometry: FrameGeometry, chunk_s: float = CHUNK_S, contex
 
     Raises
     ------
-    ValueError
-        If a size is off the grid.
+    TypeError, ValueError
+        If a size is off the grid, or ``samples`` no length.
     """
+    geometry.frame_count(samples)  # refuses what is no length
     waveform = torch.empty(samples, device="meta")  # without memory
     return [chunk for chunk, _ in chunk_waveforms([waveform], geometry, chunk_s, context_s)]
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from w2vlearn.audio import SAMPLE_RATE, example, example_clips
 from w2vlearn.config import PRESETS, Wav2Vec2Config
-from w2vlearn.show.journey_figure import journey
+from w2vlearn.show.journey import journey
 from w2vlearn.symbolic import Shapes, SymbolicTrace, symbolic_trace
 from w2vlearn.widgets.explorer_data import model_data
 from w2vlearn.widgets.explorer_text import explorer_text, question_of
