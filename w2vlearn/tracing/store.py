@@ -69,7 +69,7 @@ def _read(kind: type, item: Any) -> Any:
 
 
 def _part(kind: type | None, wanted: str, value: Any) -> Any:
-    """A field's value, by the field's annotation: ``tuple[LayerRecord, ...]``, ``Mapping[str, int]``, ``int | None``."""
+    """A field's value, by its annotation: ``tuple[LayerRecord, ...]``, ``Mapping[str, int]``, ``int | None``."""
     if value is None and wanted.endswith("| None"):
         return None
     if wanted.startswith("tuple["):
