@@ -53,6 +53,14 @@ def test_speechbrain_s_relative_lengths(short):
     assert traced["layers.0"].mask.valid == FRAMES
 
 
+def test_lengths_of_frames_handed_over_with_the_waveforms(short):
+    def forward(self, x, attention_mask=None):
+        return self.encoder(x, lengths=torch.tensor(FRAMES))
+
+    traced = trace(module(forward, encoder=module(lambda self, x, lengths: x)), short)
+    assert (traced["encoder"].mask.kind, traced["encoder"].mask.valid) == ("frame", FRAMES)
+
+
 def test_fairseq_s_padding_mask_is_turned_round_and_dropped_where_nothing_is_padding(short):
     model = FairseqLike().eval()
     with torch.no_grad(), untouched(model):

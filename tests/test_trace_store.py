@@ -43,6 +43,9 @@ def test_a_saved_trace_comes_back_equal_and_a_save_that_fails_leaves_the_old_fil
         (lambda text: text.replace('"records"', '"recorde"', 1), "incomplete.*'records' is missing"),
         (lambda text: text.replace('"depth"', '"death"', 1), "incomplete.*'depth' is missing"),
         (lambda text: text.replace('"inputs": [', '"inputs": [3, ', 1), "incomplete"),
+        (lambda text: text.replace('"records": [', '"records": [null, ', 1), "incomplete"),
+        (lambda text: text.replace('"operation": {', '"operation": null, "o": {', 1), "incomplete"),
+        (lambda text: text.replace('"letters": {', '"letters": null, "l": {', 1), "incomplete"),
     ],
 )
 def test_files_that_cannot_be_loaded_say_why(traced, tmp_path, change, message):

@@ -7,6 +7,7 @@ import copy
 import ctypes
 import io
 import re
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -66,7 +67,8 @@ def attempt(function: Callable, arguments: tuple = (), seconds: float = 10.0) ->
     """Call ``function`` with copies of ``arguments``, seeded, silenced and within ``seconds``; never raises.
 
     ``input()`` and ``breakpoint()`` break off instead of waiting for a person; torch's random state stays as it was.
-    What cannot be interrupted: code in C until it returns to Python (a large matrix product, a sleep).
+    What cannot be interrupted: code in C until it returns to Python (a large matrix product; a sleep on Windows and
+    outside the main thread).
     """
     printed, copies = io.StringIO(), tuple(_copied(argument) for argument in arguments)
     try:
@@ -102,15 +104,20 @@ def _copied(argument: Any) -> Any:
 def _time_limit(seconds: float) -> Iterator[None]:
     """Raise `TooLong` in the block after ``seconds``, and again until it ends: ``except:`` may catch the first.
 
-    Another thread watches the clock and has Python raise in this one, on every system and in every thread alike.
+    Another thread watches the clock and has Python raise in this one, on every system and in every thread alike. A
+    signal, where there are signals, wakes the main thread from a sleep.
     """
     running, tracer, thread = threading.Lock(), sys.gettrace(), ctypes.c_ulong(threading.get_ident())
     running.acquire()
+    is_woken = threading.current_thread() is threading.main_thread() and hasattr(signal, "pthread_kill")
+    handler = signal.signal(signal.SIGALRM, lambda *_: None) if is_woken else None
 
     def watch() -> None:
         wait = seconds
         while not running.acquire(timeout=wait):
             ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(TooLong))
+            if is_woken:
+                signal.pthread_kill(thread.value, signal.SIGALRM)
             wait = AGAIN
 
     watcher = threading.Thread(target=watch, daemon=True)
@@ -126,6 +133,8 @@ def _time_limit(seconds: float) -> Iterator[None]:
             finally:
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, None)
                 sys.settrace(tracer)
+                if is_woken:
+                    signal.signal(signal.SIGALRM, handler)
 
 
 def run_source(source: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -21,7 +22,7 @@ from course.differences import difference
 from course.exercise import Prediction, Rule, Wrong
 from course.lesson_text import read
 from course.predictions import explain
-from course.sandbox import attempt, describe_error
+from course.sandbox import TooLong, attempt, describe_error
 from tools import draft
 from tools.lessons import LESSONS
 
@@ -112,6 +113,13 @@ def test_endless_code_is_stopped_in_every_thread():
     assert told == [*["it did not finish in time (an endless loop?)"] * 3, 7] * 2
     impatient = dataclasses.replace(COUNT, wrongs=COUNT.wrongs[:1], seconds=0.2)
     assert "breaks off: it did not finish in time" in judge_answer(impatient, endless).says
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="Windows cannot wake a sleeping thread")
+def test_a_sleep_is_cut_short():
+    began, handler = time.monotonic(), signal.getsignal(signal.SIGALRM)
+    assert isinstance(attempt(time.sleep, (30,), 0.05).error, TooLong)
+    assert time.monotonic() - began < 30 and signal.getsignal(signal.SIGALRM) is handler
 
 
 def test_a_copy_of_the_notebooks_is_enough(tmp_path):

@@ -131,7 +131,8 @@ def lengths_kind(
     largest = max(map(float, numbers), default=0.0)
     if largest <= 1.0 or (sample_lengths is not None and list(map(float, numbers)) == list(map(float, sample_lengths))):
         return "sample"
-    frames = max(frame_lengths) if frame_lengths is not None else 0
+    frames = max(frame_lengths or (1,))
+    frames = frames if frames < samples else 1  # the layer's own input counts samples: nearer to none or to all
     return "frame" if abs(largest - frames) < abs(largest - samples) else "sample"
 
 

@@ -56,7 +56,7 @@ def trace_from_dict(data: Any, source: str = "") -> tuple[TraceData, str, str | 
         )
     try:
         return _read(TraceData, data), data["model_name"], data["error"]
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise ValueError(f"{prefix}this saved trace is incomplete or was changed by hand: {what}") from error
 
@@ -64,13 +64,19 @@ def trace_from_dict(data: Any, source: str = "") -> tuple[TraceData, str, str | 
 def _read(kind: type, item: Any) -> Any:
     """What `plain` turned into a dict; a ``KeyError`` names a field that is missing."""
     parts = _PARTS.get(kind, {})
-    return kind(**{f.name: _part(parts.get(f.name), item[f.name]) for f in fields(kind) if f.name != "values"})
+    own = [f for f in fields(kind) if f.name != "values"]
+    return kind(**{f.name: _part(parts.get(f.name), f.type, item[f.name]) for f in own})
 
 
-def _part(kind: type | None, value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return tuple(_part(kind, item) for item in value)
-    return value if kind is None or value is None else _read(kind, value)
+def _part(kind: type | None, wanted: str, value: Any) -> Any:
+    """A field's value, by its annotation: ``tuple[LayerRecord, ...]``, ``Mapping[str, int]``, ``int | None``."""
+    if value is None and wanted.endswith("| None"):
+        return None
+    if wanted.startswith("tuple["):
+        return tuple(_part(kind, wanted.removeprefix("tuple["), item) for item in value)
+    if wanted.startswith("Mapping["):
+        return dict(value)
+    return value if kind is None else _read(kind, value)
 
 
 def write_json(data: dict[str, Any], path: str | os.PathLike[str]) -> None:
