@@ -154,6 +154,7 @@ def prefixed(prefix):
 BEFORE_TORCH_2_1 = renamed(*((f"parametrizations.weight.original{n}", f"weight_{name}") for n, name in enumerate("gv")))
 ELSEWHERE = renamed(("wav2vec2.", "net.backbone."))
 NAMELESS = {"architectures": None}
+ZEROS = torch.zeros(2)
 FOLDERS = {
     "names as before torch 2.1, in shards": ("ctc", BEFORE_TORCH_2_1, {"shards": 3}),
     "the first name of the CTC class": ("ctc", dict, {"architectures": ["Wav2Vec2ForMaskedLM"]}),
@@ -171,6 +172,7 @@ FOLDERS = {
     "a head of one's own": (OwnHead, dict, {}),
     "a head of one's own, told by nothing": (OwnHead, dict, NAMELESS),
     "a head of one's own, with another prefix": (OwnHead, ELSEWHERE, {}),
+    "another vector of time masks beside": (OwnHead, lambda weights: weights | {"masked_spec_embed": ZEROS}, {}),
 }
 
 
@@ -311,6 +313,12 @@ def cut(folder):
     file.write_bytes(file.read_bytes()[:-1000])
 
 
+def dangle(folder):
+    """As in a hub's cache whose blobs were deleted."""
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").symlink_to(folder / "blob")
+
+
 def lose_a_shard(folder):
     (folder / "model.safetensors").unlink()
     theirs().save_pretrained(folder, max_shard_size="20KB")
@@ -331,19 +339,22 @@ def own_tokenizer(folder):
 
 INDEX = "model.safetensors.index.json"
 LAYER_9 = {"wav2vec2.encoder.layers.9.layer_norm.weight": torch.zeros(2)}
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:1\n"
 DAMAGES = [
     (replace("config.json", {"model_type": "whisper"}), "'whisper' model.*trace"),
     (replace("config.json", {"num_attention_heads": 7}), "must divide"),
     (lambda folder: (folder / "config.json").unlink(), "holds no config.json, found .*model.safetensors"),
     (replace("config.json", "{"), "not JSON"),
     (replace("config.json", "[]"), "holds a list"),
+    (lambda folder: (folder / "config.json").write_bytes(b"\xff"), "config.json is not JSON"),
     (replace("preprocessor_config.json", {"feature_extractor_type": "Whisper"}), r"another model .Whisper"),
     (replace("preprocessor_config.json", {"sampling_rate": True}), "samples per second, found True"),
     (replace("preprocessor_config.json", {"unsure_below": "0.6"}), "mean confidence, 0 to 1, found '0.6'"),
     (own_tokenizer, r"MyTokenizer.*load\(…, head='plain'\)"),
     (replace("model.safetensors", "no tensors"), "damaged"),
-    (replace("model.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:1\n"), "git lfs pull"),
+    *((replace(name, POINTER), "git lfs pull") for name in ("config.json", "model.safetensors")),
     (cut, "damaged"),
+    (dangle, "holds no weights"),
     (lose_a_shard, "model-00003"),
     (repeat_a_shard, "repeats .* of an earlier shard"),
     (altered(lambda weights: {**weights, "x": torch.zeros(2, dtype=torch.int8)}), "quantised"),

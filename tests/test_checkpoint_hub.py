@@ -118,11 +118,12 @@ def refused(name, message):
 def test_a_hub_id_is_downloaded_once_and_then_needs_no_network(hub, model, monkeypatch, capfd):
     enable_progress_bars()
     monkeypatch.setenv("TQDM_POSITION", "-1")  # show progress bars although this is no terminal
-    hub.files |= {"pytorch_model.bin": b"gigabytes", "README.md": b"#"}
+    not_needed = {"pytorch_model.bin": b"gigabytes", "model.fp16.safetensors": b"gigabytes", "README.md": b"#"}
+    hub.files |= not_needed
     loads(model)
     assert ("GET", "model.safetensors") in hub.asked
     assert "ownload" in capfd.readouterr().err  # the progress bar
-    assert not {"pytorch_model.bin", "README.md"} & {name for _, name in hub.asked}  # one format is enough
+    assert not not_needed.keys() & {name for _, name in hub.asked}  # one format is enough
 
     hub.asked.clear()
     loads(model)
@@ -139,7 +140,7 @@ def test_a_hub_id_is_downloaded_once_and_then_needs_no_network(hub, model, monke
 def test_an_old_bin_in_shards_from_the_hub(hub, model, tmp_path):
     del hub.files["model.safetensors"]
     weights = model.state_dict()
-    table = {key: f"pytorch_model-{number % 2 + 1:05}-of-00002.bin" for number, key in enumerate(weights)}
+    table = {key: f"part{number % 2}.bin" for number, key in enumerate(weights)}
     for name in set(table.values()):
         torch.save({key: weights[key] for key in weights if table[key] == name}, tmp_path / "shard")
         hub.files[name] = (tmp_path / "shard").read_bytes()
@@ -177,8 +178,11 @@ def test_a_folder_of_that_name_comes_first_and_a_checkpoint_may_hold_no_weights(
     assert not hub.asked
 
 
-def test_no_such_model_and_a_gated_one(hub):
+def test_no_such_model_an_empty_and_a_gated_one(hub):
     refused("someone/else", "the hub has no model 'someone/else'")
+    hub.files.clear()
+    refused("someone/small", "it has no config.json")
+    hub.asked.clear()
     hub.gated = True
     refused("someone/small", "accept its terms")
     assert len(hub.asked) < 6

@@ -58,6 +58,7 @@ def find_folder(name: str | Path) -> Path:
 
 def read_json(path: Path) -> dict:
     """A JSON object from a file, or an error that names the file."""
+    _refuse_pointer(path)
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:  # no JSON, or no text
@@ -72,8 +73,9 @@ def read_config(folder: Path) -> tuple[Wav2Vec2Config, dict]:
     if not (folder / "config.json").is_file():
         names = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
         raise CheckpointError(f"{folder} holds no config.json, found {names}; wanted a Hugging Face model folder")
+    values = read_json(folder / "config.json")
     try:
-        return Wav2Vec2Config.from_json(folder), read_json(folder / "config.json")
+        return Wav2Vec2Config.from_dict(values), values
     except ValueError as error:
         raise CheckpointError(f"{folder}: {error}") from error
 
@@ -82,15 +84,13 @@ def weight_files(folder: Path) -> list[Path]:
     """The files of ``folder`` that hold its weights: one, or the shards that an index lists."""
     names = sorted(path.name for path in folder.iterdir())
     for weights in _WEIGHTS:
-        if weights in names:
+        if (folder / weights).is_file():
             return [folder / weights]
         index = folder / f"{weights}.index.json"
         if index.is_file():
-            table = read_json(index).get("weight_map")
-            if not isinstance(table, dict) or not table:
-                raise CheckpointError(f'{index} has no "weight_map"; wanted {{"weight_map": {{key: file, …}}}}')
-            shards = sorted(set(table.values()))
-            absent = [shard for shard in shards if shard not in names]  # or outside the folder, where nobody looks
+            shards = _shards(index)
+            # or outside the folder, where nobody looks
+            absent = [shard for shard in shards if shard not in names or not (folder / shard).is_file()]
             if absent:
                 raise CheckpointError(
                     f"{index} lists {len(shards)} files, these are not beside it: {', '.join(absent)}. "
@@ -120,11 +120,22 @@ def read_weights(files: list[Path], dtype: torch.dtype = torch.float32) -> dict[
     return weights
 
 
-def _tensors(path: Path) -> dict[str, Tensor]:
-    """What a file of weights holds."""
+def _shards(index: Path) -> list[str]:
+    table = read_json(index).get("weight_map")
+    if not isinstance(table, dict) or not table:
+        raise CheckpointError(f'{index} has no "weight_map"; wanted {{"weight_map": {{key: file, …}}}}')
+    return sorted(set(table.values()))
+
+
+def _refuse_pointer(path: Path) -> None:
     with open(path, "rb") as file:
         if file.read(40).startswith(b"version https://git-lfs"):  # what a git clone without LFS leaves
             raise CheckpointError(f"{path} is a Git LFS pointer; run `git lfs pull`, or download the file itself")
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    """What a file of weights holds."""
+    _refuse_pointer(path)
     try:
         if path.suffix == ".safetensors":
             return _safe_tensors(path)
@@ -162,10 +173,14 @@ def _safe_tensors(path: Path) -> dict[str, Tensor]:
 def _fetch(name: str) -> Path:
     """Download what `load` reads of a hub checkpoint, or find it in the cache; only one format of the weights."""
     folder = _snapshot(name, ["*.json"])
+    if not (folder / "config.json").is_file():
+        raise _unreachable(name, "it has no config.json")
     read_config(folder)  # before gigabytes come that nobody can use
-    for weights in ("model*.safetensors", "pytorch_model*.bin"):  # whole or in shards
-        folder = _snapshot(name, ["*.json", weights])
-        if any(folder.glob(weights)):
+    for weights in _WEIGHTS:
+        index = folder / f"{weights}.index.json"
+        files = _shards(index) if index.is_file() else [weights]
+        folder = _snapshot(name, ["*.json", *files])
+        if any((folder / file).is_file() for file in files):
             return folder
     raise _unreachable(name, "there are no weights: none of " + ", ".join(_WEIGHTS))
 

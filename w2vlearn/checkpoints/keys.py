@@ -78,12 +78,13 @@ def fit_keys(
         else:
             key = key.removeprefix(prefix.removesuffix("wav2vec2."))  # "module." of a model saved from DataParallel
             outside.add(key)
+            if drop_heads:
+                continue
         if key in named:
             raise CheckpointError(f"{source} holds {key} twice, under an old and a new name")
         named[key] = tensor
     if drop_heads and outside:
         notes.append(f"the head was left out, as asked: {', '.join(sorted(outside))}")
-        named = {key: tensor for key, tensor in named.items() if key not in outside}
     vector = own_prefix + _TIME_MASK_VECTOR
     if vector in wanted and vector not in named:
         named[vector] = wanted[vector].new_zeros(wanted[vector].shape, device="cpu")
