@@ -71,6 +71,12 @@ def test_a_file_at_16_khz_arrives_sample_for_sample_but_for_lossy_coders(write, 
     assert (clip[part] - torch.from_numpy(samples)[part]).abs().max() <= tolerance
 
 
+@pytest.mark.parametrize("rate", [16, 10**6, 16_000.0, True, None])
+def test_a_stream_refuses_what_is_no_sample_rate(write, rate):
+    with pytest.raises(ValueError, match=f"whole number of samples per second.*got {rate}.*kHz"):
+        AudioStream(write(tone(0.1)), rate)
+
+
 @pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 22_050, 44_100, 48_000, 96_000])
 def test_resampling_keeps_time_and_pitch_whatever_the_blocks(write, monkeypatch, rate):
     samples = tone(2.0, rate)

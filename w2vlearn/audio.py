@@ -93,7 +93,7 @@ class AudioStream:
     Raises
     ------
     TypeError, ValueError
-        What `read_audio` raises, in its words: for the path at once, for the content when it is read.
+        What `read_audio` raises, in its words: for the path (and the rate) at once, for the content when it is read.
     """
 
     path: str | os.PathLike[str]
@@ -102,6 +102,12 @@ class AudioStream:
 
     def __post_init__(self):
         self.path = _checked_path(self.path)
+        rate = self.sample_rate
+        if isinstance(rate, bool) or not hasattr(rate, "__index__") or not LOWEST_RATE <= rate <= HIGHEST_RATE:
+            raise ValueError(
+                f"sample_rate wants a whole number of samples per second, {LOWEST_RATE} to {HIGHEST_RATE}, "
+                f"got {rate!r}. wav2vec 2.0 hears {SAMPLE_RATE}; is this a number of kHz?"
+            )
 
     def __iter__(self) -> Iterator[torch.Tensor]:
         """Blocks of the waveform. Shapes: (n,), float32; together what `read_audio` gives."""
