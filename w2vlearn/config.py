@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 
 __all__ = ["PRESETS", "Wav2Vec2Config"]
@@ -133,10 +134,10 @@ class Wav2Vec2Config:
                 sizes[name] = len(value)
                 if min(value, default=1) < 1:
                     raise ValueError(f"{name} must hold numbers of at least 1, found {value}")
-            elif field.type.startswith("Size") and value < 1:
-                raise ValueError(f"{name} must be at least 1, found {value}")
-            elif field.type == "Share" and not 0 <= value <= 1:
-                raise ValueError(f"{name} is a share, 0 … 1, found {value}")
+            elif field.type.startswith("Size") and not (isinstance(value, Integral) and value >= 1):
+                raise ValueError(f"{name} must be a whole number of at least 1, found {value!r}")
+            elif field.type == "Share" and not (isinstance(value, Real) and 0 <= value <= 1):
+                raise ValueError(f"{name} is a share, 0 … 1, found {value!r}")
         if len(set(sizes.values())) != 1 or not self.conv_dim:
             raise ValueError(
                 f"each convolution needs a channel count, a kernel and a stride, but the tables have {sizes} entries; "
