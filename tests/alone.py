@@ -37,7 +37,7 @@ def compared(model: nn.Module, waveforms: Tensor, lengths: Sequence[int], **kwar
     """
     with torch.no_grad():
         notes = " ".join(trace(model, waveforms, **kwargs).notes)
-        axes = axes_of(model, find_inputs(model, (waveforms,), kwargs, torch.tensor(lengths)))
+        axes = axes_of(model.modules(), find_inputs(model, (waveforms,), kwargs, torch.tensor(lengths)))
         with observing(model, recorder=Recorder(named_modules(model)[0], axes=axes)) as together:
             model(waveforms, **kwargs)
         alone = []

@@ -290,7 +290,9 @@ class Axes:
 
     def entering(self, tensor: Tensor, op: Operation, module: nn.Module) -> Marks:
         """Axes of a module's main input."""
-        marks = self.of(tensor, roles(tensor.ndim, op, module))
+        marks = self._met(tensor)
+        if marks is None or UNKNOWN in marks.axes:
+            marks = self.of(tensor, roles(tensor.ndim, op, module))
         if not marks.aside:
             self._entered = _last(self._entered, marks, tensor)
         return marks

@@ -97,7 +97,7 @@ def trace(model: nn.Module, /, *args: Any, values: bool = False, **kwargs: Any) 
         notes.append("train mode: dropout, LayerDrop and time masks make runs differ")
         _warn_of_train_mode(model)
     inputs = find_inputs(model, args, kwargs, lengths)
-    recorder = Recorder(names, values, axes_of(model, inputs))
+    recorder = Recorder(names, values, axes_of(names, inputs))
     failure = output = broken = None
     with random_state_kept(), buffers_kept(names), eager(), observing(model, recorder=recorder) as calls:
         try:
@@ -121,9 +121,9 @@ def _warn_of_train_mode(model: nn.Module) -> None:
         )
 
 
-def axes_of(model: nn.Module, inputs: Inputs) -> Axes:
-    """What will follow the axes, told what the axes of the clips are."""
-    axes = Axes(model.modules(), inputs.clips, inputs.samples, inputs.lengths)
+def axes_of(modules: Iterable[nn.Module], inputs: Inputs) -> Axes:
+    """What will follow the axes in a model of these modules, told what the axes of the clips are."""
+    axes = Axes(modules, inputs.clips, inputs.samples, inputs.lengths)
     for tensor, marks in inputs.marked:
         axes.tag(tensor, [axes.samples if mark == "L" else mark for mark in marks])
     return axes

@@ -308,4 +308,6 @@ def sizes_of_weights(module: nn.Module, kernel: int) -> Iterator[int]:
             shape = parameter.shape
             yield from shape[: len(shape) - kernel] if len(shape) > kernel else shape
     own = vars(module)
-    yield from (own[name] for name in _SIZE_NAMES.intersection(own) if isinstance(own[name], int))
+    for name in _SIZE_NAMES.intersection(own):
+        if isinstance(own[name], int):
+            yield own[name]
