@@ -306,7 +306,7 @@ def sizes_of_weights(module: nn.Module, kernel: int) -> Iterator[int]:
     for parameter in module._parameters.values():
         if parameter is not None and not isinstance(parameter, nn.parameter.UninitializedTensorMixin):
             shape = parameter.shape
-            yield from shape[: len(shape) - kernel] if len(shape) > kernel else shape
+            yield from shape[: len(shape) - kernel] if kernel and len(shape) > kernel else shape
     own = vars(module)
     for name in _SIZE_NAMES.intersection(own):
         if isinstance(own[name], int):
