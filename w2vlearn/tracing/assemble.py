@@ -66,7 +66,8 @@ def build_records(
             for side, tensors in (("in", call.inputs), ("out", call.outputs))
         )
         handed = masks.handed(call, taken)
-        records += masks.steps(call, handed)
+        if handed:
+            records += masks.steps(call, handed)
         seen = tuple([mask.seen for mask in handed])
         records.append(
             LayerRecord(

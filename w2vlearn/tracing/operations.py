@@ -170,6 +170,8 @@ def mixes_time(module: nn.Module, op: Operation, letters: Sequence[str]) -> bool
         Letters of its main input's axes, an unknown one with a "?" (it may be time).
     """
     kind, last = op.kind, len(letters)
+    if kind in ("dropout", "activation", "identity", "embedding"):
+        return False
     if kind in ("recurrent", "attention"):
         return True
     if kind == "module" and (isinstance(module, _LAYERS) or "attention" in op.name.lower()):
