@@ -38,10 +38,12 @@ def kept() -> dict[str, dict[str, dict]]:
     """``{"predictions": {"2.1": {...}}, "exercises": {"2.1": {...}}}``; what is not of that form is left out."""
     entries = {table: {} for table in FIELDS}
     if _has_file():
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # no file yet, or not ours
+        read = None
+        with contextlib.suppress(OSError, ValueError):  # no file yet, or not ours
             read = json.loads(FILE.read_text(encoding="utf-8"))
-            for table, fields in FIELDS.items():
-                for name, entry in read.get(table, {}).items():
+        for table, fields in FIELDS.items():
+            with contextlib.suppress(AttributeError):  # no table
+                for name, entry in read.get(table).items():
                     if re.fullmatch(r"\d+\.\d+", name) and isinstance(entry, dict) and fields <= entry.keys():
                         entries[table][name] = entry
     return {table: entries[table] | _kernel[table] for table in FIELDS}

@@ -33,7 +33,7 @@ def compare(identifier: str, prediction: Any, actual: Any) -> None:
     print(wrapped(text))
     if met is not None:
         with contextlib.suppress(Exception):  # whatever was predicted: the notebook runs on
-            logbook.note_prediction(identifier, prediction, actual, met)
+            logbook.note_prediction(str(identifier), prediction, actual, met)
 
 
 def again(identifier: str, prediction: Any) -> None:

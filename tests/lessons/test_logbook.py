@@ -56,16 +56,20 @@ def test_a_missed_prediction_is_asked_again_two_lessons_later(file, capsys):
 BROKEN = '{"predictions": {"2.1": {}, "2.3": 4, "x": 3, "1.1": {"said": 1, "was": 1, "met": true}}}'
 
 
-@pytest.mark.parametrize("content", ["no JSON", "[]", BROKEN, None])
+TABLE = '{"predictions": 3, "exercises": {"1.1": {"tries": 2, "done": true}}}'
+
+
+@pytest.mark.parametrize("content", ["no JSON", "[]", BROKEN, TABLE, None])
 def test_lessons_run_the_same_without_a_file(file, content, capsys, monkeypatch):
     if content is None:
         file.mkdir()  # can be neither read nor written
     else:
         file.write_text(content, encoding="utf-8")
-    compare("2.1", 50, 49)
+    compare(2.1, 50, 49)  # a number for the text "2.1"
     progress()
     told = capsys.readouterr().out
     assert "predicted 2.1: 50, but it was 49" in told
+    assert ("exercise 1.1: done, 2 tries" in told) == (content == TABLE)  # nor one broken table
     assert ("predicted 1.1: 1, and so it was" in told) == (content == BROKEN)  # one broken entry costs no other
     monkeypatch.delenv("JPY_SESSION_NAME")  # run by a program: the file is neither read nor written
     logbook._forget()

@@ -65,11 +65,10 @@ def build_records(
             tuple([_info(t, shapes[i, side, j], letters[i, side, j], known) for j, t in enumerate(tensors)])
             for side, tensors in (("in", call.inputs), ("out", call.outputs))
         )
-        seen = ()
-        if call.nones or call.objects or any([tensor.may_be_mask for tensor in call.inputs]):
-            handed = masks.handed(call, taken)
+        handed = masks.handed(call, taken)
+        if handed:
             records += masks.steps(call, handed)
-            seen = tuple([mask.seen for mask in handed])
+        seen = tuple([mask.seen for mask in handed])
         records.append(
             LayerRecord(
                 name=call.name,
@@ -183,8 +182,10 @@ class _Masks:
 
     def handed(self, call: RawCall, infos: Sequence[TensorInfo]) -> list[_Handed]:
         """Every mask that a call was handed, read."""
-        pairs = zip(call.inputs, infos, strict=True)
-        read = [self._read(call, tensor, info) for tensor, info in pairs if tensor.may_be_mask]
+        candidates = [pair for pair in zip(call.inputs, infos, strict=True) if pair[0].may_be_mask]
+        if not (candidates or call.objects or call.nones):
+            return []  # most calls
+        read = [self._read(call, tensor, info) for tensor, info in candidates]
         masks = [mask for mask in read if mask is not None]
         masks += [_Handed(MaskSeen(name, "attention", "object", shape, kind)) for name, kind, shape in call.objects]
         padding = next((mask.seen for mask in masks if mask.seen.kind != "time"), None)

@@ -186,11 +186,14 @@ def _meaning(
     """``"valid"`` or ``"padding"``, and whether the name and the values disagree."""
     by_name = "padding" if PADDING.search(argument) else "valid" if _VALID.search(argument) else None
     options = (("valid", mask.nonzero), ("padding", mask.zero))
-    by_pattern = next((word for word, flags in options if _right_padded(flags)), None)
-    if given and by_name is not None:
-        return by_name, by_pattern not in (None, by_name)
     fitting = [word for word, flags in options if expected is not None and per_clip(flags, clips) == tuple(expected)]
-    return (fitting[0] if len(fitting) == 1 else by_pattern or by_name or "valid"), False
+    is_told = given and by_name is not None
+    if len(fitting) == 1 and not is_told:
+        return fitting[0], False
+    by_pattern = next((word for word, flags in options if _right_padded(flags)), None)
+    if is_told:
+        return by_name, by_pattern not in (None, by_name)
+    return by_pattern or by_name or "valid", False
 
 
 def _right_padded(flags: Tensor) -> bool:

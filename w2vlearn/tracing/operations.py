@@ -170,6 +170,8 @@ def mixes_time(module: nn.Module, op: Operation, letters: Sequence[str]) -> bool
         Letters of its main input's axes, an unknown one with a "?" (it may be time).
     """
     kind, last = op.kind, len(letters)
+    if kind in ("dropout", "activation", "identity", "embedding"):
+        return False
     if kind in ("recurrent", "attention"):
         return True
     if kind == "module" and (isinstance(module, _LAYERS) or "attention" in op.name.lower()):
@@ -306,6 +308,8 @@ def sizes_of_weights(module: nn.Module, kernel: int) -> Iterator[int]:
     for parameter in module._parameters.values():
         if parameter is not None and not isinstance(parameter, nn.parameter.UninitializedTensorMixin):
             shape = parameter.shape
-            yield from shape[: len(shape) - kernel] if len(shape) > kernel else shape
+            yield from shape[: len(shape) - kernel] if kernel and len(shape) > kernel else shape
     own = vars(module)
-    yield from (own[name] for name in _SIZE_NAMES.intersection(own) if isinstance(own[name], int))
+    for name in _SIZE_NAMES.intersection(own):
+        if isinstance(own[name], int):
+            yield own[name]
