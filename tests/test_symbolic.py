@@ -175,8 +175,11 @@ def test_a_missing_and_an_additional_mask_step_are_told(s):
 def filled(kind: type, **given):
     """An object whose every field differs from its default."""
     names = {
-        f.name: f.name if f.default is dataclasses.MISSING else changed(f.default) for f in dataclasses.fields(kind)
-    }
+        f.name: f.name if f.default is dataclasses.MISSING
+        else 7 if f.default is None and not f.type.startswith("tuple")
+        else changed(f.default)
+        for f in dataclasses.fields(kind)
+    }  # fmt: skip
     return kind(**{name: given.get(name, value) for name, value in names.items() if name != "values"})
 
 
