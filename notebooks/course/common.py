@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from w2vlearn import FrameGeometry, Wav2Vec2Config, load
+from w2vlearn import FrameGeometry, Wav2Vec2Config, load, pad
 from w2vlearn.audio import example
 
 base, large, tiny = Wav2Vec2Config.base(), Wav2Vec2Config.large(), Wav2Vec2Config.tiny()
@@ -71,7 +71,7 @@ def moved(states: Tensor, reference: Tensor) -> float:
 
 def normalised(row: Tensor) -> Tensor:
     """Mean 0 and variance 1, as the digit models want it."""
-    return (row - row.mean()) / torch.sqrt(row.var(correction=0) + 1e-7)
+    return pad([row], normalize=True).waveforms[0]
 
 
 @cache
